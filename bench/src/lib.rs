@@ -1,0 +1,1 @@
+//! The program carillon-bench: far end, load, demo, promises.

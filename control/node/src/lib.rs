@@ -1,0 +1,1 @@
+//! The program carillon: every door of the control plane.

@@ -1,0 +1,3 @@
+//! SIP: wire, transactions, dialogs and the endpoint that a shard drives.
+
+pub mod endpoint;

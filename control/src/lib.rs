@@ -1,0 +1,1 @@
+//! Whether, when, where and how to call; what is written down.

@@ -1,0 +1,1 @@
+//! Signal processing in software: the truth that every accelerator must match.

@@ -1,0 +1,1 @@
+//! The ECMAScript engine behind a safe wrapper.

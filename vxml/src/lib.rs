@@ -1,0 +1,5 @@
+//! VoiceXML documents and a caller's input become prompts, fetches and an outcome. Sans-IO: no clock, socket or thread.
+#![forbid(unsafe_code)]
+
+pub mod grammar;
+pub mod session;
