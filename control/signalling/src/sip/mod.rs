@@ -1,3 +1,4 @@
 //! SIP: wire, transactions, dialogs and the endpoint that a shard drives.
 
 pub mod endpoint;
+pub mod wire;
