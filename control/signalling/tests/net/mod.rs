@@ -92,7 +92,12 @@ impl World {
         Self::with(seed, weather, transport, [config(0), config(1)])
     }
 
-    pub(crate) fn with(seed: u64, weather: Weather, transport: Transport, configs: [EndpointConfig; 2]) -> Self {
+    pub(crate) fn with(
+        seed: u64,
+        weather: Weather,
+        transport: Transport,
+        configs: [EndpointConfig; 2],
+    ) -> Self {
         let mut n = 0;
         let sides = configs.map(|c| {
             n += 1;
