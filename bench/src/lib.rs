@@ -7,3 +7,4 @@
 )]
 
 pub mod farend;
+pub mod demo;
