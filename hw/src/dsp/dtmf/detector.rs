@@ -127,13 +127,14 @@ impl Detector {
     /// With these bounds.
     #[must_use]
     pub fn new(limits: &Limits) -> Self {
+        let bounds = Bounds::from(limits);
         Self {
-            analysis: Analysis::default(),
+            analysis: Analysis::new(bounds.weakest_square),
             before: Window::default(),
             run: None,
             dial: 0.0,
             windows: 0,
-            bounds: Bounds::from(limits),
+            bounds,
         }
     }
 
@@ -161,7 +162,9 @@ impl Detector {
         let middle = self.middle();
         let seen = self.look(w);
         if let Some(mut run) = self.run.take() {
-            if !run.gives_way_to(seen) {
+            if run.gives_way_to(seen, w) {
+                run.finish(middle, emit);
+            } else {
                 run.follow(w, &self.before, self.dial, &self.bounds);
                 if !run.certain && run.is_certain(&self.bounds) {
                     run.certain = true;
@@ -173,8 +176,6 @@ impl Detector {
                     self.run = Some(run);
                     return;
                 }
-            } else {
-                run.finish(middle, emit);
             }
         }
         match seen {
@@ -280,8 +281,12 @@ impl Run {
         digit_at(self.pair.low, self.pair.high - 4)
     }
 
-    fn gives_way_to(&self, seen: Option<Pair>) -> bool {
-        seen.is_some_and(|p| p != self.pair) && (self.good == 0 || self.gap > 0.8)
+    /// Another pair takes over when this one has not begun well, has faded, or is drowned.
+    fn gives_way_to(&self, seen: Option<Pair>, w: &Window) -> bool {
+        let Some(pair) = seen.filter(|&p| p != self.pair) else { return false };
+        let drowned = w.tone(pair.low).magnitude() > 2.0 * self.low.full
+            && w.tone(pair.high).magnitude() > 2.0 * self.high.full;
+        self.good == 0 || self.gap > 0.8 || drowned
     }
 
     fn follow(&mut self, w: &Window, before: &Window, dial: f32, bounds: &Bounds) {
@@ -380,7 +385,7 @@ fn strongest(w: &Window, first: usize) -> usize {
 
 /// A dial tone counts as explained only as far as it was there before.
 fn explained_dial(w: &Window, dial: f32) -> f32 {
-    w.dial_power().min(dial * 1.6)
+    w.dial_power().min(dial * 2.0)
 }
 
 const HZ: [f32; 8] = [697.0, 770.0, 852.0, 941.0, 1209.0, 1336.0, 1477.0, 1633.0];
@@ -396,8 +401,8 @@ const CREDIT_MAX: f32 = 2.4;
 const GOOD_MIN: u16 = 3;
 const BAD_MAX: u16 = 4;
 const COHERENCE_MIN: f32 = 0.92;
-/// Weight of a new window in the mean of the dial tone (about 100 ms).
-const DIAL_MEAN: f32 = 0.05;
+/// Weight of a new window in the mean of the dial tone (about 50 ms).
+const DIAL_MEAN: f32 = 0.1;
 
 #[cfg(test)]
 mod tests {
