@@ -3,6 +3,10 @@
 //! Method: sentences of random words, spoken by the voices of flite and espeak-ng at several speeds and pitches, are
 //! coded in mu-law at two levels and played to the detector. A few minutes here; hours with `CARILLON_LONG=1`. The
 //! voices are synthetic, which is said wherever the result is quoted.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a test runs programs, uses files and is told by the environment how long to run"
+)]
 
 use hw::audio::{Limits, Listen, read};
 use hw::dsp::dtmf::{Detector, Edge};
