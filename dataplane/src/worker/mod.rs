@@ -161,12 +161,7 @@ impl Floor {
     /// The bearer that a command names, if it is still the one.
     fn named(&mut self, id: BearerId) -> Option<Bearer<'_>> {
         let here = self.id == id.worker;
-        let bearer = self.bearer(id.index).filter(|b| here && b.id.generation == id.generation);
-        if bearer.is_none() {
-            // Borrowed above until proven otherwise; counted by the caller.
-            return None;
-        }
-        bearer
+        self.bearer(id.index).filter(|b| here && b.id.generation == id.generation)
     }
 
     fn refuse(&mut self, kind: Refused) {
