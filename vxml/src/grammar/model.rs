@@ -320,3 +320,14 @@ pub(super) fn tag_format(name: &str) -> TagFormat {
         _ => TagFormat::Default,
     }
 }
+
+impl Grammar {
+    /// A builtin grammar (VoiceXML 2.0 appendix P) from `builtin:dtmf/digits?length=4` and the like, or from the type
+    /// of a field (`digits?length=4`) with a mode.
+    ///
+    /// # Errors
+    /// Unknown type or impossible parameters.
+    pub fn from_builtin(uri: &str, mode: Mode, lang: &str) -> Result<Self, GrammarError> {
+        super::builtin::grammar(uri, mode, lang)
+    }
+}
