@@ -10,6 +10,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod abnf;
 mod builtin;
 mod choice;
 mod compile;
