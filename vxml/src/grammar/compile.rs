@@ -252,6 +252,10 @@ impl<'a> Compiler<'a> {
             min = min.min(1);
             max = Some(max.unwrap_or(1).min(1));
         }
+        // What cannot fit is refused before it costs anything.
+        if index(max.unwrap_or(min)) > self.limits.states_max {
+            return Err(Fault::TooLarge(Limit::States).into());
+        }
         let (more, stop) = match repeat.prob {
             Some(p) => (cost(p), cost(1.0 - p)),
             None => (0, 0),

@@ -25,7 +25,7 @@ pub mod sisr;
 mod text;
 mod xml;
 
-pub use builtin::Builtin;
+pub use builtin::{Answer, Builtin, Dollar};
 pub use choice::Choice;
 pub use error::{Fault, GrammarError, MatchError, Place};
 pub use limits::{Limit, Limits};
