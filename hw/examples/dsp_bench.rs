@@ -32,7 +32,9 @@ fn audio(kind: &str) -> Vec<u8> {
     let mut rng = Seed(1).rng();
     let mut samples = vec![0i16; FRAME * 50];
     match kind {
-        "noise" => samples.iter_mut().for_each(|s| *s = i16::try_from(rng.below(8000)).expect("small") - 4000),
+        "noise" => {
+            samples.iter_mut().for_each(|s| *s = i16::try_from(rng.below(8000)).expect("small") - 4000)
+        }
         "digits" => {
             let mut at = 0;
             while at + 1280 <= samples.len() {

@@ -172,7 +172,7 @@ impl Detector {
             if run.gives_way_to(seen, w) {
                 run.finish(middle, emit);
             } else {
-                run.follow(w, &self.before, self.dial, &self.bounds);
+                run.follow(w, &self.before, self.dial);
                 if !run.certain && run.is_certain(&self.bounds) {
                     run.certain = true;
                     emit(run.event(Edge::Start, middle));
@@ -303,7 +303,7 @@ impl Run {
         self.good == 0 || self.gap > 0.8 || drowned
     }
 
-    fn follow(&mut self, w: &Window, before: &Window, dial: f32, bounds: &Bounds) {
+    fn follow(&mut self, w: &Window, before: &Window, dial: f32) {
         let (l, h) = (w.tone(self.pair.low), w.tone(self.pair.high));
         let (al, ah) = (l.magnitude(), h.magnitude());
         let dial = explained_dial(w, dial);
