@@ -91,6 +91,30 @@ pub enum Choice {
     Only(Backend),
 }
 
+/// No such backend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnknownBackend;
+
+impl std::fmt::Display for UnknownBackend {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a backend is one of auto, plain, sockets, uring, xdp")
+    }
+}
+
+impl std::error::Error for UnknownBackend {}
+
+impl std::str::FromStr for Choice {
+    type Err = UnknownBackend;
+    fn from_str(s: &str) -> Result<Self, UnknownBackend> {
+        match s {
+            "auto" => Ok(Choice::Auto),
+            "plain" => Ok(Choice::Only(Backend::Plain)),
+            "sockets" => Ok(Choice::Only(Backend::Sockets)),
+            _ => Err(UnknownBackend),
+        }
+    }
+}
+
 /// Whichever was chosen: static dispatch by a match.
 pub enum AnyNet {
     /// See [`plain::Plain`].

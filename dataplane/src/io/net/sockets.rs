@@ -48,8 +48,7 @@ pub fn prepare(ip: IpAddr, range: &PortRange, workers: u16) -> Result<(Steering,
     for (key, pair) in (0..).zip(&pairs) {
         bpf::put_socket(&map, key, pair.receive.as_raw_fd()).map_err(refused(Step::Map))?;
     }
-    let family = if ip.is_ipv6() { libc::AF_INET6 } else { libc::AF_INET };
-    let program = bpf::sk_lookup(&map, range.first, range.last, workers, family);
+    let program = bpf::sk_lookup(&map, range.first, range.last, workers, ip);
     let program = bpf::load(ProgramKind::SkLookup, &program).map_err(refused(Step::Program))?;
     let namespace = File::open("/proc/self/ns/net").map_err(refused(Step::Attach))?;
     let link = bpf::attach(&program, namespace.as_raw_fd(), ProgramKind::SkLookup, 0)
