@@ -87,7 +87,13 @@ pub async fn run(options: Options) -> Result<bool, Box<dyn std::error::Error>> {
     say(&format!("the third party's mailbox: {}", mailbox.addr()));
     let customer = customer()?;
     say(&format!("the customer's telephones: sip {}", customer.sip_addr()));
-    let server = Server::start(options.carillon.as_deref(), &out, customer.sip_addr(), mailbox.addr())?;
+    let server = Server::start(&server::Setup {
+        program: options.carillon.as_deref(),
+        dir: &out,
+        trunk: customer.sip_addr(),
+        mailbox: mailbox.addr(),
+        extra: "",
+    })?;
     server.ready(Duration::from_secs(20)).await?;
     say(&format!("carillon serve --config {} is up", server.config_path().display()));
 

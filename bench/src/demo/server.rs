@@ -11,12 +11,28 @@ pub const KEY: &str = "demo-key-for-loopback-only";
 /// The secret of the tenant's webhooks in the demo.
 pub const WEBHOOK_SECRET: &str = "demo-webhook-secret";
 
+/// How a server is set up.
+#[derive(Clone, Copy, Debug)]
+pub struct Setup<'a> {
+    /// The program; `None`: `carillon` beside this one.
+    pub program: Option<&'a Path>,
+    /// Folder for its files.
+    pub dir: &'a Path,
+    /// The trunk that reaches numbers beginning with +1555.
+    pub trunk: SocketAddr,
+    /// The mail server that takes status mails.
+    pub mailbox: SocketAddr,
+    /// Further sections of its configuration.
+    pub extra: &'a str,
+}
+
 /// A running server. It is ended when dropped.
 pub struct Server {
     child: Child,
     config: PathBuf,
     http: SocketAddr,
     smtp: SocketAddr,
+    sip: SocketAddr,
     client: reqwest::Client,
     log: PathBuf,
 }
@@ -26,17 +42,13 @@ fn free_tcp() -> std::io::Result<SocketAddr> {
 }
 
 impl Server {
-    /// Writes a configuration into `dir` and starts the program (default: `carillon` beside this one).
+    /// Writes a configuration into the setup's folder and starts the program.
     ///
     /// # Errors
     /// What the system says; a missing program is named.
-    pub fn start(
-        program: Option<&Path>,
-        dir: &Path,
-        customer: SocketAddr,
-        mailbox: SocketAddr,
-    ) -> Result<Self, Box<dyn std::error::Error>> {
-        let program = match program {
+    pub fn start(setup: &Setup<'_>) -> Result<Self, Box<dyn std::error::Error>> {
+        let dir = setup.dir;
+        let program = match setup.program {
             Some(p) => p.to_owned(),
             None => std::env::current_exe()?.with_file_name("carillon"),
         };
@@ -46,7 +58,7 @@ impl Server {
         let (http, smtp) = (free_tcp()?, free_tcp()?);
         let sip = UdpSocket::bind("127.0.0.1:0")?.local_addr()?;
         let config = dir.join("carillon.toml");
-        std::fs::write(&config, text(dir, http, smtp, sip, customer, mailbox))?;
+        std::fs::write(&config, text(setup, http, smtp, sip))?;
         let log = dir.join("carillon.log");
         let sink = std::fs::File::create(&log)?;
         let child = Command::new(program)
@@ -56,7 +68,7 @@ impl Server {
             .stdout(sink.try_clone()?)
             .stderr(sink)
             .spawn()?;
-        Ok(Self { child, config, http, smtp, client: reqwest::Client::new(), log })
+        Ok(Self { child, config, http, smtp, sip, client: reqwest::Client::new(), log })
     }
 
     /// Waits until `/healthz` says so.
@@ -93,6 +105,24 @@ impl Server {
     #[must_use]
     pub fn smtp_addr(&self) -> SocketAddr {
         self.smtp
+    }
+
+    /// Where SIP is spoken (UDP).
+    #[must_use]
+    pub fn sip_addr(&self) -> SocketAddr {
+        self.sip
+    }
+
+    /// Where HTTP is spoken.
+    #[must_use]
+    pub fn http_addr(&self) -> SocketAddr {
+        self.http
+    }
+
+    /// Its process id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// The status pages for people.
@@ -161,15 +191,9 @@ fn json(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or(Value::String(text.to_owned()))
 }
 
-fn text(
-    dir: &Path,
-    http: SocketAddr,
-    smtp: SocketAddr,
-    sip: SocketAddr,
-    customer: SocketAddr,
-    mailbox: SocketAddr,
-) -> String {
-    let dir = dir.display();
+fn text(setup: &Setup<'_>, http: SocketAddr, smtp: SocketAddr, sip: SocketAddr) -> String {
+    let Setup { trunk: customer, mailbox, extra, .. } = setup;
+    let dir = setup.dir.display();
     format!(
         r#"# Written by `carillon-bench demo`: everything on loopback.
 [node]
@@ -216,6 +240,7 @@ name = "loopback"
 address = "{customer}"
 prefixes = ["+1555"]
 caller_id = "+15550000"
+{extra}
 "#
     )
 }

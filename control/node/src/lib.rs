@@ -1,1 +1,3 @@
 //! The program carillon: every door of the control plane.
+
+pub mod store;

@@ -394,8 +394,8 @@ const HOP_SAMPLES: f32 = 40.0;
 const WINDOWS_PER_SECOND: f32 = 200.0;
 /// Purity of the first window of a run: it may be half filled.
 const LOOK_PURITY: f32 = 0.55;
-/// Share of the full amplitude from which a window counts as whole.
-const FULL_STRENGTH: f32 = 0.7;
+/// Share of the full amplitude from which a window counts as whole: an echo of -10 dB may take it down to 0.68.
+const FULL_STRENGTH: f32 = 0.6;
 /// A hole of 10 ms (Q.24) counts as tone, in windows, with a margin.
 const CREDIT_MAX: f32 = 2.4;
 const GOOD_MIN: u16 = 3;
