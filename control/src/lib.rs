@@ -2,6 +2,7 @@
 //! Pure: no socket, file, thread, clock or environment (law 1), and no tokio in its `Cargo.toml`.
 #![forbid(unsafe_code)]
 
+pub mod dispatch;
 pub mod order;
 pub mod permit;
 pub mod record;

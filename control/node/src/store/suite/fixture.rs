@@ -47,9 +47,9 @@ impl Bed {
     }
 
     pub(super) fn claim(&mut self, priority: u8, max: u32) -> Vec<Claimed> {
-        let due = self.now.wall;
-        match self.ask(Ask::Claim { priority, due, max, lease_ms: 10_000, owner: ServerId(1) }) {
-            Ok(Answer::Claimed(claimed)) => claimed,
+        let (tenant, due) = (TenantId(1), self.now.wall);
+        match self.ask(Ask::Claim { priority, tenant, due, max, lease_ms: 10_000, owner: ServerId(1) }) {
+            Ok(Answer::Claimed(claimed, _)) => claimed,
             other => panic!("not a claim: {other:?}"),
         }
     }
