@@ -2,8 +2,10 @@
 //! Pure: no socket, file, thread, clock or environment (law 1), and no tokio in its `Cargo.toml`.
 #![forbid(unsafe_code)]
 
+pub mod desk;
 pub mod dispatch;
 pub mod order;
 pub mod permit;
+pub mod queue;
 pub mod record;
 pub mod store;

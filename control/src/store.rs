@@ -357,7 +357,12 @@ impl Ask {
     pub fn reads_only(&self) -> bool {
         matches!(
             self,
-            Ask::Status { .. } | Ask::List { .. } | Ask::Records { .. } | Ask::StoryOf(_) | Ask::NextDue | Ask::Lines
+            Ask::Status { .. }
+                | Ask::List { .. }
+                | Ask::Records { .. }
+                | Ask::StoryOf(_)
+                | Ask::NextDue
+                | Ask::Lines
         )
     }
 }

@@ -18,7 +18,8 @@ impl Alias {
         let (n, sum) = (weights.len(), weights.iter().sum::<u64>());
         let Some(sum) = std::num::NonZeroU64::new(sum) else { return Self::default() };
         // Scaled so that the mean is 2^32; 128 bits, since weights are 32 and lists 14 bits long.
-        let scale = |w: u64| u64::try_from(u128::from(w) * (n as u128) * u128::from(ONE) / u128::from(sum.get()));
+        let scale =
+            |w: u64| u64::try_from(u128::from(w) * (n as u128) * u128::from(ONE) / u128::from(sum.get()));
         let mut left: Vec<u64> = weights.iter().map(|w| scale(*w).unwrap_or(u64::MAX)).collect();
         let (mut small, mut large): (Vec<usize>, Vec<usize>) = (0..n).partition(|i| left[*i] < ONE);
         let mut columns: Vec<(u64, usize)> = (0..n).map(|i| (ONE, i)).collect();

@@ -271,9 +271,15 @@ impl Dispatcher {
     fn estimate(&self, now: Mono, server: &Server) -> f64 {
         let age = ms(now.since(server.heard));
         // Within a hundredth of the holding time nothing has faded worth an exponential.
-        let keep = if age * 100.0 < fade(self.limits.fade_ms) { 1.0 } else { (-age / fade(self.limits.fade_ms)).exp() };
+        let keep = if age * 100.0 < fade(self.limits.fade_ms) {
+            1.0
+        } else {
+            (-age / fade(self.limits.fade_ms)).exp()
+        };
         let mean = self.mean() * f64::from(server.capacity);
-        f64::from(server.used) * keep + mean * (1.0 - keep) + server.unseen() * f64::from(self.limits.dispatchers)
+        f64::from(server.used) * keep
+            + mean * (1.0 - keep)
+            + server.unseen() * f64::from(self.limits.dispatchers)
     }
 
     fn rebuild(&mut self) {

@@ -3,7 +3,14 @@
 use super::*;
 
 fn report(server: u32, capacity: u32, used: u32) -> ServerReport {
-    ServerReport { server: ServerId(server), capacity, used, rate: Rate::UNBOUNDED, draining: false, seen: None }
+    ServerReport {
+        server: ServerId(server),
+        capacity,
+        used,
+        rate: Rate::UNBOUNDED,
+        draining: false,
+        seen: None,
+    }
 }
 
 fn dispatcher(reports: &[ServerReport], scheme: Scheme) -> Dispatcher {
@@ -62,7 +69,8 @@ fn shares_keep_room_for_others() {
     d.set_shares(Shares { by_priority, inbound: 1_000 });
     assert_eq!((d.room(0), d.room(5)), (5, 8));
     assert_eq!(picks(&mut d, 10).len(), 5, "lowest priority stops at half");
-    let mut more = |wanted: Wanted<'_>| d.pick(LATER, &wanted).map(|s| s.release(units::Cause::NORMAL)).is_ok();
+    let mut more =
+        |wanted: Wanted<'_>| d.pick(LATER, &wanted).map(|s| s.release(units::Cause::NORMAL)).is_ok();
     assert!((0..3).all(|_| more(Wanted { priority: 9, ..Wanted::default() })));
     assert!(!more(Wanted { priority: 9, ..Wanted::default() }));
     assert!(more(Wanted { inbound: true, ..Wanted::default() }));
