@@ -172,6 +172,8 @@ pub enum Ask {
         /// The attempt counts against the person called. `false` (congestion, nothing dialled): `attempts` is given
         /// back if an intent took it, and `tries` grows instead.
         counted: bool,
+        /// The claim ended in a crash: the count that makes a poison order stays. Else it starts anew.
+        crashed: bool,
     },
     /// The order is over; notices are queued in the same transaction.
     Finish {
@@ -309,6 +311,8 @@ pub struct Orphan {
     pub server: Option<ServerId>,
     /// Attempts that counted so far, this one included if it has an intent.
     pub attempts: u32,
+    /// Claims of this order that ended in a crash, this one included.
+    pub crashes: u32,
 }
 
 /// An answer.

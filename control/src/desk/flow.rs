@@ -167,7 +167,7 @@ impl<J: Judge> Desk<J> {
 
     fn defer(&mut self, order: OrderId, until: Wall, decision: String) {
         self.tell(Fact::Deferred(order, until));
-        self.back(order, until, Back { deferred: true, refund: true, counted: false }, Some(decision));
+        self.back(order, until, Back { deferred: true, refund: true, counted: false, crashed: false }, Some(decision));
     }
 
     fn capped(&mut self, now: Now, order: OrderId, answer: Result<Answer, Error>) {
@@ -265,7 +265,7 @@ impl<J: Judge> Desk<J> {
         let Some((permit, decision)) = minted else {
             // The decision is older than a permit lives: back, to be judged again at once.
             self.dispatcher.release(&slot.release(Cause::NORMAL_UNSPECIFIED));
-            self.back(order, now.wall, Back { deferred: true, refund: true, counted: false }, None);
+            self.back(order, now.wall, Back { deferred: true, refund: true, counted: false, crashed: false }, None);
             return true;
         };
         let claimed = &held.claimed;
@@ -304,7 +304,7 @@ impl<J: Judge> Desk<J> {
             Next::Again { after_ms, counted } if now.wall.plus(Duration::from_millis(after_ms)) < expires => {
                 let due = now.wall.plus(Duration::from_millis(after_ms));
                 self.tell(Fact::Again(order, due));
-                self.back(order, due, Back { deferred: false, refund: !outcome.dialled, counted }, why);
+                self.back(order, due, Back { deferred: false, refund: !outcome.dialled, counted, crashed: false }, why);
             }
             // No time is left for another attempt: it ends as the last one went.
             Next::Again { .. } => self.end(order, outcome.disposition, why, result),
@@ -325,8 +325,8 @@ impl<J: Judge> Desk<J> {
         }
         let epoch = held.claimed.lease.epoch;
         let line = (held.claimed.order.priority.min(9), held.claimed.order.tenant);
-        let Back { deferred, refund, counted } = how;
-        let ask = Ask::Requeue { order, epoch, due, deferred, decision, refund, counted };
+        let Back { deferred, refund, counted, crashed } = how;
+        let ask = Ask::Requeue { order, epoch, due, deferred, decision, refund, counted, crashed };
         self.ask(Topic::Back(order, line, due), ask);
     }
 
@@ -388,7 +388,7 @@ impl<J: Judge> Desk<J> {
                 continue;
             };
             self.leave_queue(order, &claimed);
-            self.back(order, now.wall, Back { deferred: true, refund: true, counted: false }, None);
+            self.back(order, now.wall, Back { deferred: true, refund: true, counted: false, crashed: false }, None);
         }
     }
 
@@ -415,17 +415,20 @@ impl<J: Judge> Desk<J> {
             order: Box::new(orphan.order.clone()),
             attempts: orphan.attempts,
             tries: 0,
-            crashes: 0,
+            crashes: orphan.crashes,
             accepted: now.wall,
         };
         self.held.insert(order, Held { claimed, decision: None, stage: Stage::Started });
         let why = |text: &str| Some(serde_json::json!({ "why": text }).to_string());
         match recovery {
+            Recovery::Requeue | Recovery::Redial if orphan.crashes >= self.limits.crashes_max => {
+                self.end(order, Disposition::Quarantined, why("it was in hand at every crash"), None);
+            }
             Recovery::Requeue => {
-                self.back(order, now.wall, Back { deferred: true, refund: true, counted: false }, None);
+                self.back(order, now.wall, Back { deferred: true, refund: true, counted: false, crashed: true }, None);
             }
             Recovery::Redial => {
-                let how = Back { deferred: false, refund: false, counted: true };
+                let how = Back { deferred: false, refund: false, counted: true, crashed: true };
                 self.back(
                     order,
                     now.wall,
@@ -450,6 +453,7 @@ struct Back {
     deferred: bool,
     refund: bool,
     counted: bool,
+    crashed: bool,
 }
 
 fn lines(answer: Result<Answer, Error>) -> Vec<(u8, units::TenantId, Wall)> {

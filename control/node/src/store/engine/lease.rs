@@ -39,6 +39,7 @@ pub(super) struct PutBack {
     pub(super) deferred: bool,
     pub(super) refund: bool,
     pub(super) counted: bool,
+    pub(super) crashed: bool,
 }
 
 impl<D: Db> Batch<'_, D> {
@@ -256,7 +257,9 @@ impl<D: Db> Batch<'_, D> {
             head.attempts = head.attempts.saturating_sub(given_back);
             head.tries = head.tries.saturating_add(u32::from(!put.deferred));
         }
-        head.crashes = 0;
+        if !put.crashed {
+            head.crashes = 0;
+        }
         if let Some(decision) = decision {
             head.decision = Some(decision.to_owned());
         }

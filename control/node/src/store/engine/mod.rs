@@ -155,9 +155,9 @@ impl<'a, D: Db> Batch<'a, D> {
             Ask::Intent { lease, server, trunk, dialog } => self.intent(lease, *server, trunk, dialog),
             Ask::AckIntent { attempt, epoch, dialog } => self.ack_intent(*attempt, *epoch, dialog),
             Ask::Progress { order, epoch, state } => self.progress(*order, *epoch, *state),
-            Ask::Requeue { order, epoch, due, deferred, decision, refund, counted } => {
-                let put =
-                    lease::PutBack { due: due.0, deferred: *deferred, refund: *refund, counted: *counted };
+            Ask::Requeue { order, epoch, due, deferred, decision, refund, counted, crashed } => {
+                let (deferred, refund, counted, crashed) = (*deferred, *refund, *counted, *crashed);
+                let put = lease::PutBack { due: due.0, deferred, refund, counted, crashed };
                 self.requeue(*order, *epoch, put, decision.as_deref())
             }
             Ask::Finish { order, epoch, disposition, decision, result } => {

@@ -135,5 +135,6 @@ fn orphan(order: OrderId, head: &Head, body: Order) -> Result<Orphan, Fail> {
         acked: head.acked.clone(),
         server: head.server.map(ServerId),
         attempts: head.attempts,
+        crashes: head.crashes,
     })
 }

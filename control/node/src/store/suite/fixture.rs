@@ -81,8 +81,8 @@ impl Bed {
         refund: bool,
         counted: bool,
     ) -> Result<Answer, Error> {
-        let (order, epoch, deferred, decision) = (lease.order, lease.epoch, false, None);
-        self.ask(Ask::Requeue { order, epoch, due, deferred, decision, refund, counted })
+        let (order, epoch, deferred, decision, crashed) = (lease.order, lease.epoch, false, None, false);
+        self.ask(Ask::Requeue { order, epoch, due, deferred, decision, refund, counted, crashed })
     }
 
     pub(super) fn state(&mut self, order: OrderId) -> (State, Option<Disposition>, u32) {
