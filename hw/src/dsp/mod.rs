@@ -1,1 +1,10 @@
 //! Signal processing in software: the truth that every accelerator must match.
+//!
+//! Samples are linear 16-bit at 8 kHz (G.722 at 16 kHz), levels are dBm0 by [`level`]. Nothing here allocates after
+//! construction, locks, or asks for the time; everything is fed slices of any length.
+
+pub mod dtmf;
+pub mod g711;
+pub mod level;
+pub(crate) mod math;
+pub mod tone;

@@ -1,0 +1,59 @@
+//! Test support: explores a machine by trying every input in every state that it can reach, and draws what it saw.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::{Debug, Write as _};
+use units::{Mono, Now};
+
+/// What the explorer needs of a machine.
+pub(super) trait Machine: Clone {
+    type Input: Copy + 'static;
+    type Output: Debug;
+    const INPUTS: &'static [(&'static str, Self::Input)];
+    const TIMER: Self::Input;
+    fn step(&mut self, now: Now, input: Self::Input);
+    fn next(&mut self) -> Option<Self::Output>;
+    fn due(&self) -> Option<(Mono, String)>;
+    fn state(&self) -> &'static str;
+}
+
+/// Milliseconds after the origin.
+pub(super) fn at(ms: u64) -> Now {
+    Now { mono: Mono::from_ms(ms), ..Now::default() }
+}
+
+/// All outputs.
+pub(super) fn drain<M: Machine>(m: &mut M) -> Vec<M::Output> {
+    std::iter::from_fn(|| m.next()).collect()
+}
+
+/// The transitions as a `.dot` graph: `state -> state [label="input / outputs"]`, sorted, each once.
+pub(super) fn dot<M: Machine>(name: &str, start: M) -> String {
+    let mut edges = BTreeSet::new();
+    let mut seen = BTreeMap::from([(start.state().to_owned(), 0)]);
+    let mut todo = vec![(start, Mono::default())];
+    while let Some((machine, now)) = todo.pop() {
+        let timer = machine.due().map(|(when, t)| (format!("timer {t}"), M::TIMER, when));
+        let inputs = M::INPUTS.iter().map(|&(label, input)| (label.to_owned(), input, now));
+        for (label, input, when) in inputs.chain(timer) {
+            let mut m = machine.clone();
+            m.step(Now { mono: when, ..Now::default() }, input);
+            let out = drain(&mut m).iter().map(|o| format!("{o:?}")).collect::<Vec<_>>().join(", ");
+            let (from, to) = (machine.state(), m.state());
+            if from != to || !out.is_empty() {
+                edges.insert(format!("  {from} -> {to} [label=\"{label} / {out}\"];"));
+            }
+            // A state is entered some dozen times, since its data (how often retransmitted) tells when it ends.
+            let visits = seen.entry(format!("{to}")).or_insert(0);
+            if *visits < 24 {
+                *visits += 1;
+                todo.push((m, when));
+            }
+        }
+    }
+    let mut text = format!("digraph {name} {{\n");
+    for edge in edges {
+        let _infallible = writeln!(text, "{edge}");
+    }
+    text.push_str("}\n");
+    text
+}

@@ -1,0 +1,208 @@
+//! Names: methods (RFC 3261 §7.1 and its extensions) and header fields with their compact forms (§7.3.3).
+
+/// A request method. Case matters (RFC 3261 §7.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "the names are the standard's")]
+pub enum Method<'a> {
+    Invite,
+    Ack,
+    Bye,
+    Cancel,
+    Options,
+    Prack,
+    Update,
+    Info,
+    Refer,
+    Notify,
+    Subscribe,
+    Message,
+    Register,
+    Publish,
+    /// Any other token.
+    Other(&'a str),
+}
+
+impl<'a> Method<'a> {
+    /// From a token.
+    #[must_use]
+    pub fn of(token: &'a str) -> Self {
+        match token {
+            "INVITE" => Method::Invite,
+            "ACK" => Method::Ack,
+            "BYE" => Method::Bye,
+            "CANCEL" => Method::Cancel,
+            "OPTIONS" => Method::Options,
+            "PRACK" => Method::Prack,
+            "UPDATE" => Method::Update,
+            "INFO" => Method::Info,
+            "REFER" => Method::Refer,
+            "NOTIFY" => Method::Notify,
+            "SUBSCRIBE" => Method::Subscribe,
+            "MESSAGE" => Method::Message,
+            "REGISTER" => Method::Register,
+            "PUBLISH" => Method::Publish,
+            other => Method::Other(other),
+        }
+    }
+
+    /// As it is written.
+    #[must_use]
+    pub fn as_str(self) -> &'a str {
+        match self {
+            Method::Invite => "INVITE",
+            Method::Ack => "ACK",
+            Method::Bye => "BYE",
+            Method::Cancel => "CANCEL",
+            Method::Options => "OPTIONS",
+            Method::Prack => "PRACK",
+            Method::Update => "UPDATE",
+            Method::Info => "INFO",
+            Method::Refer => "REFER",
+            Method::Notify => "NOTIFY",
+            Method::Subscribe => "SUBSCRIBE",
+            Method::Message => "MESSAGE",
+            Method::Register => "REGISTER",
+            Method::Publish => "PUBLISH",
+            Method::Other(other) => other,
+        }
+    }
+}
+
+macro_rules! headers {
+    ($($id:ident, $name:literal, $lower:literal $(, $compact:literal)?;)*) => {
+        /// A header field that the stack reads; the rest are `Other`.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[expect(missing_docs, reason = "the names are the standard's")]
+        pub enum HeaderId { $($id,)* Other }
+
+        impl HeaderId {
+            /// From a field name, any case, long or compact.
+            #[must_use]
+            pub fn of(name: &[u8]) -> Self {
+                let mut lower = [0u8; 24];
+                let Some(lower) = lower.get_mut(..name.len()) else { return HeaderId::Other };
+                lower.copy_from_slice(name);
+                lower.make_ascii_lowercase();
+                match &*lower {
+                    $($lower $(| $compact)? => HeaderId::$id,)*
+                    _ => HeaderId::Other,
+                }
+            }
+
+            /// The long form, as we write it. `Other` has none.
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self { $(HeaderId::$id => $name,)* HeaderId::Other => "" }
+            }
+        }
+
+        #[cfg(test)]
+        const ALL: &[HeaderId] = &[$(HeaderId::$id),*];
+    };
+}
+
+headers! {
+    Via, "Via", b"via", b"v";
+    From, "From", b"from", b"f";
+    To, "To", b"to", b"t";
+    CallId, "Call-ID", b"call-id", b"i";
+    CSeq, "CSeq", b"cseq";
+    MaxForwards, "Max-Forwards", b"max-forwards";
+    Contact, "Contact", b"contact", b"m";
+    ContentLength, "Content-Length", b"content-length", b"l";
+    ContentType, "Content-Type", b"content-type", b"c";
+    ContentEncoding, "Content-Encoding", b"content-encoding", b"e";
+    ContentDisposition, "Content-Disposition", b"content-disposition";
+    Accept, "Accept", b"accept";
+    Allow, "Allow", b"allow";
+    Supported, "Supported", b"supported", b"k";
+    Require, "Require", b"require";
+    ProxyRequire, "Proxy-Require", b"proxy-require";
+    Unsupported, "Unsupported", b"unsupported";
+    Route, "Route", b"route";
+    RecordRoute, "Record-Route", b"record-route";
+    RSeq, "RSeq", b"rseq";
+    RAck, "RAck", b"rack";
+    SessionExpires, "Session-Expires", b"session-expires", b"x";
+    MinSe, "Min-SE", b"min-se";
+    ReferTo, "Refer-To", b"refer-to", b"r";
+    ReferredBy, "Referred-By", b"referred-by", b"b";
+    Replaces, "Replaces", b"replaces";
+    Event, "Event", b"event", b"o";
+    SubscriptionState, "Subscription-State", b"subscription-state";
+    Expires, "Expires", b"expires";
+    Reason, "Reason", b"reason";
+    Diversion, "Diversion", b"diversion";
+    HistoryInfo, "History-Info", b"history-info";
+    AssertedIdentity, "P-Asserted-Identity", b"p-asserted-identity";
+    Privacy, "Privacy", b"privacy";
+    RetryAfter, "Retry-After", b"retry-after";
+    WwwAuthenticate, "WWW-Authenticate", b"www-authenticate";
+    ProxyAuthenticate, "Proxy-Authenticate", b"proxy-authenticate";
+    Authorization, "Authorization", b"authorization";
+    ProxyAuthorization, "Proxy-Authorization", b"proxy-authorization";
+    CallInfo, "Call-Info", b"call-info";
+    Subject, "Subject", b"subject", b"s";
+    UserAgent, "User-Agent", b"user-agent";
+    Server, "Server", b"server";
+    Warning, "Warning", b"warning";
+    Timestamp, "Timestamp", b"timestamp";
+    MimeVersion, "MIME-Version", b"mime-version";
+}
+
+impl HeaderId {
+    /// Whether a message may hold it once only and with one value (RFC 3261 §7.3.1).
+    #[must_use]
+    pub fn is_single(self) -> bool {
+        use HeaderId as H;
+        matches!(
+            self,
+            H::From
+                | H::To
+                | H::CallId
+                | H::CSeq
+                | H::MaxForwards
+                | H::ContentLength
+                | H::ContentType
+                | H::RSeq
+                | H::RAck
+                | H::SessionExpires
+                | H::MinSe
+                | H::ReferTo
+                | H::Replaces
+                | H::Event
+                | H::SubscriptionState
+                | H::Expires
+                | H::ContentDisposition
+                | H::RetryAfter
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rfc3261_7_3_3_compact_and_odd_case_are_the_same_field() {
+        for (name, id) in [("v", HeaderId::Via), ("M", HeaderId::Contact), ("cALL-iD", HeaderId::CallId)] {
+            assert_eq!(HeaderId::of(name.as_bytes()), id);
+        }
+        assert_eq!(HeaderId::of(b"NewFangledHeader"), HeaderId::Other);
+        assert_eq!(HeaderId::of(&[b'x'; 80]), HeaderId::Other);
+    }
+
+    #[test]
+    fn every_long_form_reads_back() {
+        for &id in ALL {
+            assert_eq!(HeaderId::of(id.as_str().as_bytes()), id);
+        }
+    }
+
+    #[test]
+    fn rfc3261_7_1_methods_are_case_sensitive() {
+        assert_eq!(Method::of("INVITE"), Method::Invite);
+        assert_eq!(Method::of("invite"), Method::Other("invite"));
+        assert_eq!(Method::of("RE%47IST%45R").as_str(), "RE%47IST%45R");
+    }
+}
