@@ -1,8 +1,12 @@
 //! The kernel's ways for packets, behind one trait ([`crate::net::Net`]), chosen at start by what the host allows.
 
 pub(crate) mod batch;
+pub(crate) mod bpf;
+pub(crate) mod choose;
 pub mod plain;
 pub mod ports;
+pub mod sockets;
+pub(crate) mod wire;
 
 use crate::net::{Arrival, Channel, Net, NetCounts, NetError};
 use crate::spec::Rtp;
@@ -14,12 +18,65 @@ use std::ops::Range;
 pub enum Backend {
     /// A socket per bearer; needs no privilege.
     Plain,
+    /// Two sockets per worker, steered by `SK_LOOKUP`; needs `CAP_NET_RAW` and `CAP_BPF` (with `CAP_NET_ADMIN`).
+    Sockets,
+}
+
+/// The UDP ports of the dataplane; RTP even, RTCP odd.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PortRange {
+    /// The first.
+    pub first: u16,
+    /// The last.
+    pub last: u16,
+}
+
+/// What a backend could not do at start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// A receiving socket.
+    Socket,
+    /// A raw sending socket.
+    Raw,
+    /// A BPF map.
+    Map,
+    /// Loading the BPF program.
+    Program,
+    /// Attaching it.
+    Attach,
+}
+
+/// Why a backend was passed over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// What was tried.
+    pub step: Step,
+    /// What the kernel said; 0: nothing.
+    pub errno: i32,
+}
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let what = match self.step {
+            Step::Socket => "no receiving socket",
+            Step::Raw => "no raw socket (CAP_NET_RAW)",
+            Step::Map => "no BPF map (CAP_BPF)",
+            Step::Program => "the BPF program was not accepted (CAP_BPF, CAP_NET_ADMIN)",
+            Step::Attach => "the BPF program could not be attached",
+        };
+        f.write_str(what)?;
+        if self.errno != 0 {
+            write!(f, ": {}", std::io::Error::from_raw_os_error(self.errno))?;
+        }
+        Ok(())
+    }
 }
 
 impl std::fmt::Display for Backend {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Backend::Plain => "plain",
+            Backend::Sockets => "sockets",
         })
     }
 }
@@ -38,12 +95,15 @@ pub enum Choice {
 pub enum AnyNet {
     /// See [`plain::Plain`].
     Plain(plain::Plain),
+    /// See [`sockets::Shared`].
+    Sockets(sockets::Shared),
 }
 
 macro_rules! each {
     ($self:ident, $net:ident => $do:expr) => {
         match $self {
             AnyNet::Plain($net) => $do,
+            AnyNet::Sockets($net) => $do,
         }
     };
 }
