@@ -3,7 +3,10 @@
 #![forbid(unsafe_code)]
 
 pub mod config;
+pub mod limits;
 pub mod order;
 pub mod permit;
+pub mod policy;
 pub mod record;
+pub mod schedule;
 pub mod store;
