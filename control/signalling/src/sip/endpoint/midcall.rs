@@ -17,8 +17,8 @@ impl Endpoint {
             Action::Place(_) => Err(Error::LegExists(id)),
             Action::Ring { media } => this.ring(now, leg, media),
             Action::Accept { media } => this.accept(now, leg, media),
-            Action::Reject { cause, retry_after_s } if matches!(leg.phase, Phase::Incoming(_)) => {
-                this.refuse(now, leg, cause, retry_after_s);
+            Action::Reject { cause, status, retry_after_s } if matches!(leg.phase, Phase::Incoming(_)) => {
+                this.refuse(now, leg, cause, status, retry_after_s);
                 Ok(())
             }
             Action::Clear(cause) => {
@@ -40,7 +40,7 @@ impl Endpoint {
             Phase::AckDue { clear, .. } => {
                 clear.get_or_insert(cause);
             }
-            Phase::Incoming(_) => self.refuse(now, leg, cause, None),
+            Phase::Incoming(_) => self.refuse(now, leg, cause, None, None),
             Phase::Up { .. } => self.hang_up(now, leg, cause),
             Phase::Over => {}
         }
@@ -129,7 +129,7 @@ impl Endpoint {
         match &leg.phase {
             Phase::Calling(_) => self.calling_due(now, leg),
             Phase::Incoming(waiting) if waiting.until <= now.mono => {
-                self.refuse(now, leg, Cause::NO_ANSWER, None);
+                self.refuse(now, leg, Cause::NO_ANSWER, None, None);
             }
             _ => {}
         }
