@@ -2,6 +2,7 @@
 //! Pure: no socket, file, thread, clock or environment (law 1), and no tokio in its `Cargo.toml`.
 #![forbid(unsafe_code)]
 
+pub mod call;
 pub mod config;
 pub mod desk;
 pub mod dispatch;
@@ -12,4 +13,6 @@ pub mod policy;
 pub mod queue;
 pub mod record;
 pub mod schedule;
+pub mod shard;
 pub mod store;
+pub mod standin;
