@@ -118,9 +118,8 @@ impl<'a> Compiler<'a> {
         let outer = std::mem::replace(&mut self.current, subnet);
         let (start, accept) = (self.state()?, self.state()?);
         self.current = outer;
-        let calls = Vec::new();
         let name = rule.name.clone();
-        self.net.subnets.push(Subnet { name, start, accept, source: grammar, rule: rule.clone(), calls });
+        self.net.subnets.push(Subnet { name, start, accept, source: grammar, rule: rule.clone() });
         self.by_rule.insert((grammar, at), subnet);
         self.work.push((grammar, rule, subnet));
         Ok(subnet)
@@ -294,6 +293,10 @@ impl<'a> Compiler<'a> {
         to: u32,
         price: Price,
     ) -> Result<(), GrammarError> {
+        let link = (grammar, reference.clone());
+        if let Some(&(subnet, label)) = self.net.links.get(&link) {
+            return self.transition(from, Label::Call { subnet, label }, to, price);
+        }
         let (subnet, label) = match &reference.uri {
             Some(uri) => {
                 let target = self.external(uri, reference)?;
@@ -311,7 +314,7 @@ impl<'a> Compiler<'a> {
                 (self.subnet(grammar, name, false)?, NO_TOKEN)
             }
         };
-        self.net.subnets[index(self.current)].calls.push(subnet);
+        self.net.links.insert(link, (subnet, label));
         self.transition(from, Label::Call { subnet, label }, to, price)
     }
 

@@ -105,7 +105,7 @@ pub(super) struct Repeat {
 }
 
 /// A rule reference (§2.2).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct RuleRef {
     /// Absolute URI of the other grammar; `None`: this one.
     pub uri: Option<Box<str>>,
@@ -242,10 +242,6 @@ impl Grammar {
     #[must_use]
     pub fn metas(&self) -> &[(Box<str>, Box<str>)] {
         &self.metas
-    }
-
-    pub(super) fn rule(&self, name: &str) -> Option<&Arc<Rule>> {
-        self.index.get(name).map(|&at| &self.rules[at])
     }
 }
 
