@@ -6,7 +6,11 @@
 pub mod cadence;
 pub mod dtmf;
 pub mod g711;
+pub mod g722;
 pub mod level;
 pub(crate) mod math;
+pub mod mix;
+pub mod noise;
+pub mod plc;
 pub mod tone;
 pub mod vad;
