@@ -28,6 +28,7 @@ use facts::Facts;
 use play::Loaded;
 use route::Route;
 use signalling::leg::{Action, Ended, Indication, Media, Place, Rtp};
+use signalling::sip::dialog::DialogSnapshot;
 use std::net::SocketAddr;
 use talk::{Talk, Turn};
 use units::{AttemptId, BearerId, CallId, Cause, LegId, Mono, Now, OrderId, Samples, TenantId};
@@ -90,6 +91,8 @@ pub struct Call {
     lease: Option<Lease>,
     order: Option<Box<Order>>,
     route: Option<Route>,
+    /// The dialog as a neighbour needs it to end the call.
+    dialog: Vec<u8>,
     slot: Option<Slot>,
     facts: Facts,
 }
@@ -179,6 +182,7 @@ impl Call {
             lease: None,
             order: None,
             route: None,
+            dialog: Vec::new(),
             slot: None,
             facts,
         }
@@ -467,15 +471,20 @@ impl Call {
         }
     }
 
+    /// What a neighbour needs to end the call, as it stands now.
+    pub(crate) fn journal(&mut self, snapshot: &DialogSnapshot) {
+        self.dialog = serde_json::to_vec(snapshot).unwrap_or_default();
+    }
+
     /// Journalled before the ACK leaves: who finds this never sends the INVITE again (`docs/reliability`).
     fn ack_due(&mut self, ctx: &mut Ctx<'_>) {
-        match (&self.lease, &self.route) {
-            (Some(lease), Some(route)) => {
-                let (attempt, epoch, dialog) = (lease.attempt, lease.epoch, route.constants());
+        match &self.lease {
+            Some(lease) => {
+                let (attempt, epoch, dialog) = (lease.attempt, lease.epoch, self.dialog.clone());
                 let token = ctx.token(self.id, Purpose::Ack);
                 ctx.ask(token, Ask::AckIntent { attempt, epoch, dialog });
             }
-            _ => self.ack(ctx),
+            None => self.ack(ctx),
         }
     }
 

@@ -541,6 +541,11 @@ impl Shard {
                 match output {
                     SipOutput::Leg(leg, Indication::Incoming(incoming)) => self.arrival(now, leg, *incoming),
                     SipOutput::Leg(leg, indication) => self.leg_told(now, leg, indication),
+                    SipOutput::Dialog(leg, snapshot) => {
+                        if let Some(call) = self.legs.get(&leg).and_then(|id| self.calls.get_mut(id)) {
+                            call.journal(&snapshot);
+                        }
+                    }
                     other => self.out.push_back(Output::Sip(other)),
                 }
             }

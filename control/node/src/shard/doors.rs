@@ -104,7 +104,7 @@ impl Doors {
 
     pub(super) fn doorbell(&self) -> std::io::Result<Bell> {
         let fd = self.end.doorbell().as_fd().try_clone_to_owned()?;
-        Bell::with_interest(fd, tokio::io::Interest::READABLE)
+        Bell::register_with_interest(fd, tokio::io::Interest::READABLE)
     }
 
     /// Does what the shard asks; an answer that is here at once comes back.

@@ -75,7 +75,7 @@ pub struct Parts {
     /// The machine's settings.
     pub settings: Arc<Settings>,
     /// Its SIP endpoint, not started.
-    pub endpoint: signalling::sip::Endpoint,
+    pub endpoint: signalling::sip::endpoint::Endpoint,
     /// Sockets to listen on, bound.
     pub sockets: Vec<(Transport, Listener)>,
     /// TLS, if it is spoken.

@@ -83,7 +83,7 @@ impl Sip {
                 metrics::gauge!("carillon_peer_up", "peer" => peer.to_string()).set(f64::from(u8::from(up)));
                 tracing::info!(%peer, up, "a peer changed state");
             }
-            Output::Leg(..) => {}
+            Output::Leg(..) | Output::Dialog(..) => {}
         }
     }
 
