@@ -163,6 +163,7 @@ impl Host {
             range: PortRange { first: *config.ports.start(), last: *config.ports.end() },
             workers: u16::try_from(config.cores.len()).map_err(|_| HostError::Shards)?,
             places: limits.places(),
+            interface: config.interface.clone(),
         };
         let Chosen { backend, nets, steering, passed } = choose(&ask);
         let stop = Arc::new(AtomicBool::new(false));

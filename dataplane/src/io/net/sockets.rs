@@ -5,7 +5,7 @@ use super::batch::{Batch, RawAddr, to_raw};
 use super::bpf::{self, MapKind, ProgramKind};
 use super::ports::set_option;
 use super::wire::{HEADROOM, encapsulate};
-use super::{PortRange, Refusal, Step};
+use super::{PortRange, Refusal, Step, refused};
 use crate::net::{Arrival, Channel, Net, NetCounts, NetError};
 use crate::rtp::PACKET_MAX;
 use crate::spec::Rtp;
@@ -32,10 +32,6 @@ pub struct Steering {
 pub struct Pair {
     pub(crate) receive: OwnedFd,
     pub(crate) send: OwnedFd,
-}
-
-fn refused(step: Step) -> impl Fn(std::io::Error) -> Refusal {
-    move |e| Refusal { step, errno: e.raw_os_error().unwrap_or(0) }
 }
 
 /// Makes the sockets of all workers and steers the range to them.
@@ -261,6 +257,14 @@ impl Shared {
             outbox: Outbox::new(BATCH),
             counts: NetCounts::default(),
         }
+    }
+
+    pub(crate) fn map(&self) -> &Map {
+        &self.map
+    }
+
+    pub(crate) fn count_failed(&mut self) {
+        self.counts.send_failed += 1;
     }
 }
 
