@@ -1,1 +1,11 @@
-//! The program carillon-bench: far end, load, demo, promises.
+//! The program `carillon-bench`: simulated telephones and networks, load, the demo, and the figures of
+//! `bench/PROMISES.md`.
+#![allow(
+    clippy::disallowed_types,
+    clippy::disallowed_methods,
+    reason = "a load tool owns sockets, threads and clocks: it is all door"
+)]
+
+pub mod farend;
+pub mod demo;
+pub mod load;

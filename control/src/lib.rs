@@ -1,1 +1,18 @@
-//! Whether, when, where and how to call; what is written down.
+//! Decides whether, when, on which server and by which trunk to call; conducts the call; says what is written down.
+//! Pure: no socket, file, thread, clock or environment (law 1), and no tokio in its `Cargo.toml`.
+#![forbid(unsafe_code)]
+
+pub mod call;
+pub mod config;
+pub mod desk;
+pub mod dispatch;
+pub mod limits;
+pub mod order;
+pub mod permit;
+pub mod policy;
+pub mod queue;
+pub mod record;
+pub mod schedule;
+pub mod shard;
+pub mod store;
+pub mod standin;

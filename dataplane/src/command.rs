@@ -171,6 +171,29 @@ pub enum Command {
     },
 }
 
+impl Command {
+    /// The bearer it concerns (of a bridge, the first); `None` for a prompt.
+    #[must_use]
+    pub fn bearer(&self) -> Option<BearerId> {
+        match *self {
+            Command::Open { bearer, .. }
+            | Command::Respec { bearer, .. }
+            | Command::Play { bearer, .. }
+            | Command::Tone { bearer, .. }
+            | Command::StopPlay { bearer }
+            | Command::Pause { bearer, .. }
+            | Command::SendDigit { bearer, .. }
+            | Command::Detect { bearer, .. }
+            | Command::Capture { bearer, .. }
+            | Command::StopCapture { bearer }
+            | Command::Unbridge { bearer }
+            | Command::Close { bearer }
+            | Command::Bridge { a: bearer, .. } => Some(bearer),
+            Command::ReturnPrompt { .. } => None,
+        }
+    }
+}
+
 /// The codec a bearer's tone or prompt is rendered for; kept here so that `Play` callers pick the right rendering.
 pub type Rendering = Codec;
 

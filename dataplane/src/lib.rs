@@ -1,5 +1,19 @@
 //! Every tick gives each bearer its samples: play, detect, record, jitter, RTP or timeslot.
 #![deny(unsafe_code)]
 
+pub mod capture;
+pub mod codec;
 pub mod command;
+pub mod detect;
+pub mod event;
+pub mod io;
+pub mod jitter;
+pub mod limits;
+pub mod net;
+pub mod play;
+pub mod pool;
 pub mod report;
+pub mod rtp;
+pub mod spec;
+pub mod tone;
+pub mod worker;

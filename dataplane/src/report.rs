@@ -165,6 +165,8 @@ pub enum Report {
     },
     /// A lent specification is no longer used.
     SpecReturned {
+        /// Whose it was; of which worker the handle is.
+        bearer: BearerId,
         /// Which.
         spec: SpecHandle,
     },

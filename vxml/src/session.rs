@@ -282,7 +282,7 @@ pub enum TransferKind {
 }
 
 /// `<transfer>`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Transfer {
     /// Its name.
     pub id: ListenId,

@@ -120,6 +120,8 @@ pub enum Action {
     Reject {
         /// Why.
         cause: Cause,
+        /// Exactly this SIP status, 300..=699, instead of the one that `cause` maps to.
+        status: Option<u16>,
         /// Retry-After, s, when it is for overload.
         retry_after_s: Option<u32>,
     },

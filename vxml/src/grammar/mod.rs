@@ -1,5 +1,38 @@
 //! Grammars: SRGS 1.0 in both forms, SISR 1.0, the builtin types, and the weighted network they all become.
+//!
+//! ```
+//! use std::sync::Arc;
+//! use vxml::grammar::{Grammar, Limits, Matcher, Mode, Network, Status};
+//! let net = Network::from_builtin("builtin:dtmf/digits?length=2", Mode::Dtmf, "en", &Limits::default())?;
+//! let mut matcher = Matcher::new(Arc::new(net))?;
+//! assert_eq!(matcher.push("4")?, Status::Prefix);
+//! assert_eq!(matcher.push("2")?, Status::Complete { may_continue: false });
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
-/// A grammar compiled to a weighted network of tokens: what the matcher runs and what a recogniser is given.
-#[derive(Debug, Default)]
-pub struct Network {}
+mod abnf;
+mod builtin;
+mod choice;
+mod compile;
+mod error;
+mod export;
+mod limits;
+mod markup;
+mod matcher;
+mod model;
+mod network;
+mod parse;
+pub mod sisr;
+mod text;
+mod xml;
+
+pub use builtin::{Answer, Builtin, Dollar};
+pub use choice::Choice;
+pub use error::{Fault, GrammarError, MatchError, Place};
+pub use export::{Arrow, FiniteState};
+pub use limits::{Limit, Limits};
+pub use matcher::{Matcher, Status, match_words};
+pub use model::{Form, Grammar, Mode, TagFormat};
+pub use network::{Label, NO_TOKEN, Network, Subnet, Transition};
+pub use parse::{Parse, ParseEvent};
+pub use xml::Inline;

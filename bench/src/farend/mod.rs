@@ -1,0 +1,22 @@
+//! The far end: simulated telephones and the network before them, used by the load tool, the demo and the tests.
+//!
+//! Pure but for `io/`: [`World`] takes datagrams and `now` and gives datagrams, so that the same telephones ring in a
+//! simulation in virtual time and on real sockets. It never looks into the server's code: RTP, RFC 4733 and prompt
+//! detection are its own, so that it judges independently; only SIP is shared (`signalling`).
+//!
+//! All calls of a world share one RTP socket: streams are told apart by the server's address, which costs one
+//! `recvmmsg` for all of them.
+
+pub mod ear;
+pub mod io;
+pub mod mouth;
+pub mod mulaw;
+pub mod phone;
+pub mod scenario;
+pub mod world;
+
+pub use ear::{Ear, Hearing};
+pub use mouth::Mouth;
+pub use phone::{CallLog, Phone};
+pub use scenario::{Scenario, ScenarioError};
+pub use world::{Output, World, WorldConfig};

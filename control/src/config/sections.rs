@@ -1,0 +1,569 @@
+//! The sections of `carillon.toml`. Each field's comment is what `carillon.example.toml` says about it.
+
+use super::{Percent, Rate, Size, Span};
+use serde::{Deserialize, Deserializer};
+use signalling::leg::Transport;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use units::{Codec, Private};
+
+/// `[node]`: the process.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Node {
+    /// Name in logs, status pages and records.
+    pub name: String,
+    /// Number of this server in records; different on each.
+    pub server_id: u32,
+    /// Unix socket for the command line.
+    pub admin_socket: String,
+    /// `text` or `json`.
+    pub log_format: LogFormat,
+    /// Filter in the syntax of `tracing`, e.g. `info` or `node=debug,info`.
+    pub log: String,
+    /// After SIGTERM, calls may go on this long before they are cleared.
+    pub drain_max: Span,
+}
+
+impl Default for Node {
+    fn default() -> Self {
+        Self {
+            name: "carillon".into(),
+            server_id: 1,
+            admin_socket: "/run/carillon/admin.sock".into(),
+            log_format: LogFormat::Text,
+            log: "info".into(),
+            drain_max: Span::from_s(600),
+        }
+    }
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// For machines, one object a line.
+    Json,
+}
+
+/// An address to listen on: `udp:127.0.0.1:5060`, `tcp:…`, `tls:…`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listen {
+    /// Transport.
+    pub transport: Transport,
+    /// Address and port.
+    pub addr: SocketAddr,
+}
+
+impl<'de> Deserialize<'de> for Listen {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(d)?;
+        let parsed = text.split_once(':').and_then(|(kind, addr)| {
+            let transport = transport(kind)?;
+            Some(Listen { transport, addr: addr.parse().ok()? })
+        });
+        parsed.ok_or_else(|| serde::de::Error::custom("an address like \"udp:192.0.2.1:5060\" is wanted"))
+    }
+}
+
+fn transport(name: &str) -> Option<Transport> {
+    match name {
+        "udp" => Some(Transport::Udp),
+        "tcp" => Some(Transport::Tcp),
+        "tls" => Some(Transport::Tls),
+        _ => None,
+    }
+}
+
+/// `[sip]`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Sip {
+    /// Where SIP is spoken.
+    pub listen: Vec<Listen>,
+    /// The address peers are told, when it differs from `listen` (behind NAT, or listening everywhere).
+    pub advertised_address: Option<IpAddr>,
+    /// Peers whose `P-Asserted-Identity` is believed.
+    pub trusted: Vec<IpAddr>,
+    /// PEM files for `tls:` listeners.
+    pub tls_certificate: Option<String>,
+    /// Key to it.
+    pub tls_key: Option<String>,
+}
+
+impl Default for Sip {
+    fn default() -> Self {
+        let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, 5060));
+        Self {
+            listen: vec![Listen { transport: Transport::Udp, addr }],
+            advertised_address: None,
+            trusted: Vec::new(),
+            tls_certificate: None,
+            tls_key: None,
+        }
+    }
+}
+
+/// `[media]`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Media {
+    /// First and last RTP port; two a bearer.
+    pub rtp_ports: [u16; 2],
+    /// Pinned workers; 0: cores minus one, at least one.
+    pub workers: u16,
+    /// `auto` takes the best that the host allows and says which.
+    pub backend: Backend,
+    /// Codecs offered and taken, best first.
+    pub codecs: Vec<Codec>,
+    /// Jitter buffer: shortest and longest.
+    pub jitter: [Span; 2],
+    /// Run workers with real-time priority where the host allows it.
+    pub realtime: bool,
+    /// Folder for recordings.
+    pub recordings: String,
+    /// Resident prompts take no more than this.
+    pub prompts_max: Size,
+    /// One prompt is no longer than this.
+    pub prompt_max: Span,
+}
+
+impl Default for Media {
+    fn default() -> Self {
+        Self {
+            rtp_ports: [20_000, 29_999],
+            workers: 0,
+            backend: Backend::Auto,
+            codecs: vec![Codec::Pcmu, Codec::Pcma],
+            jitter: [Span::from_ms(20), Span::from_ms(200)],
+            realtime: true,
+            recordings: "/var/lib/carillon/recordings".into(),
+            prompts_max: Size::from_bytes(256_000_000),
+            prompt_max: Span::from_s(600),
+        }
+    }
+}
+
+/// How RTP reaches the workers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Backend {
+    /// The best of the following.
+    #[default]
+    Auto,
+    /// One shared socket per worker, steered by the kernel.
+    Sockets,
+    /// `AF_XDP`.
+    Xdp,
+    /// A socket per bearer.
+    Plain,
+    /// The plain sockets, driven by io_uring.
+    Uring,
+}
+
+/// `[vxml]`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Vxml {
+    /// `fetchtimeout` where a document sets none.
+    pub fetch_timeout: Span,
+    /// Script time for one step.
+    pub script_step_max: Span,
+    /// Script memory of one session.
+    pub script_memory_max: Size,
+    /// Largest document.
+    pub document_max: Size,
+    /// Accept what other platforms accept although it is wrong.
+    pub lenient: bool,
+    /// After the caller has hung up, a document may still run this long.
+    pub final_max: Span,
+    /// Applications by name, for orders that say `app:name`.
+    pub applications: BTreeMap<String, String>,
+}
+
+impl Default for Vxml {
+    fn default() -> Self {
+        Self {
+            fetch_timeout: Span::from_s(7),
+            script_step_max: Span::from_ms(100),
+            script_memory_max: Size::from_bytes(8_000_000),
+            document_max: Size::from_bytes(4_000_000),
+            lenient: false,
+            final_max: Span::from_s(30),
+            applications: BTreeMap::new(),
+        }
+    }
+}
+
+/// `[smtp]`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Smtp {
+    /// Where orders come in by mail; none: not at all.
+    pub listen: Option<SocketAddr>,
+    /// Speak LMTP (RFC 2033), behind a mail server.
+    pub lmtp: bool,
+    /// Our name in EHLO and in status mails.
+    pub hostname: String,
+    /// Largest mail.
+    pub message_max: Size,
+    /// Sessions at a time.
+    pub sessions_max: u32,
+    /// Mail server that takes status mails: `host:port`; none: no mail leaves.
+    pub smarthost: Option<String>,
+    /// Sender of status mails.
+    pub from: String,
+}
+
+impl Default for Smtp {
+    fn default() -> Self {
+        Self {
+            listen: None,
+            lmtp: false,
+            hostname: "localhost".into(),
+            message_max: Size::from_bytes(10_000_000),
+            sessions_max: 200,
+            smarthost: None,
+            from: "carillon@localhost".into(),
+        }
+    }
+}
+
+/// `[http]`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Http {
+    /// Where `/v1`, `/healthz`, `/metrics` and the console answer; none: not at all.
+    pub listen: Option<SocketAddr>,
+    /// Largest request body.
+    pub body_max: Size,
+    /// Requests at a time.
+    pub requests_max: u32,
+    /// A webhook is tried again for this long.
+    pub webhook_retry_max: Span,
+    /// Key of the operator for the console and for every tenant's data; none: only the admin socket.
+    pub operator_key: Option<Private<String>>,
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self {
+            listen: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 8080))),
+            body_max: Size::from_bytes(10_000_000),
+            requests_max: 1_000,
+            webhook_retry_max: Span::from_s(72 * 3_600),
+            operator_key: None,
+        }
+    }
+}
+
+/// `[policy]`: what the operator allows to anyone.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Policy {
+    /// Numbers that may be called, by prefix; empty: all that are not denied.
+    pub allow_prefixes: Vec<String>,
+    /// Numbers that are never called, by prefix.
+    pub deny_prefixes: Vec<String>,
+    /// Attempts to one number in a day, over all tenants.
+    pub attempts_a_day_max: u32,
+    /// Attempts of one order.
+    pub attempts_max: u32,
+    /// Time between two attempts of one order.
+    pub retry_after: Span,
+    /// Ring no longer than this.
+    pub ring_max: Span,
+    /// A permit is good for so long.
+    pub permit_max: Span,
+    /// May `sip:` addresses be called? Numbers are always allowed as the prefixes say.
+    pub sip_addresses: bool,
+    /// Callee's zone when neither the order nor the number tells.
+    pub zone: String,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            allow_prefixes: Vec::new(),
+            deny_prefixes: Vec::new(),
+            attempts_a_day_max: 20,
+            attempts_max: 3,
+            retry_after: Span::from_s(900),
+            ring_max: Span::from_s(45),
+            permit_max: Span::from_s(30),
+            sip_addresses: true,
+            zone: "UTC".into(),
+        }
+    }
+}
+
+/// `[store]`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Store {
+    /// `sqlite:/path/to/file` or a `postgres://` URL.
+    pub url: String,
+    /// A claim on an order is good for so long without renewal.
+    pub lease: Span,
+    /// Finished orders are kept so long.
+    pub keep: Span,
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        Self {
+            url: "sqlite:/var/lib/carillon/carillon.db".into(),
+            lease: Span::from_s(60),
+            keep: Span::from_s(30 * 86_400),
+        }
+    }
+}
+
+/// `[fetch]`: rules for every URL that a third party gave.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Fetch {
+    /// Networks that may be reached although they are special: `127.0.0.0/8`, `10.1.0.0/16`.
+    pub allow_networks: Vec<String>,
+    /// `http:` is spoken too.
+    pub plain_http: bool,
+    /// Ports that may be reached; empty: 80, 443 and those above 1023.
+    pub ports: Vec<u16>,
+    /// Largest answer.
+    pub body_max: Size,
+    /// Redirects followed.
+    pub redirects_max: u8,
+    /// Longest a fetch may take, whatever a document says.
+    pub timeout_max: Span,
+    /// Fetches at a time.
+    pub fetches_max: u32,
+    /// Fetches at a time to one host.
+    pub per_host_max: u32,
+    /// Answers kept for reuse.
+    pub cache_max: Size,
+}
+
+impl Default for Fetch {
+    fn default() -> Self {
+        Self {
+            allow_networks: Vec::new(),
+            plain_http: false,
+            ports: Vec::new(),
+            body_max: Size::from_bytes(16_000_000),
+            redirects_max: 5,
+            timeout_max: Span::from_s(30),
+            fetches_max: 512,
+            per_host_max: 64,
+            cache_max: Size::from_bytes(128_000_000),
+        }
+    }
+}
+
+/// `[[tenants]]`: a third party.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tenant {
+    /// Name; stands in mail addresses (`call+name@…`).
+    pub name: String,
+    /// Number in the store; never given to another.
+    pub id: u32,
+    /// API keys, each with a name: `main = "…"`.
+    #[serde(default)]
+    pub keys: BTreeMap<String, Private<String>>,
+    /// Sender addresses or domains (`@example.com`) whose mail is taken.
+    #[serde(default)]
+    pub mail_from: Vec<Private<String>>,
+    /// The least authority a mail must show: 0 none (tests), 1 SPF, 2 DKIM, 3 signed manifest, 4 both.
+    #[serde(default = "level_dkim")]
+    pub mail_level_min: u8,
+    /// Caller ids it owns.
+    #[serde(default)]
+    pub caller_ids: Vec<Private<String>>,
+    /// Secret that signs its webhooks.
+    #[serde(default)]
+    pub webhook_secret: Option<Private<String>>,
+    /// Trunks its calls may use, best first; empty: all.
+    #[serde(default)]
+    pub trunks: Vec<String>,
+    /// Orders per second.
+    #[serde(default = "rate_10")]
+    pub orders_rate: Rate,
+    /// Orders waiting.
+    #[serde(default = "orders_10k")]
+    pub orders_waiting_max: u32,
+    /// Calling hours where the callee is: `"08:00-21:00"`; none: any time.
+    #[serde(default)]
+    pub hours: Option<String>,
+    /// What it may call for; empty: anything.
+    #[serde(default)]
+    pub purposes: Vec<crate::order::Purpose>,
+}
+
+fn level_dkim() -> u8 {
+    2
+}
+
+fn rate_10() -> Rate {
+    Rate::per_s(10)
+}
+
+fn orders_10k() -> u32 {
+    10_000
+}
+
+/// `[[trunks]]`: a way out.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Trunk {
+    /// Name in records.
+    pub name: String,
+    /// Next hop.
+    pub address: SocketAddr,
+    /// `udp`, `tcp` or `tls`.
+    #[serde(default = "over_udp", deserialize_with = "read_transport")]
+    pub transport: Transport,
+    /// Numbers it takes, by prefix; empty: all.
+    #[serde(default)]
+    pub prefixes: Vec<String>,
+    /// Digits put before the number, and whether the `+` stays.
+    #[serde(default)]
+    pub dial: Dial,
+    /// Host part of the Request-URI; none: the address.
+    #[serde(default)]
+    pub domain: Option<String>,
+    /// Caller id when the order names none.
+    #[serde(default)]
+    pub caller_id: Option<Private<String>>,
+    /// Send `P-Asserted-Identity` too.
+    #[serde(default)]
+    pub asserted_identity: bool,
+    /// Digest user.
+    #[serde(default)]
+    pub user: Option<Private<String>>,
+    /// Digest password.
+    #[serde(default)]
+    pub password: Option<Private<String>>,
+    /// Only challenges of this realm are answered.
+    #[serde(default)]
+    pub realm: Option<String>,
+    /// Calls at a time.
+    #[serde(default = "calls_1000")]
+    pub calls_max: u32,
+    /// New calls per second.
+    #[serde(default = "rate_50")]
+    pub rate: Rate,
+    /// Codecs, best first; empty: those of `[media]`.
+    #[serde(default)]
+    pub codecs: Vec<Codec>,
+    /// Ring no longer than this on this trunk.
+    #[serde(default)]
+    pub ring_max: Option<Span>,
+}
+
+/// How a trunk wants numbers.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Dial {
+    /// Put before the number.
+    pub prefix: String,
+    /// The `+` of E.164 stays.
+    pub plus: bool,
+}
+
+impl Default for Dial {
+    fn default() -> Self {
+        Self { prefix: String::new(), plus: true }
+    }
+}
+
+fn over_udp() -> Transport {
+    Transport::Udp
+}
+
+fn calls_1000() -> u32 {
+    1_000
+}
+
+fn rate_50() -> Rate {
+    Rate::per_s(50)
+}
+
+fn read_transport<'de, D: Deserializer<'de>>(d: D) -> Result<Transport, D::Error> {
+    let name = String::deserialize(d)?;
+    transport(&name).ok_or_else(|| serde::de::Error::custom("one of udp, tcp, tls is wanted"))
+}
+
+/// `[[inbound]]`: what runs when a number is called. The first that matches counts.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Inbound {
+    /// A whole number or user, a prefix with `*` at its end, or `*`.
+    #[serde(rename = "match")]
+    pub pattern: String,
+    /// Whose call it is.
+    pub tenant: String,
+    /// VoiceXML document.
+    pub url: String,
+}
+
+impl Inbound {
+    /// Whether a called user part is meant.
+    #[must_use]
+    pub fn matches(&self, user: &str) -> bool {
+        match self.pattern.strip_suffix('*') {
+            Some(prefix) => user.starts_with(prefix),
+            None => self.pattern == user,
+        }
+    }
+}
+
+/// `[speech]`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Speech {
+    /// The worker program; empty: found beside `carillon`.
+    pub program: String,
+    /// Worker processes; 0: no text is spoken.
+    pub workers: u8,
+    /// flite voice where a document names none.
+    pub voice: String,
+    /// One text may take so long.
+    pub timeout: Span,
+}
+
+impl Default for Speech {
+    fn default() -> Self {
+        Self { program: String::new(), workers: 1, voice: "slt".into(), timeout: Span::from_s(20) }
+    }
+}
+
+/// `[limits]`: what the host can carry; every room's limits follow from these (`control::limits`).
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Capacity {
+    /// Calls at a time, both ways.
+    pub calls_max: u32,
+    /// New calls per second.
+    pub calls_rate: Rate,
+    /// Orders waiting, all tenants.
+    pub orders_waiting_max: u32,
+    /// Above this share of `calls_max` new inbound calls are refused, so that ordered ones find room.
+    pub inbound_share: Percent,
+    /// A call is cleared after this long.
+    pub call_max: Span,
+}
+
+impl Default for Capacity {
+    fn default() -> Self {
+        Self {
+            calls_max: 500,
+            calls_rate: Rate::per_s(50),
+            orders_waiting_max: 1_000_000,
+            inbound_share: Percent(80),
+            call_max: Span::from_s(4 * 3_600),
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! Packets in memory: what a test puts in comes to the worker, what the worker sends is kept in order.
+
+use super::{Arrival, Channel, Net, NetCounts, NetError};
+use crate::rtp::PACKET_MAX;
+use crate::spec::Rtp;
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::ops::Range;
+
+/// A packet under way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SimPacket {
+    /// The worker's side.
+    pub local: SocketAddr,
+    /// The far side.
+    pub remote: SocketAddr,
+    /// Octets.
+    pub bytes: Vec<u8>,
+}
+
+/// See the module. Local addresses are matched as in the specifications; RTCP is the next port.
+#[derive(Debug, Default)]
+pub struct SimNet {
+    incoming: VecDeque<SimPacket>,
+    outgoing: VecDeque<SimPacket>,
+    places: Vec<Option<SocketAddr>>,
+    counts: NetCounts,
+    silent: bool,
+    /// Packets that were handed over, kept so that a sealed tick does not free them.
+    kept: Vec<SimPacket>,
+}
+
+impl SimNet {
+    /// For a worker of so many places.
+    #[must_use]
+    pub fn new(places: u32) -> Self {
+        Self { places: vec![None; usize::try_from(places).unwrap_or(0)], ..Self::default() }
+    }
+
+    /// Throws away what is sent, so that nothing allocates (for sealing tests and instruction counts).
+    pub fn silence(&mut self) {
+        self.silent = true;
+    }
+
+    /// Reserves room for packets under way.
+    pub fn reserve(&mut self, packets: usize) {
+        self.incoming.reserve(packets);
+        self.outgoing.reserve(packets);
+    }
+
+    /// Keeps up to so many packets after they were handed over, so that a tick frees nothing.
+    pub fn keep(&mut self, packets: usize) {
+        self.kept.reserve(packets);
+    }
+
+    /// Lets a packet arrive at the next tick.
+    pub fn deliver(&mut self, packet: SimPacket) {
+        self.incoming.push_back(packet);
+    }
+
+    /// The next packet that was sent.
+    pub fn sent(&mut self) -> Option<SimPacket> {
+        self.outgoing.pop_front()
+    }
+
+    fn find(&self, local: SocketAddr) -> Option<(u32, Channel)> {
+        self.places.iter().enumerate().find_map(|(i, place)| {
+            let at = (*place)?;
+            let channel = if at == local {
+                Channel::Rtp
+            } else if at.ip() == local.ip() && at.port().checked_add(1) == Some(local.port()) {
+                Channel::Rtcp
+            } else {
+                return None;
+            };
+            Some((u32::try_from(i).ok()?, channel))
+        })
+    }
+}
+
+impl Net for SimNet {
+    fn attach(&mut self, place: u32, rtp: &Rtp) -> Result<(), NetError> {
+        let slot = usize::try_from(place).ok().and_then(|i| self.places.get_mut(i)).ok_or(NetError::Place)?;
+        *slot = Some(rtp.local);
+        Ok(())
+    }
+
+    fn detach(&mut self, place: u32) {
+        if let Some(slot) = usize::try_from(place).ok().and_then(|i| self.places.get_mut(i)) {
+            *slot = None;
+        }
+    }
+
+    fn receive(&mut self, _due: Range<u32>, sink: &mut impl FnMut(Arrival<'_>)) {
+        while let Some(mut packet) = self.incoming.pop_front() {
+            match self.find(packet.local) {
+                Some((place, channel)) => {
+                    self.counts.received += 1;
+                    sink(Arrival { place, channel, from: packet.remote, bytes: &mut packet.bytes });
+                }
+                None => self.counts.stray += 1,
+            }
+            if self.kept.len() < self.kept.capacity() {
+                self.kept.push(packet);
+            }
+        }
+    }
+
+    fn send(&mut self, place: u32, channel: Channel, to: SocketAddr, write: impl FnOnce(&mut [u8]) -> usize) {
+        let Some(Some(mut local)) = usize::try_from(place).ok().and_then(|i| self.places.get(i)).copied()
+        else {
+            self.counts.send_failed += 1;
+            return;
+        };
+        if channel == Channel::Rtcp {
+            local.set_port(local.port().saturating_add(1));
+        }
+        let mut buffer = [0; PACKET_MAX];
+        let len = write(&mut buffer);
+        self.counts.sent += 1;
+        if !self.silent {
+            self.outgoing.push_back(SimPacket { local, remote: to, bytes: buffer[..len].to_vec() });
+        }
+    }
+
+    fn flush(&mut self) {}
+
+    fn counts(&self) -> NetCounts {
+        self.counts
+    }
+}

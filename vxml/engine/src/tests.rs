@@ -1,0 +1,246 @@
+//! The engine's promises: scope chain, isolation, injected time and chance, limits. Data first, calls in helpers.
+
+use crate::{Config, Engine, ScriptError, Slot, Value};
+use std::sync::Arc;
+use std::time::Duration;
+use units::{Mono, Seed, Wall};
+
+fn engine() -> (Engine, [Slot; 5]) {
+    let mut e = Engine::new(&Config::default()).expect("starts");
+    let chain = [e.scope(), e.scope(), e.scope(), e.scope(), e.scope()];
+    for (slot, name) in chain.iter().zip(["session", "application", "document", "dialog"]) {
+        e.link(*slot, name, *slot);
+    }
+    (e, chain)
+}
+
+fn eval(e: &mut Engine, chain: &[Slot; 5], source: &str) -> Result<Value, ScriptError> {
+    let code = e.compile(source)?;
+    e.eval(&code, chain)
+}
+
+#[test]
+fn vxml20_5_1_2_names_resolve_from_the_innermost_scope() {
+    let (mut e, c) = engine();
+    e.set(c[2], "x", &Value::Number(1.0));
+    e.set(c[3], "x", &Value::Number(2.0));
+    assert_eq!(eval(&mut e, &c, "x"), Ok(Value::Number(2.0)));
+    assert_eq!(eval(&mut e, &c, "document.x"), Ok(Value::Number(1.0)));
+    assert_eq!(eval(&mut e, &c, "typeof document.y"), Ok(Value::text("undefined")));
+    assert!(matches!(eval(&mut e, &c, "y"), Err(ScriptError::Thrown(_))));
+}
+
+#[test]
+fn an_assignment_reaches_the_owning_scope_and_never_a_global() {
+    let (mut e, c) = engine();
+    e.set(c[2], "x", &Value::Number(1.0));
+    assert_eq!(eval(&mut e, &c, "x = x + 1"), Ok(Value::Number(2.0)));
+    assert_eq!(e.get(c[2], "x"), Some(Value::Number(2.0)));
+    assert!(!e.has(c[4], "x"));
+    assert!(matches!(eval(&mut e, &c, "stray = 1"), Err(ScriptError::Undeclared(_))));
+    assert!(matches!(eval(&mut e, &c, "typeof stray"), Ok(Value::String(s)) if s == "undefined"));
+}
+
+#[test]
+fn a_program_declares_in_the_current_scope() {
+    let (mut e, c) = engine();
+    e.set(c[2], "k", &Value::Undefined);
+    let p = e.compile_program("var k = 5; function inc() { return ++k; }", &["inc"], &[]).expect("a program");
+    assert_eq!(e.run(&p, &c, c[2], false), Ok(()));
+    e.set(c[3], "k", &Value::Number(100.0));
+    assert_eq!(eval(&mut e, &c, "inc()"), Ok(Value::Number(6.0)));
+    let stray = e.compile_program("z = 1", &[], &[]).expect("a program");
+    assert!(matches!(e.run(&stray, &c, c[2], false), Err(ScriptError::Undeclared(_))));
+    assert_eq!(e.run(&stray, &c, c[2], true), Ok(()));
+    assert_eq!(e.get(c[2], "z"), Some(Value::Number(1.0)));
+}
+
+#[test]
+fn text_that_breaks_out_of_the_wrapper_is_a_syntax_error() {
+    let (mut e, _) = engine();
+    for source in ["1) + (2", "1)}; evil(); {(2", "", "var x", "1;"] {
+        assert!(matches!(e.compile(source), Err(ScriptError::Syntax(_))), "{source}");
+    }
+    assert!(matches!(e.compile_program("return 1", &[], &[]), Err(ScriptError::Syntax(_))));
+}
+
+#[test]
+fn bytecode_runs_in_another_engine() {
+    let (mut a, _) = engine();
+    let code = a.compile("x * 2").expect("compiles");
+    drop(a);
+    let (mut b, c) = engine();
+    b.set(c[1], "x", &Value::Number(4.0));
+    assert_eq!(b.eval(&code, &c), Ok(Value::Number(8.0)));
+}
+
+#[test]
+fn date_zone_and_chance_are_the_hosts() {
+    let config = Config { seed: Seed(7), utc_offset_min: 90, ..Config::default() };
+    let mut first = Vec::new();
+    for _ in 0..2 {
+        let mut e = Engine::new(&config).expect("starts");
+        let s = e.scope();
+        let c = [s; 5];
+        e.set_wall(Wall(0));
+        assert_eq!(eval(&mut e, &c, "new Date().getTime()"), Ok(Value::Number(0.0)));
+        assert_eq!(eval(&mut e, &c, "new Date().getHours() * 100 + new Date().getMinutes()"), Ok(Value::Number(130.0)));
+        assert_eq!(
+            eval(&mut e, &c, "String(new Date(2020, 0, 2, 3))"),
+            Ok(Value::text("Thu Jan 02 2020 03:00:00 GMT+0130"))
+        );
+        assert_eq!(eval(&mut e, &c, "new Date().getTimezoneOffset()"), Ok(Value::Number(-90.0)));
+        first.push(eval(&mut e, &c, "Math.random()"));
+    }
+    assert_eq!(first[0], first[1]);
+    assert!(matches!(first[0], Ok(Value::Number(n)) if (0.0..1.0).contains(&n)));
+}
+
+#[test]
+fn a_frozen_scope_stays_as_it_is() {
+    let (mut e, c) = engine();
+    e.set(c[0], "id", &Value::Object(vec![("a".into(), Value::Number(1.0))]));
+    e.freeze(c[0]);
+    let _ = eval(&mut e, &c, "session.id.a = 2");
+    assert_eq!(eval(&mut e, &c, "session.id.a"), Ok(Value::Number(1.0)));
+    let code = e.compile("9").expect("compiles");
+    assert!(e.eval_into(&code, &c, c[0], &["id"]).is_err());
+}
+
+/// Scripts that want the machine; each must end soon after its budget, whatever its result.
+const HOSTILE: &[&str] = &[
+    "(function(){while(true);})()",
+    "(function f(){f()})()",
+    "(function(){var a=[];while(true)a.push(a)})()",
+    "(function(){var s='x';while(true)s+=s})()",
+    "new Array(4294967295).join('x')",
+    "new Array(4294967295).sort()",
+    "[].concat(new Array(4294967295))",
+    "Array.prototype.concat.call(new Array(4294967295),1)",
+    "new Array(4294967295).reverse()",
+    "Array.prototype.unshift.call({length:9007199254740990},1)",
+    "Array.prototype.join.call({length:4294967295})",
+    "Array.prototype.reverse.call({length:9007199254740990})",
+    "Array.prototype.indexOf.call({length:9007199254740990},1)",
+    "Array.prototype.splice.call({length:9007199254740990},0,1)",
+    "Array.prototype.slice.call({length:4294967295})",
+    "Array.prototype.fill.call({length:9007199254740990},1)",
+    "Array.prototype.copyWithin.call({length:9007199254740990},0,1)",
+    "new Array(4294967295).fill(0)",
+    "new Array(4294967295).indexOf(1)",
+    "new Array(4294967295).forEach(function(){})",
+    "new Array(4294967295).toString()",
+    "String(new Array(4294967295))",
+    "new Array(4294967295)+''",
+    "[new Array(4294967295)].join()",
+    "[1,2,3].splice(0,1,new Array(4294967295))+''",
+    "Array.from({length:4294967295})",
+    "Array.of.apply(null,{length:4294967295})",
+    "Math.max.apply(null,new Array(4294967295))",
+    "Math.max.apply(null,{length:4294967295})",
+    "Reflect.apply(Math.max,null,{length:4294967295})",
+    "Reflect.ownKeys(new Array(4294967295))",
+    "Object.keys(new Array(4294967295))",
+    "JSON.stringify(new Array(4294967295))",
+    "JSON.stringify({a:new Array(4294967295)})",
+    "JSON.stringify({toJSON:function(){return new Array(4294967295)}})",
+    "JSON.stringify([1],new Array(4294967295))",
+    "JSON.stringify([[[[1]]]],null,1e9)",
+    "JSON.parse('['.repeat(40000))",
+    "'x'.repeat(1e9)",
+    "'x'.padStart(1e9)",
+    "'x'.padEnd(1e9,'yz')",
+    "'x'.repeat(500000).split('')",
+    "'x'.repeat(500000).replace(/x/g,'yyyyyyyyyyyyyyyyyyyy')",
+    "(function(){for(;;)'x'.repeat(700000).indexOf('y'.repeat(1000))})()",
+    "(function(){var a='x'.repeat(300000)+'y',b='x'.repeat(150000)+'z';for(;;)a.indexOf(b)})()",
+    "(function(){var a='x'.repeat(300000)+'y',b='x'.repeat(150000)+'z';for(;;)a.lastIndexOf(b)})()",
+    "(function(){var a='x'.repeat(300000)+'y',b='x'.repeat(150000)+'z';for(;;)a.split(b)})()",
+    "(function(){var a='x'.repeat(300000)+'y',b='x'.repeat(150000)+'z';for(;;)a.replaceAll(b,'')})()",
+    "/^(a+)+$/.test('aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa!')",
+    "/(x+x+)+y/.test('x'.repeat(5000))",
+    "(function(){for(;;)try{/^(a+)+$/.test('aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa!')}catch(e){}})()",
+    "new RegExp('(a{0,1000}){0,1000}').test('a'.repeat(1000))",
+    "new RegExp('('.repeat(10000)+')'.repeat(10000))",
+    "(function(){for(;;)try{while(true);}catch(e){}})()",
+    "(function(){try{while(true);}finally{while(true);}})()",
+    "2n**(2n**19n)",
+    "(function(){var a=3n**300000n;for(;;)a*a})()",
+    "(function(){var a=3n**600000n;for(;;)a*a/7n})()",
+    "String(7n**300000n)",
+    "BigInt('9'.repeat(300000))",
+    "eval('2n**500000n')+''",
+    "Function('while(true);')()",
+    "eval('while(true);')",
+    "(function(){var o={};for(var i=0;;i++)o['k'+i]=i})()",
+    "(function(){var o={valueOf:function(){while(true);}};return +o})()",
+    "({toString:function(){while(true);}})",
+    "(function(){for(;;)new Array(50000).sort(function(){return 1})})()",
+    "(function(){var a=[];for(var i=0;i<50000;i++)a[i]=i%7;for(;;)a.sort()})()",
+    "(function(){var a=[];a.length=50000;for(;;)a.join()})()",
+    "(function(){var a=new Array(50000);for(;;)a.concat(a,a,a,a)})()",
+    "(function(){var a=[1];for(var i=0;i<30;i++)a=[a,a];return a.flat(Infinity)})()",
+    "(function(){var a=[1];for(var i=0;i<30;i++)a=[a,a];return String(a)})()",
+    "(function(){var a=[1];for(var i=0;i<30;i++)a=[a,a];return JSON.stringify(a)})()",
+    "(async function(){})()",
+    "(function*(){while(true)yield 1})().next().value+[...(function*(){while(true)yield 1})()]",
+    "Math.max(...new Array(4294967295))",
+    "[...new Array(4294967295)]",
+    "Object.assign({},new Array(4294967295))",
+    "Object.freeze(new Array(4294967295))",
+    "new Date(8.64e15).toString()+Date.UTC.apply(null,new Array(50000))",
+    "'abc'.normalize('NFKD').localeCompare('x'.repeat(500000))",
+    "escape('\\uffff'.repeat(500000))",
+    "encodeURIComponent('\\u20ac'.repeat(300000))",
+    "(function(){var s='x'.repeat(500000);for(;;)s.toUpperCase()})()",
+    "Symbol.for('x'.repeat(500000)).toString()",
+    "(function(){var s='';for(var i=0;i<200;i++)s+='(';return Function(s+'1')})()",
+    "Function('x','['.repeat(100000))",
+    "(1e21).toFixed(100)+(1.5).toString(2)+(12345.678).toPrecision(100)",
+    "Array(4294967295).toSorted()",
+    "Array(4294967295).with(0,1)",
+    "Array(4294967295).toSpliced(0,1)",
+    "Array(4294967295).includes(1)",
+    "Array(4294967295).lastIndexOf(1)",
+    "Array(4294967295).findLast(function(){})",
+    "Array.from(new Array(4294967295).keys())",
+    "(function(a){a.length=4294967295;return Array.prototype.join.apply(a)})([])",
+    "Object.defineProperty([],'length',{value:4294967295}).reduce(function(){},0)",
+];
+
+fn real_clock() -> Arc<dyn Fn() -> Mono + Send + Sync> {
+    // A test of real time needs a real clock; nothing else here may have one.
+    #[expect(clippy::disallowed_types, reason = "the promise is in wall time")]
+    let start = std::time::Instant::now();
+    Arc::new(move || Mono(u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX)))
+}
+
+/// Goal: no hostile script outlives its deadline by more than 50 ms. Method: run each with a real clock.
+#[test]
+fn hostile_scripts_end_within_50_ms_of_their_deadline() {
+    let clock = real_clock();
+    let time_max = Duration::from_millis(50);
+    let mut late = Vec::new();
+    for source in HOSTILE {
+        let config = Config { clock: Some(clock.clone()), time_max, steps_max: u64::MAX, ..Config::default() };
+        let mut e = Engine::new(&config).expect("starts");
+        let s = e.scope();
+        let before = clock();
+        // Compiling is under the same budget as running.
+        let result = e.compile(source).and_then(|code| e.eval_text(&code, &[s; 5]));
+        let ran = clock() - before;
+        if ran > time_max * 2 + Duration::from_millis(50) {
+            late.push(format!("{ran:?} {source} {:?}", result.map(|s| s.len())));
+        }
+    }
+    assert!(late.is_empty(), "{}", late.join("\n"));
+}
+
+#[test]
+fn without_a_clock_steps_end_a_script() {
+    let (mut e, c) = engine();
+    assert_eq!(eval(&mut e, &c, "(function(){while(true);})()"), Err(ScriptError::Deadline));
+    assert_eq!(eval(&mut e, &c, "1 + 1"), Ok(Value::Number(2.0)), "the engine lives on");
+    assert!(eval(&mut e, &c, "(function(){var s='x';while(true)s+=s})()").is_err());
+    assert_eq!(eval(&mut e, &c, "1 + 1"), Ok(Value::Number(2.0)));
+}
