@@ -5,6 +5,7 @@ pub mod admin;
 pub mod clock;
 pub mod config;
 pub mod fetch;
+pub mod intake;
 pub mod logs;
 pub mod notify;
 pub mod prompts;
