@@ -31,7 +31,7 @@ const MADE: &[(&str, &str)] = &[
     ),
     (
         "appRootDoc.vxml",
-        "<vxml version='2.0' xmlns='http://www.w3.org/2001/vxml'><var name='rootVar' expr=\"'root'\"/></vxml>",
+        "<vxml version='2.0' xmlns='http://www.w3.org/2001/vxml'><var name='appRootVar' expr=\"'root'\"/></vxml>",
     ),
     (
         "1001NextAndNextItem.vxml",
@@ -44,8 +44,10 @@ fn fetch(dir: &std::path::Path, request: &FetchRequest) -> Result<Fetched, Fetch
     let Some(name) = url.strip_prefix("http://localhost/vxml/") else { return Err(FetchError::Unreachable) };
     let made = MADE.iter().find(|(n, _)| *n == name).map(|(_, text)| text.as_bytes().to_vec());
     let body = made.or_else(|| read(dir.join("vxml").join(name))).ok_or(FetchError::Status(404))?;
+    // A few files carry a stray <log> (README, blemishes), which no schema allows in a field.
+    let text = String::from_utf8_lossy(&body).replace("<log> tototo </log>", "");
     // A few files were saved expanded and lost their namespace, one family has a mangled one (README, blemishes).
-    let text = String::from_utf8_lossy(&body).replace("http://www.w3.org/2001/txml", "http://www.w3.org/2001/vxml");
+    let text = text.replace("http://www.w3.org/2001/txml", "http://www.w3.org/2001/vxml");
     let text = match text.find("<vxml") {
         Some(at) if !text.contains("xmlns=") => {
             format!("{}<vxml xmlns=\"http://www.w3.org/2001/vxml\"{}", &text[..at], &text[at + 5..])
@@ -85,13 +87,17 @@ fn word(token: &str) -> &'static str {
 fn story(dir: &std::path::Path, case: &serde_json::Value) -> Vec<Line> {
     let id = case["id"].as_u64().unwrap_or(0);
     let start = case["start"].as_str().unwrap_or("").replace(".txml", ".vxml");
-    let mut inputs = case["inputs"].as_array().cloned().unwrap_or_default().into_iter();
+    let listed = case["inputs"].as_array().into_iter().flatten().filter_map(|i| i.as_str().map(str::to_owned));
+    let own = INPUTS.iter().find(|(n, _)| *n == id).map(|(_, i)| i.iter().map(|s| (*s).to_owned()).collect());
+    let inputs: Vec<String> = own.unwrap_or_else(|| listed.collect());
+    let mut inputs = inputs.into_iter();
     let mut documents = Documents::new(64);
-    let config = RunConfig::new(SessionConfig::new(format!("http://localhost/vxml/{start}")));
+    let mut config = RunConfig::new(SessionConfig::new(format!("http://localhost/vxml/{start}")));
+    config.minutes_max = 10;
     let step = |kind: &str| match kind {
         "transfer" => transfer(id),
         "record" => Some(Step::Record(6000)),
-        _ => match inputs.next().as_ref().and_then(|i| i.as_str().map(str::to_owned)) {
+        _ => match inputs.next() {
             Some(i) if i.starts_with("speech:") => Some(Step::Say(word(&i[7..]).into())),
             _ => Some(Step::Silence),
         },
@@ -100,7 +106,28 @@ fn story(dir: &std::path::Path, case: &serde_json::Value) -> Vec<Line> {
 }
 
 /// Tests without a verdict of their own: what must be in the story, in this order.
-const TRACES: &[(u64, &[&str])] = &[];
+const TRACES: &[(u64, &[&str])] = &[
+    (113, &["exit: "]),
+    (165, &["exit: "]),
+    (216, &["prompt: alpha bravo charlie delta"]),
+    (217, &["prompt: For alpha, press 1 For bravo, press 2 For charlie, press 3 For delta, press 4"]),
+    (218, &["prompt: alpha bravo charlie delta"]),
+    (219, &["prompt: No input expected.", "prompt: alpha bravo charlie delta"]),
+    (369, &["prompt: [http://localhost/vxml/369.wav]", "prompt: pass"]),
+    (371, &["log: If you heard", "prompt: [http://localhost/vxml/371.wav]"]),
+    (
+        1152,
+        &[
+            "log: This is a log message. firstVariable value must be 2: firstVariable = 2 secondVariable incremented \
+             by firstVariable must be 1002: secondVariable + firstVariable = 1002",
+            "prompt: Look into logging",
+        ],
+    ),
+    (1163, &["log: [labelThatMustBePresentInLogMessage]This is a log message.", "prompt: pass"]),
+];
+
+/// Input that the index does not list but the test's text describes.
+const INPUTS: &[(u64, &[&str])] = &[(525, &["noinput", "speech:charlie"])];
 
 fn said(lines: &[Line], kind: &str) -> Vec<String> {
     lines.iter().filter(|l| l.kind() == kind).map(|l| l.text().to_owned()).collect()
@@ -109,7 +136,8 @@ fn said(lines: &[Line], kind: &str) -> Vec<String> {
 fn passes(id: u64, lines: &[Line]) -> bool {
     if let Some((_, wanted)) = TRACES.iter().find(|(n, _)| *n == id) {
         let mut story = lines.iter().filter(|l| matches!(l.kind(), "prompt" | "log" | "exit" | "error"));
-        return wanted.iter().all(|w| story.any(|l| format!("{}: {}", l.kind(), l.text()).starts_with(w)));
+        let failed = said(lines, "prompt").iter().any(|p| p.contains("fail"));
+        return !failed && wanted.iter().all(|w| story.any(|l| format!("{}: {}", l.kind(), l.text()).starts_with(w)));
     }
     let prompts = said(lines, "prompt");
     !prompts.iter().any(|p| p.contains("fail")) && prompts.iter().any(|p| p == "pass")
@@ -130,8 +158,8 @@ fn w3c_voicexml_2_0_scoreboard_only_improves() {
         let ok = passes(id, &lines);
         if !ok {
             println!("--- {id} {} ({}): {}", case["start"], case["spec"], case["text"]);
-            for line in &lines {
-                println!("{}", line.human());
+            for line in lines.iter().take(30) {
+                println!("{}", line.human().chars().take(200).collect::<String>());
             }
         }
         results.insert(id, ok);

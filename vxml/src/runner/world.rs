@@ -5,6 +5,7 @@ use crate::session::{
     Exit, ExitReason, FetchError, FetchRequest, Fetched, Hypothesis, Input, Listen, ListenId, Output, PlayEnd, PlayId,
     Prompt, Recording, Segment, Trace, Transfer, TransferEnd, TransferKind,
 };
+use crate::prompt::segments_text;
 use crate::{Documents, Session, SessionConfig};
 use serde_json::{Value, json};
 use std::collections::VecDeque;
@@ -305,6 +306,7 @@ impl<'a> Run<'a> {
             Trace::Input { mode, utterance, matched } => {
                 self.line("input", json!({"mode": mode, "text": utterance.expose(), "matched": matched}));
             }
+            Trace::Unheard { text } => self.line("prompt", json!({"text": text, "heard": false})),
             Trace::Visit { .. } => {}
         }
     }
@@ -467,17 +469,6 @@ impl<'a> Run<'a> {
         };
         self.at(at, Input::TransferEnded { id, end, duration_ms });
     }
-}
-
-/// The words of a prompt; audio as its URL in brackets.
-fn segments_text(segments: &[Segment]) -> String {
-    let parts = segments.iter().filter_map(|s| match s {
-        Segment::Text(t) => Some(t.text.clone()),
-        Segment::Audio { url, .. } => Some(format!("[{url}]")),
-        Segment::Recording { name } => Some(format!("[{name}]")),
-        Segment::Break { .. } | Segment::Mark { .. } => None,
-    });
-    parts.collect::<Vec<_>>().join(" ")
 }
 
 /// A file's octets as an answer to a fetch.
