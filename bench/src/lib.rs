@@ -8,3 +8,4 @@
 
 pub mod farend;
 pub mod demo;
+pub mod load;

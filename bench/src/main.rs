@@ -1,6 +1,6 @@
 //! The program `carillon-bench`: see `carillon-bench --help`.
 
-use bench::demo;
+use bench::{demo, load};
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
@@ -16,12 +16,18 @@ struct Cli {
 enum Command {
     /// Start Carillon on loopback, give it three orders, play the customer, judge.
     Demo(demo::Options),
+    /// Be a telephone network: answer calls by a scenario and judge what is heard.
+    Pstn(load::PstnOptions),
+    /// Place calls at a rate, or hold a number of them up, and judge what is heard.
+    Call(load::CallOptions),
 }
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Demo(options) => demo::run(options).await,
+        Command::Pstn(options) => load::pstn(options).await,
+        Command::Call(options) => load::call(options).await,
     };
     match result {
         Ok(true) => ExitCode::SUCCESS,

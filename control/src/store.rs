@@ -5,7 +5,7 @@
 use crate::order::{Disposition, Order, State};
 use crate::record::Record;
 use serde::{Deserialize, Serialize};
-use units::{AttemptId, Now, OrderId, ServerId, TenantId, Wall};
+use units::{AttemptId, Now, OrderId, Seed, ServerId, TenantId, Wall};
 
 /// A claim on one order: whoever holds the newest epoch may write about it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -101,10 +101,13 @@ pub enum Ask {
         /// Where the first due time of each stands.
         due: Vec<Wall>,
     },
-    /// Claim up to `max` orders that are due at `priority` or above... one priority, ranged by due time.
+    /// Claim up to `max` orders of one line (priority and tenant), ranged by due time. Leases that lapsed without an
+    /// intent come back first.
     Claim {
         /// Exactly this priority.
         priority: u8,
+        /// Of this tenant: fair sharing is the asker's, so no tenant's million orders stand before another's ten.
+        tenant: TenantId,
         /// Due at or before.
         due: Wall,
         /// At most.
@@ -166,6 +169,11 @@ pub enum Ask {
         decision: Option<String>,
         /// Caps to give back (nothing was dialled).
         refund: bool,
+        /// The attempt counts against the person called. `false` (congestion, nothing dialled): `attempts` is given
+        /// back if an intent took it, and `tries` grows instead.
+        counted: bool,
+        /// The claim ended in a crash: the count that makes a poison order stays. Else it starts anew.
+        crashed: bool,
     },
     /// The order is over; notices are queued in the same transaction.
     Finish {
@@ -184,7 +192,8 @@ pub enum Ask {
     Append(Vec<Record>),
     /// Append story lines.
     Story(Vec<StoryLine>),
-    /// Cancel for its tenant; done at once if not claimed, else marked.
+    /// Cancel for its tenant (`true`): over at once. If it is claimed it is only marked (`false`), and the next question
+    /// under the lease is answered `Cancelled(true)`. [`Error::Conflict`] if it is over already.
     Cancel {
         /// Whose.
         tenant: TenantId,
@@ -222,7 +231,8 @@ pub enum Ask {
     },
     /// The story of an order.
     StoryOf(OrderId),
-    /// Notices that are due.
+    /// Notices that are due, the oldest of each (order, target) only, so that they arrive in order. They are hidden
+    /// for a minute from the next asker: who dies meanwhile delays them, and loses none.
     Notices {
         /// At most.
         max: u32,
@@ -236,13 +246,54 @@ pub enum Ask {
         /// No more tries.
         given_up: bool,
     },
-    /// After a restart: leases of this owner that are still open, with what was journalled for them.
+    /// After a restart: leases of this owner that are still open, with what was journalled for them. Each gets a new
+    /// epoch, so whatever still runs under the old one is fenced.
     Orphans {
         /// Whose.
         owner: ServerId,
     },
-    /// The earliest due time at all, for sleeping.
+    /// The earliest time at which anything has to be done: an order falls due, expires, or a lease lapses.
     NextDue,
+    /// All lines that have orders waiting, with the earliest due time of each.
+    Lines,
+    /// Finish up to `max` unclaimed orders whose time has run out, as [`Disposition::Expired`].
+    Expire {
+        /// At most.
+        max: u32,
+    },
+    /// A dead owner's leases move to another owner, with new epochs; the dead one is fenced from then on.
+    Adopt {
+        /// The dead owner.
+        from: ServerId,
+        /// Who takes over.
+        to: ServerId,
+    },
+    /// Retention: forget finished orders, records, story lines and request ids older than these.
+    Prune {
+        /// Finished orders accepted before this, with their story.
+        orders: Wall,
+        /// Records ended before this.
+        records: Wall,
+        /// Request ids (de-duplication, never less than 7 days back) accepted before this.
+        intake: Wall,
+    },
+}
+
+/// One claimed order.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Claimed {
+    /// The claim.
+    pub lease: Lease,
+    /// The order itself.
+    pub order: Box<Order>,
+    /// Attempts that counted so far.
+    pub attempts: u32,
+    /// Tries since the last counted attempt that did not count (congestion).
+    pub tries: u32,
+    /// Claims that ended in a crash or a lapsed lease; two make a poison order.
+    pub crashes: u32,
+    /// When it was accepted.
+    pub accepted: Wall,
 }
 
 /// What was journalled for an open attempt.
@@ -256,6 +307,12 @@ pub struct Orphan {
     pub intent: Option<(Wall, String, Vec<u8>)>,
     /// ACK journalled, with the dialog.
     pub acked: Option<Vec<u8>>,
+    /// On which server the intent says the call is.
+    pub server: Option<ServerId>,
+    /// Attempts that counted so far, this one included if it has an intent.
+    pub attempts: u32,
+    /// Claims of this order that ended in a crash, this one included.
+    pub crashes: u32,
 }
 
 /// An answer.
@@ -263,8 +320,10 @@ pub struct Orphan {
 pub enum Answer {
     /// Each order's id, and whether it was new.
     Accepted(Vec<(OrderId, bool)>),
-    /// Claimed.
-    Claimed(Vec<(Lease, Order, u32)>),
+    /// Claimed, and when the next order of that line is due.
+    Claimed(Vec<Claimed>, Option<Wall>),
+    /// Lines: priority, tenant, earliest due time.
+    Lines(Vec<(u8, TenantId, Wall)>),
     /// Caps taken.
     CapsTaken,
     /// A cap forbids: which rule, and when it would allow.
@@ -292,6 +351,36 @@ pub enum Answer {
     Orphans(Vec<Orphan>),
     /// The earliest due time.
     NextDue(Option<Wall>),
+    /// These expired.
+    Expired(Vec<OrderId>),
+}
+
+impl Ask {
+    /// Asks for reading only: may run beside the writer, and is answered even when nothing can be written.
+    #[must_use]
+    pub fn reads_only(&self) -> bool {
+        matches!(
+            self,
+            Ask::Status { .. }
+                | Ask::List { .. }
+                | Ask::Records { .. }
+                | Ask::StoryOf(_)
+                | Ask::NextDue
+                | Ask::Lines
+        )
+    }
+}
+
+/// The attempt that the claim with this epoch makes: derived, so that a story can be found by its order alone, and
+/// a claim needs no chance. Epoch 0 stands for the order itself (what happened before any claim).
+#[must_use]
+pub fn attempt_of(order: OrderId, epoch: u64) -> AttemptId {
+    if epoch == 0 {
+        return AttemptId(order.0);
+    }
+    let high = u64::try_from(order.0 >> 64).expect("64 bits are left");
+    let low = u64::try_from(order.0 & u128::from(u64::MAX)).expect("masked to 64 bits");
+    AttemptId(Seed(high).derive(epoch).derive(low).rng().next_u128())
 }
 
 /// Why a question was not carried out. Nothing of it was written.

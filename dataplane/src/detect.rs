@@ -3,12 +3,15 @@
 use crate::capture::level;
 use crate::codec::Pcm;
 use crate::command::Detectors;
+use hw::dsp::dtmf;
+use units::Digit;
 
 /// The detectors' state of one bearer.
 #[derive(Clone, Default)]
 pub struct Detect {
     voice_run: u8,
     voice: bool,
+    dtmf: dtmf::Detector,
 }
 
 /// What a frame brought.
@@ -16,6 +19,8 @@ pub struct Detect {
 pub struct Found {
     /// Voice began (true) or ended.
     pub voice: Option<bool>,
+    /// A digit is certain. (Two in one frame cannot be: each lasts longer.)
+    pub digit: Option<Digit>,
 }
 
 /// Frames of sound that make voice, frames of none that end it.
@@ -33,6 +38,13 @@ impl Detect {
     /// Listens to a frame.
     pub fn frame(&mut self, on: Detectors, pcm: &Pcm) -> Found {
         let mut found = Found::default();
+        if on.dtmf {
+            self.dtmf.feed(pcm, &mut |event| {
+                if event.edge == dtmf::Edge::Start {
+                    found.digit = Some(event.digit);
+                }
+            });
+        }
         if on.voice {
             let sounds = level(pcm) >= VOICE_LEVEL;
             self.voice_run = if sounds == self.voice { 0 } else { self.voice_run + 1 };

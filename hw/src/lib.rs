@@ -2,5 +2,6 @@
 //! kernels ([`dsp`]).
 #![deny(unsafe_code)]
 
+pub mod audio;
 pub mod card;
 pub mod dsp;

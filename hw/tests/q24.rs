@@ -2,6 +2,11 @@
 //!
 //! Goal: every row right, and in no row worse than the oracle. The oracle is compiled and run at test time only; where
 //! the library or a C compiler is missing, its column is left out and the test says so.
+#![expect(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "a test runs programs, uses files and is told by the environment how long to run"
+)]
 
 mod tape;
 

@@ -2,4 +2,5 @@
 #![forbid(unsafe_code)]
 
 pub mod leg;
+pub mod sdp;
 pub mod sip;

@@ -47,4 +47,5 @@ pub mod doorbell;
 pub mod gauge;
 pub mod host;
 pub mod net;
+pub mod recorder;
 pub mod thread;

@@ -5,10 +5,13 @@ use super::receive::low32;
 use crate::codec;
 use crate::jitter::Take;
 use crate::limits::FRAME;
-use crate::report::Report;
+use crate::report::{DigitVia, Report};
+use units::Samples;
 
 /// Frames in a row that are concealed before silence takes over.
 const CONCEAL_MAX: u8 = 3;
+/// How long a tone has lasted when the detector is certain of it.
+const DTMF_CERTAIN_MS: u32 = 40;
 
 impl Bearer<'_> {
     /// Takes 20 ms from the far side.
@@ -56,6 +59,10 @@ impl Bearer<'_> {
         let mut pcm = [0; FRAME];
         codec::decode(self.hot.codec, &self.cold.heard, &mut pcm);
         let found = self.cold.detect.frame(on, &pcm);
+        // Where RFC 4733 was heard, in-band tones are the same digits leaking through.
+        if let Some(digit) = found.digit.filter(|_| !self.cold.events_seen) {
+            self.digit(digit, DigitVia::Tone, Samples::from_ms(DTMF_CERTAIN_MS));
+        }
         if let Some(on) = found.voice {
             self.voice(on);
         }

@@ -161,12 +161,7 @@ impl Floor {
     /// The bearer that a command names, if it is still the one.
     fn named(&mut self, id: BearerId) -> Option<Bearer<'_>> {
         let here = self.id == id.worker;
-        let bearer = self.bearer(id.index).filter(|b| here && b.id.generation == id.generation);
-        if bearer.is_none() {
-            // Borrowed above until proven otherwise; counted by the caller.
-            return None;
-        }
-        bearer
+        self.bearer(id.index).filter(|b| here && b.id.generation == id.generation)
     }
 
     fn refuse(&mut self, kind: Refused) {
@@ -198,3 +193,6 @@ impl Floor {
 
 const _: () = assert!(size_of::<Hot>() <= 128, "the hot state of a bearer is two cache lines");
 const _: () = assert!(FRAME == 160);
+
+#[cfg(test)]
+mod tests;

@@ -118,9 +118,8 @@ impl<'a> Compiler<'a> {
         let outer = std::mem::replace(&mut self.current, subnet);
         let (start, accept) = (self.state()?, self.state()?);
         self.current = outer;
-        let calls = Vec::new();
         let name = rule.name.clone();
-        self.net.subnets.push(Subnet { name, start, accept, source: grammar, rule: rule.clone(), calls });
+        self.net.subnets.push(Subnet { name, start, accept, source: grammar, rule: rule.clone() });
         self.by_rule.insert((grammar, at), subnet);
         self.work.push((grammar, rule, subnet));
         Ok(subnet)
@@ -252,6 +251,10 @@ impl<'a> Compiler<'a> {
             min = min.min(1);
             max = Some(max.unwrap_or(1).min(1));
         }
+        // What cannot fit is refused before it costs anything.
+        if index(max.unwrap_or(min)) > self.limits.states_max {
+            return Err(Fault::TooLarge(Limit::States).into());
+        }
         let (more, stop) = match repeat.prob {
             Some(p) => (cost(p), cost(1.0 - p)),
             None => (0, 0),
@@ -290,6 +293,10 @@ impl<'a> Compiler<'a> {
         to: u32,
         price: Price,
     ) -> Result<(), GrammarError> {
+        let link = (grammar, reference.clone());
+        if let Some(&(subnet, label)) = self.net.links.get(&link) {
+            return self.transition(from, Label::Call { subnet, label }, to, price);
+        }
         let (subnet, label) = match &reference.uri {
             Some(uri) => {
                 let target = self.external(uri, reference)?;
@@ -307,7 +314,7 @@ impl<'a> Compiler<'a> {
                 (self.subnet(grammar, name, false)?, NO_TOKEN)
             }
         };
-        self.net.subnets[index(self.current)].calls.push(subnet);
+        self.net.links.insert(link, (subnet, label));
         self.transition(from, Label::Call { subnet, label }, to, price)
     }
 
