@@ -32,6 +32,11 @@ impl Session {
             }
             Some(Frame::Sequence { next }) => {
                 let node = next.expect("None was the arm before");
+                if matches!(doc.tag(node), Tag::Else | Tag::Elseif) {
+                    // The branch that ran ends here.
+                    exec.frames.pop();
+                    return Ok(());
+                }
                 *next = doc.next_sibling(node);
                 self.element(documents, &doc, node)
             }
