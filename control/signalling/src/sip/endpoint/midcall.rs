@@ -5,7 +5,7 @@ use super::reply::Echo;
 use super::tx::{Owner, Purpose, server_key};
 use super::uac::by_us;
 use super::{Endpoint, Error, Hop};
-use crate::leg::{Action, Ended, Indication};
+use crate::leg::{Action, Ended};
 use crate::sip::cause::phrase;
 use crate::sip::wire::fields::q850;
 use crate::sip::wire::{Core, HeaderId, Message, Method, Writer};
