@@ -26,10 +26,14 @@ fn main() {
     let limits = Limits::default();
     let builtin = |kind: &str, mode| Network::from_builtin(kind, mode, "en-US", &limits).expect("known");
     for kind in ["digits?length=4", "digits", "boolean", "date"] {
-        time(&format!("make and compile builtin:dtmf/{kind}"), 1000, || drop(black_box(builtin(kind, Mode::Dtmf))));
+        time(&format!("make and compile builtin:dtmf/{kind}"), 1000, || {
+            drop(black_box(builtin(kind, Mode::Dtmf)))
+        });
     }
     for kind in ["digits", "boolean", "date", "currency", "number"] {
-        time(&format!("make and compile builtin:grammar/{kind}"), 200, || drop(black_box(builtin(kind, Mode::Voice))));
+        time(&format!("make and compile builtin:grammar/{kind}"), 200, || {
+            drop(black_box(builtin(kind, Mode::Voice)))
+        });
     }
     let sixteen = Arc::new(builtin("digits", Mode::Dtmf));
     time("match 16 digits one by one, with status (divide by 16)", 1000, || {
@@ -44,17 +48,22 @@ fn main() {
         let parse = match_words(&number, said.split(' ')).expect("small").expect("a number");
         black_box(sisr::semantics(&parse, &number, 1.0));
     });
-    let names: Vec<String> = (0..5000).map(|n| format!("first{} middle{} last{n}", n % 70, n % 300)).collect();
+    let names: Vec<String> =
+        (0..5000).map(|n| format!("first{} middle{} last{n}", n % 70, n % 300)).collect();
     let choices = |approximate| -> Vec<Choice<'_>> {
         names.iter().map(|text| Choice { text, approximate, ..Choice::default() }).collect()
     };
     for (kind, list) in [("exact", choices(false)), ("approximate", choices(true))] {
-        let grammar = Grammar::from_options(&list, Mode::Voice, "en", &limits).expect("legal").expect("not empty");
-        time(&format!("compile a list of 5,000 choices of three words, {kind}"), 5, || drop(compile(&grammar)));
+        let grammar =
+            Grammar::from_options(&list, Mode::Voice, "en", &limits).expect("legal").expect("not empty");
+        time(&format!("compile a list of 5,000 choices of three words, {kind}"), 5, || {
+            drop(compile(&grammar))
+        });
         let net = compile(&grammar);
         println!("{:>10} KB  its network, {} states", net.size() / 1024, net.state_count());
         time("  match one of them and its value", 200, || {
-            let parse = match_words(&net, ["first11", "middle81", "last4281"]).expect("small").expect("a choice");
+            let parse =
+                match_words(&net, ["first11", "middle81", "last4281"]).expect("small").expect("a choice");
             black_box(sisr::semantics(&parse, &net, 1.0));
         });
     }
