@@ -8,6 +8,7 @@ mod parse;
 mod schema;
 
 pub use names::Tag;
+pub(crate) use parse::decode;
 pub use parse::{Problem, Rule, parse};
 
 use crate::script::Expr;
@@ -149,6 +150,22 @@ impl Document {
     pub fn program(&self, node: NodeId) -> Option<&crate::script::Program> {
         let i = self.programs.binary_search_by_key(&node.0, |(n, _)| *n).ok()?;
         Some(self.programs[i].1.get_or_init(|| Box::new(crate::script::Program::new(&self.full_text(node)))))
+    }
+
+    /// All character data below a node, but for what stands in grammars.
+    #[must_use]
+    pub fn full_text_without_grammars(&self, node: NodeId) -> String {
+        match self.tag(node) {
+            Tag::Text => self.text(node).to_owned(),
+            Tag::Grammar => String::new(),
+            _ => self.children(node).map(|c| self.full_text_without_grammars(c)).collect(),
+        }
+    }
+
+    /// What references are resolved against.
+    #[must_use]
+    pub fn base(&self) -> &Url {
+        &self.base
     }
 
     /// A dialog of this document by its id, or the first one.

@@ -167,6 +167,17 @@ impl Scopes {
         }
     }
 
+    /// Takes a name by which scripts reach the scope away again.
+    pub fn unlabel(&mut self, id: ScopeId, label: &str) {
+        let scope = &mut self.scopes[id.0 as usize];
+        if let Some(i) = scope.labels.iter().position(|l| *l == label) {
+            scope.labels.swap_remove(i);
+            if let (Some(e), Some(slot)) = (&mut self.engine, scope.slot) {
+                e.unlink(slot, label);
+            }
+        }
+    }
+
     /// Forgets a scope and what it holds.
     pub fn close(&mut self, id: ScopeId) {
         let scope = std::mem::take(&mut self.scopes[id.0 as usize]);
