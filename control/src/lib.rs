@@ -12,4 +12,3 @@ pub mod record;
 pub mod schedule;
 pub mod shard;
 pub mod store;
-pub mod standin;

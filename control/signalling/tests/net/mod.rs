@@ -39,6 +39,8 @@ pub(crate) struct World {
     weather: Weather,
     transport: Transport,
     rng: Rng,
+    /// Changes of probed peers.
+    pub(crate) states: Vec<bool>,
     flying: BTreeMap<(Mono, u64), (usize, Vec<u8>)>,
     count: u64,
 }
@@ -112,7 +114,16 @@ impl World {
             }
         });
         let now = Now { mono: Mono::from_ms(1_000), ..Now::default() };
-        Self { now, sides, weather, transport, rng: Seed(seed).rng(), flying: BTreeMap::new(), count: 0 }
+        Self {
+            now,
+            sides,
+            weather,
+            transport,
+            rng: Seed(seed).rng(),
+            states: vec![],
+            flying: BTreeMap::new(),
+            count: 0,
+        }
     }
 
     pub(crate) fn calm() -> Self {
@@ -154,6 +165,17 @@ impl World {
         self.drain(side);
     }
 
+    pub(crate) fn take_over(&mut self, side: usize, snapshot: DialogSnapshot, cause: units::Cause) {
+        let now = self.now;
+        let input = Input::TakeOver(Box::new(snapshot), cause);
+        self.sides[side].endpoint.handle(now, input).expect("always fits");
+        self.drain(side);
+    }
+
+    pub(crate) fn set_weather(&mut self, weather: Weather) {
+        self.weather = weather;
+    }
+
     fn drain(&mut self, side: usize) {
         while let Some(output) = self.sides[side].endpoint.poll() {
             match output {
@@ -171,6 +193,7 @@ impl World {
                 Output::Dialog(id, snapshot) => {
                     self.sides[side].dialogs.insert(id, *snapshot);
                 }
+                Output::PeerState { up, .. } => self.states.push(up),
                 Output::Close { flow } => panic!("closed {flow:?}"),
                 _ => {}
             }
