@@ -31,6 +31,8 @@ pub struct Config {
     pub backend: Choice,
     /// The address that media comes to.
     pub ip: IpAddr,
+    /// The interface that `xdp` would listen on; without one it is not tried.
+    pub interface: Option<String>,
     /// Its ports.
     pub ports: RangeInclusive<u16>,
     /// The cores to pin workers to, one each; empty: all that the process may use but the first (at least one).
@@ -50,6 +52,7 @@ impl Default for Config {
         Self {
             backend: Choice::Auto,
             ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            interface: None,
             ports: 16_384..=32_767,
             cores: Vec::new(),
             shards: 1,
@@ -160,6 +163,7 @@ impl Host {
             range: PortRange { first: *config.ports.start(), last: *config.ports.end() },
             workers: u16::try_from(config.cores.len()).map_err(|_| HostError::Shards)?,
             places: limits.places(),
+            interface: config.interface.clone(),
         };
         let Chosen { backend, nets, steering, passed } = choose(&ask);
         let stop = Arc::new(AtomicBool::new(false));

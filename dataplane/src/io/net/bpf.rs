@@ -1,6 +1,7 @@
 //! The two BPF programs that we load, assembled by hand so that no compiler is needed where Carillon runs, and the few
 //! calls of bpf(2) around them.
 
+use std::net::IpAddr;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 /// One instruction, as the kernel lays it out.
@@ -56,6 +57,10 @@ const fn store32(dst: u8, offset: i16, src: u8) -> Insn {
 const fn jne_imm(dst: u8, imm: i32, offset: i16) -> Insn {
     insn(0x55, dst, 0, offset, imm)
 }
+/// As [`jne_imm`] on the low 32 bits, so that addresses are not taken for negative.
+const fn jne32_imm(dst: u8, imm: i32, offset: i16) -> Insn {
+    insn(0x56, dst, 0, offset, imm)
+}
 const fn jeq_imm(dst: u8, imm: i32, offset: i16) -> Insn {
     insn(0x15, dst, 0, offset, imm)
 }
@@ -98,27 +103,46 @@ const SK_RELEASE: i32 = 86;
 const SK_ASSIGN: i32 = 124;
 const UDP: i32 = libc::IPPROTO_UDP;
 
-/// `SK_LOOKUP`: UDP to ports `first..=last` goes to the socket at (port / 2) modulo `workers` of `map`, so that RTP
-/// and RTCP of a bearer meet; all else goes its usual way.
-pub(crate) fn sk_lookup(map: &OwnedFd, first: u16, last: u16, workers: u16, family: i32) -> Vec<Insn> {
+/// `SK_LOOKUP`: UDP to ports `first..=last` of `ip` (of any address, if unspecified) goes to the socket at (port / 2)
+/// modulo `workers` of `map`, so that RTP and RTCP of a bearer meet; all else goes its usual way.
+pub(crate) fn sk_lookup(map: &OwnedFd, first: u16, last: u16, workers: u16, ip: IpAddr) -> Vec<Insn> {
     // Offsets of `struct bpf_sk_lookup`.
     const FAMILY: i16 = 8;
     const PROTOCOL: i16 = 12;
+    const LOCAL_IP4: i16 = 40;
+    const LOCAL_IP6: i16 = 44;
     const LOCAL_PORT: i16 = 60;
     const SK_PASS: i32 = 1;
+    let mut octets = [0; 16];
+    let (family, at, len) = match ip {
+        IpAddr::V4(v4) => {
+            octets[..4].copy_from_slice(&v4.octets());
+            (libc::AF_INET, LOCAL_IP4, 4)
+        }
+        IpAddr::V6(v6) => {
+            octets = v6.octets();
+            (libc::AF_INET6, LOCAL_IP6, 16)
+        }
+    };
     let mut p = vec![
         mov(6, 1),
         load32(2, 6, PROTOCOL),
         jne_imm(2, UDP, END),
         load32(2, 6, FAMILY),
         jne_imm(2, family, END),
+    ];
+    let (words, _) = octets[..len].as_chunks::<4>();
+    for (offset, word) in (at..).step_by(4).zip(words.iter().filter(|_| !ip.is_unspecified())) {
+        p.extend([load32(2, 6, offset), jne32_imm(2, i32::from_ne_bytes(*word), END)]);
+    }
+    p.extend([
         load32(2, 6, LOCAL_PORT),
         jlt_imm(2, i32::from(first), END),
         jgt_imm(2, i32::from(last), END),
         shr_imm(2, 1),
         mod_imm(2, i32::from(workers)),
         store32(10, -4, 2),
-    ];
+    ]);
     p.extend(load_map(1, map));
     p.extend([
         mov(2, 10),

@@ -2,7 +2,8 @@
 
 use super::plain::Plain;
 use super::sockets::{self, Shared, Steering};
-use super::{AnyNet, Backend, Choice, PortRange, Refusal};
+use super::xdp::Xdp;
+use super::{AnyNet, Backend, Choice, PortRange, Refusal, Step};
 use std::net::IpAddr;
 
 /// What was chosen.
@@ -24,12 +25,14 @@ pub(crate) struct Ask {
     pub(crate) range: PortRange,
     pub(crate) workers: u16,
     pub(crate) places: u32,
+    pub(crate) interface: Option<String>,
 }
 
 /// Tries the backends in the order of `spec/media`: the one asked for, `sockets`, `plain`; the last always works.
 pub(crate) fn choose(ask: &Ask) -> Chosen {
     let mut passed = Vec::new();
     let first = match ask.choice {
+        Choice::Auto if ask.interface.is_some() => Backend::Xdp,
         Choice::Auto => Backend::Sockets,
         Choice::Only(backend) => backend,
     };
@@ -50,9 +53,17 @@ pub(crate) fn choose(ask: &Ask) -> Chosen {
 }
 
 fn make(backend: Backend, ask: &Ask) -> Result<(Vec<AnyNet>, Steering), Refusal> {
+    let interface = match (backend, &ask.interface) {
+        (Backend::Xdp, None) => return Err(Refusal { step: Step::Interface, errno: 0 }),
+        (Backend::Xdp, Some(_)) if ask.workers > 1 => return Err(Refusal { step: Step::Workers, errno: 0 }),
+        (_, interface) => interface.as_deref().unwrap_or(""),
+    };
     let (steering, pairs) = sockets::prepare(ask.ip, &ask.range, ask.workers)?;
     let net = |pair| match backend {
-        Backend::Plain | Backend::Sockets => AnyNet::Sockets(Shared::new(pair, &ask.range, ask.places)),
+        Backend::Plain | Backend::Sockets => Ok(AnyNet::Sockets(Shared::new(pair, &ask.range, ask.places))),
+        Backend::Xdp => {
+            Xdp::new(interface, ask.ip, &ask.range, pair, ask.places).map(|net| AnyNet::Xdp(Box::new(net)))
+        }
     };
-    Ok((pairs.into_iter().map(net).collect(), steering))
+    Ok((pairs.into_iter().map(net).collect::<Result<_, _>>()?, steering))
 }

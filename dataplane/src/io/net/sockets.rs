@@ -5,7 +5,7 @@ use super::batch::{Batch, RawAddr, to_raw};
 use super::bpf::{self, MapKind, ProgramKind};
 use super::ports::set_option;
 use super::wire::{HEADROOM, encapsulate};
-use super::{PortRange, Refusal, Step};
+use super::{PortRange, Refusal, Step, refused};
 use crate::net::{Arrival, Channel, Net, NetCounts, NetError};
 use crate::rtp::PACKET_MAX;
 use crate::spec::Rtp;
@@ -34,10 +34,6 @@ pub struct Pair {
     pub(crate) send: OwnedFd,
 }
 
-fn refused(step: Step) -> impl Fn(std::io::Error) -> Refusal {
-    move |e| Refusal { step, errno: e.raw_os_error().unwrap_or(0) }
-}
-
 /// Makes the sockets of all workers and steers the range to them.
 ///
 /// # Errors
@@ -48,8 +44,7 @@ pub fn prepare(ip: IpAddr, range: &PortRange, workers: u16) -> Result<(Steering,
     for (key, pair) in (0..).zip(&pairs) {
         bpf::put_socket(&map, key, pair.receive.as_raw_fd()).map_err(refused(Step::Map))?;
     }
-    let family = if ip.is_ipv6() { libc::AF_INET6 } else { libc::AF_INET };
-    let program = bpf::sk_lookup(&map, range.first, range.last, workers, family);
+    let program = bpf::sk_lookup(&map, range.first, range.last, workers, ip);
     let program = bpf::load(ProgramKind::SkLookup, &program).map_err(refused(Step::Program))?;
     let namespace = File::open("/proc/self/ns/net").map_err(refused(Step::Attach))?;
     let link = bpf::attach(&program, namespace.as_raw_fd(), ProgramKind::SkLookup, 0)
@@ -262,6 +257,14 @@ impl Shared {
             outbox: Outbox::new(BATCH),
             counts: NetCounts::default(),
         }
+    }
+
+    pub(crate) fn map(&self) -> &Map {
+        &self.map
+    }
+
+    pub(crate) fn count_failed(&mut self) {
+        self.counts.send_failed += 1;
     }
 }
 

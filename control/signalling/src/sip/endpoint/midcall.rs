@@ -18,10 +18,10 @@ impl Endpoint {
                 Action::Place(_) => return Err(Error::LegExists(id)),
                 Action::Ring { media } => return this.ring(now, leg, media),
                 Action::Accept { media } => return this.accept(now, leg, media),
-                Action::Reject { cause, retry_after_s } => {
+                Action::Reject { cause, status, retry_after_s } => {
                     let waits = matches!(leg.phase, Phase::Incoming(_));
                     if waits {
-                        this.refuse(now, leg, cause, retry_after_s);
+                        this.refuse(now, leg, cause, status, retry_after_s);
                     }
                     waits
                 }
@@ -50,7 +50,7 @@ impl Endpoint {
             Phase::AckDue { clear, .. } => {
                 clear.get_or_insert(cause);
             }
-            Phase::Incoming(_) => self.refuse(now, leg, cause, None),
+            Phase::Incoming(_) => self.refuse(now, leg, cause, None, None),
             Phase::Up { .. } => self.hang_up(now, leg, cause),
             Phase::Over => {}
         }
@@ -211,7 +211,7 @@ impl Endpoint {
         match &leg.phase {
             Phase::Calling(_) => self.calling_due(now, leg),
             Phase::Incoming(waiting) if waiting.until <= now.mono => {
-                self.refuse(now, leg, Cause::NO_ANSWER, None);
+                self.refuse(now, leg, Cause::NO_ANSWER, None, None);
             }
             _ => {}
         }

@@ -193,7 +193,7 @@ impl Endpoint {
         leg.ours.get_or_insert(ours);
         match body {
             Some(body) => self.accepted(now, leg, &body),
-            None => self.refuse(now, leg, Cause::BEARER_NOT_IMPLEMENTED, None),
+            None => self.refuse(now, leg, Cause::BEARER_NOT_IMPLEMENTED, None, None),
         }
         Ok(())
     }
@@ -266,8 +266,19 @@ impl Endpoint {
     }
 
     /// `Reject`, or any other refusal before the call is answered.
-    pub(super) fn refuse(&mut self, now: Now, leg: &mut Leg, cause: Cause, retry_after_s: Option<u32>) {
-        let (status, reason) = if retry_after_s.is_some() { (503, phrase(503)) } else { to_status(cause) };
+    pub(super) fn refuse(
+        &mut self,
+        now: Now,
+        leg: &mut Leg,
+        cause: Cause,
+        status: Option<u16>,
+        retry_after_s: Option<u32>,
+    ) {
+        let (status, reason) = match status.filter(|s| (300..=699).contains(s)) {
+            Some(status) => (status, phrase(status)),
+            None if retry_after_s.is_some() => (503, phrase(503)),
+            None => to_status(cause),
+        };
         self.refuse_with(now, leg, status, reason, cause, retry_after_s);
         let alerted = leg.alerted;
         self.end(leg, by_us(cause, alerted));
