@@ -4,10 +4,13 @@
 
 pub mod call;
 pub mod config;
+pub mod desk;
+pub mod dispatch;
 pub mod limits;
 pub mod order;
 pub mod permit;
 pub mod policy;
+pub mod queue;
 pub mod record;
 pub mod schedule;
 pub mod shard;
