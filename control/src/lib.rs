@@ -15,4 +15,3 @@ pub mod record;
 pub mod schedule;
 pub mod shard;
 pub mod store;
-pub mod standin;

@@ -114,6 +114,8 @@ pub struct Intake {
     pub now: fn() -> Now,
     /// What the configuration says.
     pub settings: ArcSwap<Settings>,
+    /// Who is told that there is something to do; `None`: nobody, and the desk finds out when it looks.
+    pub desk: Option<crate::desk::Way>,
 }
 
 /// An order that was accepted.
@@ -167,13 +169,17 @@ impl Intake {
         if let Some((i, d)) = decisions.iter().enumerate().find_map(refused) {
             return Err(Declined::Policy(i, Box::new(d)));
         }
+        let first = due.iter().min().copied().zip(parsed.orders.first().map(|o| (o.priority, o.tenant)));
         let orders: Vec<(Order, [u8; 32])> = parsed.orders.into_iter().zip(parsed.digests).collect();
         match self.store.ask(Ask::Accept { orders, due }).await {
-            Ok(Answer::Accepted(ids)) => Ok(ids
-                .into_iter()
-                .zip(decisions)
-                .map(|((id, new), decision)| Accepted { id, new, decision })
-                .collect()),
+            Ok(Answer::Accepted(ids)) => {
+                if let (Some(desk), Some((due, (priority, tenant)))) = (&self.desk, first) {
+                    // A desk that is too busy to be told looks again by itself.
+                    drop(desk.try_send(crate::desk::Message::Accepted(priority, tenant, due)));
+                }
+                let both = ids.into_iter().zip(decisions);
+                Ok(both.map(|((id, new), decision)| Accepted { id, new, decision }).collect())
+            }
             Err(Error::Conflict) => Err(Declined::Conflict),
             _ => Err(Declined::Unavailable),
         }

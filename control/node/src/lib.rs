@@ -4,11 +4,15 @@
 pub mod admin;
 pub mod clock;
 pub mod config;
+pub mod desk;
+pub mod doors;
 pub mod fetch;
 pub mod intake;
 pub mod logs;
 pub mod notify;
 pub mod prompts;
+pub mod serve;
 pub mod shard;
 pub mod speech;
 pub mod store;
+pub mod tls;

@@ -55,7 +55,7 @@ fn refusals_name_their_cause() {
         w.place(7);
         w.run(50);
         let b = w.incoming(1);
-        w.act(1, b, Action::Reject { cause, retry_after_s: None });
+        w.act(1, b, Action::Reject { cause, status: None, retry_after_s: None });
         w.run(50);
         let Some((_, Indication::Ended(ended))) = w.sides[0].told.last() else { panic!("{:?}", w.heard(0)) };
         assert_eq!((ended.cause, ended.status, ended.by_peer), (cause, Some(status), true));

@@ -9,11 +9,12 @@ use dataplane::report::{CaptureEnd, PlayEnd as Ended, Report};
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, VecDeque};
 use units::{AttemptId, BearerId, CallId, Codec, Digit, Mono, OrderId, Private, Samples, TenantId};
+use vxml::{Session, SessionConfig};
 use vxml::session::{
     Bargein, Connection, Exit, ExitReason, FetchAudio, FetchError, FetchId, FetchRequest, Fetched, Input, Listen,
     ListenId, Output as Asked, PlayId, Prompt, Record, Segment, Trace, Transfer, TransferEnd, TransferKind,
 };
-use crate::standin::{Session, SessionConfig};
+
 
 /// What a conversation begins with.
 pub(super) struct Opening<'a> {

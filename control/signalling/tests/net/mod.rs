@@ -47,13 +47,13 @@ pub(crate) struct World {
 
 /// The address of a side.
 pub(crate) fn addr(side: usize) -> SocketAddr {
-    SocketAddr::from(([192, 0, 2, u8::try_from(side + 1).unwrap()], 5060))
+    SocketAddr::from(([192, 0, 2, u8::try_from(side + 1).expect("a small number")], 5060))
 }
 
 /// A configuration of that side which trusts the other.
 pub(crate) fn config(side: usize) -> EndpointConfig {
     let own = Some(addr(side));
-    let secret = [u8::try_from(side).unwrap(); 32];
+    let secret = [u8::try_from(side).expect("a small number"); 32];
     let mut config = EndpointConfig::new(0, Advertised { udp: own, tcp: own, tls: own }, secret);
     config.peers = vec![Net::host(addr(1 - side).ip())];
     config
@@ -105,7 +105,7 @@ impl World {
             n += 1;
             Side {
                 endpoint: Endpoint::new(c, Seed(seed).derive(n)),
-                addr: addr(usize::try_from(n).unwrap() - 1),
+                addr: addr(usize::try_from(n).expect("a small number") - 1),
                 told: vec![],
                 dialogs: BTreeMap::new(),
                 sent: vec![],

@@ -328,7 +328,7 @@ impl Endpoint {
     }
 
     fn leg_due(&mut self, now: Now, id: LegId, at: Mono) {
-        if !self.legs.get_mut(&id).is_some_and(|l| l.armed == Some(at)) {
+        if self.legs.get(&id).is_none_or(|l| l.armed != Some(at)) {
             return;
         }
         self.with_leg(id, |this, leg| {
