@@ -83,6 +83,9 @@ impl Sip {
                 metrics::gauge!("carillon_peer_up", "peer" => peer.to_string()).set(f64::from(u8::from(up)));
                 tracing::info!(%peer, up, "a peer changed state");
             }
+            Output::PeerLoad { peer, reduce_percent, .. } => {
+                metrics::gauge!("carillon_peer_reduce_percent", "peer" => peer.to_string()).set(f64::from(reduce_percent));
+            }
             Output::Leg(..) | Output::Dialog(..) => {}
         }
     }

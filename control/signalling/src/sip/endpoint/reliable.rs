@@ -79,7 +79,7 @@ impl Endpoint {
         };
         if r.until <= now.mono {
             // RFC 3262 §3: no PRACK in 64*T1, so the INVITE is refused with a 5xx.
-            self.refuse(now, leg, Cause::TIMER, None, None, None);
+            self.refuse(now, leg, Cause::TIMER, None, None);
             return true;
         }
         r.interval *= 2;
