@@ -17,7 +17,12 @@ struct Style {
 
 impl Session {
     /// §4.1.6: of an item's prompts whose condition holds, those with the highest count not above the item's counter.
-    pub(crate) fn queue_prompts(&mut self, doc: &Arc<Document>, item: NodeId, counter: u32) -> Result<(), Event> {
+    pub(crate) fn queue_prompts(
+        &mut self,
+        doc: &Arc<Document>,
+        item: NodeId,
+        counter: u32,
+    ) -> Result<(), Event> {
         let mut chosen: Vec<(u32, NodeId)> = Vec::new();
         for child in doc.children(item) {
             if !doc.tag(child).is_speech() {
@@ -334,7 +339,8 @@ impl Style {
 /// Adds text, to the segment before if it sounds the same.
 fn say(text: &str, style: &Style, out: &mut Vec<Segment>) {
     if let Some(Segment::Text(last)) = out.last_mut() {
-        let same = Speech { text: String::new(), ..last.clone() } == Speech { text: String::new(), ..style.speech.clone() };
+        let same = Speech { text: String::new(), ..last.clone() }
+            == Speech { text: String::new(), ..style.speech.clone() };
         if same {
             last.text.push_str(text);
             return;

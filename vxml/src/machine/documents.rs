@@ -148,7 +148,8 @@ impl Documents {
             return;
         }
         if self.entries.len() >= self.entries_max
-            && let Some(oldest) = self.entries.iter().min_by_key(|(_, (used, _))| *used).map(|(k, _)| k.clone())
+            && let Some(oldest) =
+                self.entries.iter().min_by_key(|(_, (used, _))| *used).map(|(k, _)| k.clone())
         {
             self.entries.remove(&oldest);
         }

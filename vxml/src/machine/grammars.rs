@@ -19,7 +19,8 @@ pub(crate) enum Made {
 
 /// Parses a fetched grammar by its media type, or by its looks.
 pub(crate) fn parse_fetched(fetched: &Fetched, limits: &grammar::Limits) -> Result<Grammar, String> {
-    let text = crate::document::decode(&fetched.body).ok_or_else(|| format!("{}: not in its encoding", fetched.url))?;
+    let text = crate::document::decode(&fetched.body)
+        .ok_or_else(|| format!("{}: not in its encoding", fetched.url))?;
     Grammar::parse_xml(&text, &fetched.url, None, limits).map_err(|e| format!("{}: {e}", fetched.url))
 }
 
@@ -167,7 +168,11 @@ impl Session {
             for child in doc.children(form) {
                 match doc.tag(child) {
                     Tag::Grammar => {
-                        sources.push(Source { doc: doc.clone(), node: child, origin: Origin::Form(form, false) });
+                        sources.push(Source {
+                            doc: doc.clone(),
+                            node: child,
+                            origin: Origin::Form(form, false),
+                        });
                     }
                     Tag::Link => link_grammars(doc, child, false, out, sources),
                     _ => {}
@@ -195,12 +200,18 @@ impl Session {
             let wide = doc.attribute(child, "scope") == Some("document");
             match doc.tag(child) {
                 Tag::Link => link_grammars(doc, child, root, out, sources),
-                Tag::Menu if wide && Some(child) != except => self.menu_grammars(doc, child, root, out, sources),
+                Tag::Menu if wide && Some(child) != except => {
+                    self.menu_grammars(doc, child, root, out, sources)
+                }
                 Tag::Form if Some(child) != except => {
                     for g in doc.children(child).filter(|&g| doc.tag(g) == Tag::Grammar) {
                         let scope = doc.attribute(g, "scope");
                         if scope == Some("document") || wide && scope.is_none() {
-                            sources.push(Source { doc: doc.clone(), node: g, origin: Origin::Form(child, root) });
+                            sources.push(Source {
+                                doc: doc.clone(),
+                                node: g,
+                                origin: Origin::Form(child, root),
+                            });
                         }
                     }
                 }
@@ -247,7 +258,11 @@ impl Session {
     }
 
     /// The compiled network of a source; `None` when its fetch was begun.
-    fn network_of(&mut self, documents: &mut Documents, source: &Source) -> Result<Option<Arc<Network>>, Event> {
+    fn network_of(
+        &mut self,
+        documents: &mut Documents,
+        source: &Source,
+    ) -> Result<Option<Arc<Network>>, Event> {
         let (doc, node) = (&source.doc, source.node);
         let limits = self.grammar_limits();
         let tenant = self.config.tenant;
@@ -304,7 +319,8 @@ impl Session {
         node: NodeId,
         reference: &str,
     ) -> Result<Option<Arc<Network>>, Event> {
-        let mut url = doc.resolve(reference).ok_or_else(|| Event::badfetch(format!("'{reference}' is no URL")))?;
+        let mut url =
+            doc.resolve(reference).ok_or_else(|| Event::badfetch(format!("'{reference}' is no URL")))?;
         let rule = url.fragment().map(str::to_owned);
         url.set_fragment(None);
         let Some(known) = self.grammars.get(url.as_str()).cloned() else {
@@ -399,7 +415,10 @@ fn literal_tag(tag: &str) -> Value {
         if let Some((name, value)) = part.split_once('=')
             && let Some(v) = quoted(value)
         {
-            props.push((name.trim().trim_start_matches("$.").trim_start_matches("out.").to_owned(), Value::String(v)));
+            props.push((
+                name.trim().trim_start_matches("$.").trim_start_matches("out.").to_owned(),
+                Value::String(v),
+            ));
         }
     }
     if props.is_empty() { Value::text(t) } else { Value::Object(props) }
@@ -410,7 +429,8 @@ fn phrase(text: &str, dtmf: bool, approximate: bool, origin: Origin) -> Active {
     let words = if dtmf {
         text.chars().filter(|c| !c.is_whitespace()).map(String::from).collect()
     } else {
-        let clean: String = text.chars().map(|c| if c.is_alphanumeric() || c == '\'' { c } else { ' ' }).collect();
+        let clean: String =
+            text.chars().map(|c| if c.is_alphanumeric() || c == '\'' { c } else { ' ' }).collect();
         clean.split_whitespace().map(str::to_lowercase).collect()
     };
     Active { origin, matching: Matching::Phrase(words, approximate), dtmf }
@@ -438,7 +458,13 @@ fn option_value(doc: &Document, option: NodeId) -> Value {
     }
 }
 
-fn link_grammars(doc: &Arc<Document>, link: NodeId, root: bool, out: &mut Vec<Active>, sources: &mut Vec<Source>) {
+fn link_grammars(
+    doc: &Arc<Document>,
+    link: NodeId,
+    root: bool,
+    out: &mut Vec<Active>,
+    sources: &mut Vec<Source>,
+) {
     let origin = Origin::Link(link, root);
     if let Some(key) = doc.attribute(link, "dtmf") {
         out.push(phrase(key, true, false, origin.clone()));

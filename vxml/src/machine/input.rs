@@ -1,12 +1,12 @@
 //! Listening: the prompts' end, no-input, digits and their timers (VoiceXML 2.0 §4.1.8, §6.3.3 and appendix D), and
 //! what recognisers report.
 
-use super::state::{Active, After, Answer, Heard, Listening, Matching, Outcome, Phase, words};
 use super::Session;
+use super::state::{Active, After, Answer, Heard, Listening, Matching, Outcome, Phase, words};
 use crate::catch::Event;
 use crate::grammar::{Matcher, Status};
-use crate::session::{Bargein, Hypothesis, ListenId, Output, PlayId, Recording, Timer, Trace};
 use crate::script::ScopeId;
+use crate::session::{Bargein, Hypothesis, ListenId, Output, PlayId, Recording, Timer, Trace};
 use engine::Value;
 use std::time::Duration;
 use units::Private;
@@ -38,7 +38,8 @@ impl Session {
         self.flush_queue();
         self.emit(Output::Listen(listen));
         if self.playing.is_empty() {
-            listening.timer = Some((self.now.mono + Duration::from_millis(listening.timeout_ms), Timer::NoInput));
+            listening.timer =
+                Some((self.now.mono + Duration::from_millis(listening.timeout_ms), Timer::NoInput));
         }
         self.phase = Phase::Listening(Box::new(listening));
         while let Some(key) = self.typeahead.pop_front() {
@@ -221,7 +222,9 @@ impl Session {
                 }
             }
             Phase::Draining(_) => {
-                let Phase::Draining(after) = std::mem::replace(&mut self.phase, Phase::Running) else { return };
+                let Phase::Draining(after) = std::mem::replace(&mut self.phase, Phase::Running) else {
+                    return;
+                };
                 match after {
                     After::Exit(exit) => self.finish(exit),
                     After::Transfer(item) => self.begin_transfer(item),

@@ -186,7 +186,7 @@ impl Walk<'_> {
         let tags = || {
             frame.acts.iter().filter_map(|a| if let Act::Tag { code, .. } = a { Some(code) } else { None })
         };
-        let Some(last) = tags().last() else {
+        let Some(last) = tags().next_back() else {
             // SISR 1.0 §4: without tags a rule's value is that of the last rule it refers to, or else its words.
             let child = frame.acts.iter().rev().find_map(|a| match a {
                 Act::Child { value, .. } => Some(value.clone()),
