@@ -1,3 +1,6 @@
 //! The program carillon: every door of the control plane.
 
+pub mod http;
+pub mod intake;
+pub mod smtp;
 pub mod store;
