@@ -3,10 +3,13 @@
 #![forbid(unsafe_code)]
 
 pub mod config;
+pub mod desk;
+pub mod dispatch;
 pub mod limits;
 pub mod order;
 pub mod permit;
 pub mod policy;
+pub mod queue;
 pub mod record;
 pub mod schedule;
 pub mod store;

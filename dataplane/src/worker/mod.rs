@@ -193,3 +193,6 @@ impl Floor {
 
 const _: () = assert!(size_of::<Hot>() <= 128, "the hot state of a bearer is two cache lines");
 const _: () = assert!(FRAME == 160);
+
+#[cfg(test)]
+mod tests;

@@ -2,12 +2,22 @@
 
 use super::error::{Fault, GrammarError};
 use super::model::{Grammar, Mode, Node, TagFormat};
+use serde_json::Value;
 
 /// A builtin type: how its words become a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Builtin {
     /// A string of digits.
     Digits,
+}
+
+impl Builtin {
+    /// What words of the type mean.
+    pub(super) fn value(self, words: &[Box<str>]) -> Value {
+        match self {
+            Builtin::Digits => Value::String(words.concat()),
+        }
+    }
 }
 
 /// Makes a builtin grammar from `builtin:grammar/T?...`, `builtin:dtmf/T?...`, `builtin:T` or `T?...`.

@@ -10,7 +10,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod abnf;
 mod builtin;
+mod choice;
 mod compile;
 mod error;
 mod limits;
@@ -19,10 +21,12 @@ mod matcher;
 mod model;
 mod network;
 mod parse;
+pub mod sisr;
 mod text;
 mod xml;
 
 pub use builtin::Builtin;
+pub use choice::Choice;
 pub use error::{Fault, GrammarError, MatchError, Place};
 pub use limits::{Limit, Limits};
 pub use matcher::{Matcher, Status, match_words};

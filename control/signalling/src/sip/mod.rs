@@ -1,5 +1,7 @@
 //! SIP: wire, transactions, dialogs and the endpoint that a shard drives.
 
+pub mod cause;
+pub mod dialog;
 pub mod endpoint;
 pub mod transaction;
 pub mod wire;
