@@ -12,5 +12,6 @@ pub(crate) mod math;
 pub mod mix;
 pub mod noise;
 pub mod plc;
+pub mod progress;
 pub mod tone;
 pub mod vad;
