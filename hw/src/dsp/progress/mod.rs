@@ -147,7 +147,7 @@ impl Detector {
         [Signal::Busy, Signal::Congestion, Signal::Ringback]
             .into_iter()
             .find(|&s| self.rhythm(cadence(self.country, s), s == Signal::Ringback))
-            .map(|s| (s, 0))
+            .map(|s| (s, if s == Signal::Ringback { 0 } else { 2 }))
     }
 
     /// Signals that are on without a rhythm.
