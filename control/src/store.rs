@@ -101,10 +101,13 @@ pub enum Ask {
         /// Where the first due time of each stands.
         due: Vec<Wall>,
     },
-    /// Claim up to `max` orders of one priority, ranged by due time. Leases that lapsed without an intent come back first.
+    /// Claim up to `max` orders of one line (priority and tenant), ranged by due time. Leases that lapsed without an
+    /// intent come back first.
     Claim {
         /// Exactly this priority.
         priority: u8,
+        /// Of this tenant: fair sharing is the asker's, so no tenant's million orders stand before another's ten.
+        tenant: TenantId,
         /// Due at or before.
         due: Wall,
         /// At most.
@@ -169,6 +172,8 @@ pub enum Ask {
         /// The attempt counts against the person called. `false` (congestion, nothing dialled): `attempts` is given
         /// back if an intent took it, and `tries` grows instead.
         counted: bool,
+        /// The claim ended in a crash: the count that makes a poison order stays. Else it starts anew.
+        crashed: bool,
     },
     /// The order is over; notices are queued in the same transaction.
     Finish {
@@ -249,6 +254,8 @@ pub enum Ask {
     },
     /// The earliest time at which anything has to be done: an order falls due, expires, or a lease lapses.
     NextDue,
+    /// All lines that have orders waiting, with the earliest due time of each.
+    Lines,
     /// Finish up to `max` unclaimed orders whose time has run out, as [`Disposition::Expired`].
     Expire {
         /// At most.
@@ -304,6 +311,8 @@ pub struct Orphan {
     pub server: Option<ServerId>,
     /// Attempts that counted so far, this one included if it has an intent.
     pub attempts: u32,
+    /// Claims of this order that ended in a crash, this one included.
+    pub crashes: u32,
 }
 
 /// An answer.
@@ -311,8 +320,10 @@ pub struct Orphan {
 pub enum Answer {
     /// Each order's id, and whether it was new.
     Accepted(Vec<(OrderId, bool)>),
-    /// Claimed.
-    Claimed(Vec<Claimed>),
+    /// Claimed, and when the next order of that line is due.
+    Claimed(Vec<Claimed>, Option<Wall>),
+    /// Lines: priority, tenant, earliest due time.
+    Lines(Vec<(u8, TenantId, Wall)>),
     /// Caps taken.
     CapsTaken,
     /// A cap forbids: which rule, and when it would allow.
@@ -350,7 +361,12 @@ impl Ask {
     pub fn reads_only(&self) -> bool {
         matches!(
             self,
-            Ask::Status { .. } | Ask::List { .. } | Ask::Records { .. } | Ask::StoryOf(_) | Ask::NextDue
+            Ask::Status { .. }
+                | Ask::List { .. }
+                | Ask::Records { .. }
+                | Ask::StoryOf(_)
+                | Ask::NextDue
+                | Ask::Lines
         )
     }
 }

@@ -9,6 +9,7 @@
 pub mod calendar;
 pub mod decision;
 pub mod facts;
+pub mod house;
 pub mod judge;
 pub mod pass;
 pub mod rule;

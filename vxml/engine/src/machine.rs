@@ -131,6 +131,11 @@ impl Engine {
         self.raw.put(self.at(scope), name, object);
     }
 
+    /// Removes a property of a scope object.
+    pub fn unlink(&mut self, scope: Slot, name: &str) {
+        self.raw.delete(self.at(scope), name);
+    }
+
     /// Sets a property of a scope object, defining it if need be.
     pub fn set(&mut self, scope: Slot, name: &str, value: &Value) {
         let v = self.raw.import(value);
