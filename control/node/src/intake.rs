@@ -117,10 +117,8 @@ pub struct Intake {
     pub now: fn() -> Now,
     /// What the configuration says.
     pub settings: ArcSwap<Settings>,
-<<<<<<< HEAD
     /// Who is told that there is something to do; `None`: nobody, and the desk finds out when it looks.
     pub desk: Option<crate::desk::Way>,
-=======
     /// Who is not to be called. Read by the judge, changed by the doors after the durable write.
     pub suppressions: RwLock<Suppressions>,
 }
@@ -159,7 +157,6 @@ fn nobody() -> Rules {
         check,
     });
     Rules(vec![Arc::new(set)])
->>>>>>> orders
 }
 
 /// An order that was accepted.
