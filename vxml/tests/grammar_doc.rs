@@ -61,7 +61,8 @@ fn every_example_of_the_page_is_true() {
 fn the_table_of_limits_is_true() {
     let Limits { bytes_max, rules_max, nodes_max, depth_max, text_max, states_max, transitions_max, .. } =
         Limits::default();
-    let Limits { grammars_max, words_max, work_per_word_max, items_max, parse_max, .. } = Limits::default();
+    let Limits { grammars_max, words_max, work_per_word_max, items_max, parse_max, work_max, .. } =
+        Limits::default();
     let row = |name: &str| {
         let line = PAGE.lines().find(|l| l.starts_with(&format!("| {name}"))).expect(name);
         let cell = line.split('|').nth(2).expect("a value");
@@ -76,5 +77,6 @@ fn the_table_of_limits_is_true() {
     assert_eq!(row("grammars_max"), grammars_max.to_string());
     assert_eq!(row("words_max"), words_max.to_string());
     assert_eq!((row("work_per_word_max"), work_per_word_max), (items_max.to_string(), items_max));
+    assert_eq!(row("work_max"), work_max.to_string());
     assert_eq!(row("parse_max"), parse_max.to_string());
 }
