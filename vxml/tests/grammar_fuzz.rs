@@ -140,7 +140,8 @@ fn exercise(rng: &mut Rng, octets: &[u8]) -> bool {
             drop(sisr::semantics(&parse, &net, 0.5));
         }
     }
-    drop((net.flatten(), net.to_fsg("f"), net.to_jsgf("j"), net.is_recursive()));
+    let all = |_: &str| true;
+    drop((net.flatten(&all), net.to_fsg("f", &all), net.to_jsgf("j", &all), net.is_recursive()));
     true
 }
 
@@ -267,7 +268,7 @@ fn random_grammars_agree_with_a_simulation() {
         }
         let grammar = Grammar::parse_abnf(&text, "", &small()).unwrap_or_else(|e| panic!("{e}\n{text}"));
         let Ok(net) = Network::compile(&grammar, &|_| None, &small()) else { continue };
-        let Ok(flat) = net.flatten() else { continue };
+        let Ok(flat) = net.flatten(&|_| true) else { continue };
         let net = Arc::new(net);
         for _ in 0..8 {
             let words: Vec<&str> =
