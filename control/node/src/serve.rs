@@ -340,7 +340,8 @@ fn start_workers(config: &Config) -> Result<(Host, Vec<dataplane::io::host::Cont
         Backend::Auto => Choice::Auto,
         Backend::Plain => Choice::Only(Net::Plain),
         Backend::Sockets => Choice::Only(Net::Sockets),
-        other @ (Backend::Xdp | Backend::Uring) => {
+        Backend::Xdp => Choice::Only(Net::Xdp),
+        other @ Backend::Uring => {
             return Err(ServeError::Setting("media.backend", format!("{other:?} is not built")));
         }
     };
@@ -354,6 +355,7 @@ fn start_workers(config: &Config) -> Result<(Host, Vec<dataplane::io::host::Cont
         priority: if config.media.realtime { 50 } else { 0 },
         limits: control::limits::worker(config, workers),
         seed: clock::seed(),
+        ..HostConfig::default()
     };
     let (host, ends) = Host::start(host).map_err(|error| ServeError::Workers(error.to_string()))?;
     for worker in host.workers() {
