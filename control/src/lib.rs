@@ -2,8 +2,16 @@
 //! Pure: no socket, file, thread, clock or environment (law 1), and no tokio in its `Cargo.toml`.
 #![forbid(unsafe_code)]
 
+pub mod call;
 pub mod config;
+pub mod desk;
+pub mod dispatch;
+pub mod limits;
 pub mod order;
 pub mod permit;
+pub mod policy;
+pub mod queue;
 pub mod record;
+pub mod schedule;
+pub mod shard;
 pub mod store;

@@ -1,6 +1,19 @@
 //! `Order`: one asked-for call. Every intake form (mail header form, JSON, YAML, XML, HTTP) is reformatted to this
 //! one shape; the public API calls it a *call*.
 
+pub mod canon;
+pub mod form;
+pub mod mail;
+pub mod mailbox;
+pub mod number;
+pub mod refusal;
+pub mod request;
+pub mod smtp;
+pub mod time;
+
+pub use refusal::{Reason, Refusal};
+pub use request::{Context, Parsed, parse};
+
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use units::{CampaignId, OrderId, Private, TenantId, Wall};

@@ -101,10 +101,13 @@ pub enum Ask {
         /// Where the first due time of each stands.
         due: Vec<Wall>,
     },
-    /// Claim up to `max` orders of one priority, ranged by due time. Leases that lapsed without an intent come back first.
+    /// Claim up to `max` orders of one line (priority and tenant), ranged by due time. Leases that lapsed without an
+    /// intent come back first.
     Claim {
         /// Exactly this priority.
         priority: u8,
+        /// Of this tenant: fair sharing is the asker's, so no tenant's million orders stand before another's ten.
+        tenant: TenantId,
         /// Due at or before.
         due: Wall,
         /// At most.
@@ -169,6 +172,8 @@ pub enum Ask {
         /// The attempt counts against the person called. `false` (congestion, nothing dialled): `attempts` is given
         /// back if an intent took it, and `tries` grows instead.
         counted: bool,
+        /// The claim ended in a crash: the count that makes a poison order stays. Else it starts anew.
+        crashed: bool,
     },
     /// The order is over; notices are queued in the same transaction.
     Finish {
@@ -249,6 +254,8 @@ pub enum Ask {
     },
     /// The earliest time at which anything has to be done: an order falls due, expires, or a lease lapses.
     NextDue,
+    /// All lines that have orders waiting, with the earliest due time of each.
+    Lines,
     /// Finish up to `max` unclaimed orders whose time has run out, as [`Disposition::Expired`].
     Expire {
         /// At most.
@@ -260,6 +267,26 @@ pub enum Ask {
         from: ServerId,
         /// Who takes over.
         to: ServerId,
+    },
+    /// Change shelves, all or nothing.
+    Keep(Vec<Keep>),
+    /// Read one thing from a shelf.
+    Kept {
+        /// Where.
+        shelf: Shelf,
+        /// Under which name.
+        name: String,
+    },
+    /// Read a page of a shelf, by name.
+    KeptFrom {
+        /// Where.
+        shelf: Shelf,
+        /// Names that begin so.
+        prefix: String,
+        /// After this name.
+        after: Option<String>,
+        /// At most, 1..=1,000.
+        limit: u32,
     },
     /// Retention: forget finished orders, records, story lines and request ids older than these.
     Prune {
@@ -289,6 +316,35 @@ pub struct Claimed {
     pub accepted: Wall,
 }
 
+/// Small things kept by name: what the machines need beside orders. Each shelf is a sorted map.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Shelf {
+    /// Who is not to be called: `policy::suppress`.
+    Suppressions,
+    /// Tenants and keys made by API or CLI, beside the configured ones.
+    Tenants,
+    /// Parts that came with orders: `<order>/<content id>`.
+    Attachments,
+    /// Campaigns.
+    Campaigns,
+    /// Signed requests already seen: `<tenant>/<request id>`.
+    Seen,
+    /// The customer table: zone, language, last conversation.
+    Customers,
+}
+
+/// One change of a shelf: a value, or `None` to take it away.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Keep {
+    /// Where.
+    pub shelf: Shelf,
+    /// Under which name.
+    pub name: String,
+    /// What.
+    pub value: Option<Vec<u8>>,
+}
+
 /// What was journalled for an open attempt.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Orphan {
@@ -304,6 +360,8 @@ pub struct Orphan {
     pub server: Option<ServerId>,
     /// Attempts that counted so far, this one included if it has an intent.
     pub attempts: u32,
+    /// Claims of this order that ended in a crash, this one included.
+    pub crashes: u32,
 }
 
 /// An answer.
@@ -311,8 +369,10 @@ pub struct Orphan {
 pub enum Answer {
     /// Each order's id, and whether it was new.
     Accepted(Vec<(OrderId, bool)>),
-    /// Claimed.
-    Claimed(Vec<Claimed>),
+    /// Claimed, and when the next order of that line is due.
+    Claimed(Vec<Claimed>, Option<Wall>),
+    /// Lines: priority, tenant, earliest due time.
+    Lines(Vec<(u8, TenantId, Wall)>),
     /// Caps taken.
     CapsTaken,
     /// A cap forbids: which rule, and when it would allow.
@@ -342,6 +402,10 @@ pub enum Answer {
     NextDue(Option<Wall>),
     /// These expired.
     Expired(Vec<OrderId>),
+    /// One thing from a shelf.
+    Kept(Option<Vec<u8>>),
+    /// Things from a shelf, by name.
+    KeptFrom(Vec<(String, Vec<u8>)>),
 }
 
 impl Ask {
@@ -350,7 +414,14 @@ impl Ask {
     pub fn reads_only(&self) -> bool {
         matches!(
             self,
-            Ask::Status { .. } | Ask::List { .. } | Ask::Records { .. } | Ask::StoryOf(_) | Ask::NextDue
+            Ask::Status { .. }
+                | Ask::List { .. }
+                | Ask::Records { .. }
+                | Ask::StoryOf(_)
+                | Ask::NextDue
+                | Ask::Lines
+                | Ask::Kept { .. }
+                | Ask::KeptFrom { .. }
         )
     }
 }

@@ -5,7 +5,9 @@ use super::mouth::Mouth;
 use super::phone::{Ask, CallLog, Phone};
 use super::scenario::{Person, Scenario};
 use signalling::leg::{Action, Ended, Incoming, Indication, Media, Place, Rtp, Transport};
-use signalling::sip::endpoint::{Endpoint, FlowId, Input as SipInput, Output as SipOutput};
+use signalling::sip::endpoint::{
+    Advertised, Endpoint, EndpointConfig, FlowId, Input as SipInput, Output as SipOutput,
+};
 use std::collections::{BTreeMap, BinaryHeap, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -96,6 +98,20 @@ pub struct Dial {
     pub hop: SocketAddr,
     /// What the caller does.
     pub person: Arc<Person>,
+}
+
+/// The SIP endpoint of a simulated network: answers everyone, allows as many calls as memory does.
+#[must_use]
+pub fn endpoint(config: &WorldConfig) -> Endpoint {
+    let mut secret = [0; 32];
+    secret[..8].copy_from_slice(&config.seed.0.to_le_bytes());
+    let advertised = Advertised { udp: Some(config.sip), ..Advertised::default() };
+    let mut endpoint = EndpointConfig::new(0, advertised, secret);
+    endpoint.user_agent = "carillon-bench".into();
+    endpoint.answer_unknown = true;
+    // One server is the source of everything that comes here.
+    endpoint.limits.source_rate = 100_000;
+    Endpoint::new(endpoint, config.seed)
 }
 
 struct Delayed {

@@ -164,6 +164,8 @@ pub struct Incoming {
     pub redirects: Vec<Redirection>,
     /// Header fields for `session.connection.protocol.sip.headers`.
     pub headers: Vec<(String, String)>,
+    /// The leg that this call asks to take the place of (RFC 3891). `Accept` clears that one.
+    pub replaces: Option<LegId>,
 }
 
 /// One redirection read from Diversion (RFC 5806) or History-Info (RFC 7044).
@@ -210,7 +212,8 @@ pub enum Indication {
         /// Early media.
         media: Option<Media>,
     },
-    /// Answered: the far side's media. The ACK has not been sent before this stands in the journal, see `AckDue`.
+    /// Answered: the far side's media, cut to what is agreed. Placed: the ACK has not been sent, see `AckDue`. Incoming:
+    /// follows `Accept` at once if the INVITE held an offer, else comes with the ACK that holds the answer.
     Answered {
         /// Far side.
         media: Media,
@@ -232,6 +235,13 @@ pub enum Indication {
     ReferProgress {
         /// Status.
         status: u16,
+    },
+    /// A 3xx named other places to try; `Ended` follows. Whether one is called is for policy to say.
+    Redirected {
+        /// 300..=399.
+        status: u16,
+        /// Contacts, best first.
+        contacts: Vec<Private<String>>,
     },
     /// Over. Nothing follows for this leg.
     Ended(Ended),

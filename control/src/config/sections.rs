@@ -15,6 +15,8 @@ pub struct Node {
     pub name: String,
     /// Number of this server in records; different on each.
     pub server_id: u32,
+    /// Folder for what the process keeps to itself.
+    pub state: String,
     /// Unix socket for the command line.
     pub admin_socket: String,
     /// `text` or `json`.
@@ -30,6 +32,7 @@ impl Default for Node {
         Self {
             name: "carillon".into(),
             server_id: 1,
+            state: "/var/lib/carillon".into(),
             admin_socket: "/run/carillon/admin.sock".into(),
             log_format: LogFormat::Text,
             log: "info".into(),

@@ -26,6 +26,8 @@ pub struct SimNet {
     places: Vec<Option<SocketAddr>>,
     counts: NetCounts,
     silent: bool,
+    /// Packets that were handed over, kept so that a sealed tick does not free them.
+    kept: Vec<SimPacket>,
 }
 
 impl SimNet {
@@ -44,6 +46,11 @@ impl SimNet {
     pub fn reserve(&mut self, packets: usize) {
         self.incoming.reserve(packets);
         self.outgoing.reserve(packets);
+    }
+
+    /// Keeps up to so many packets after they were handed over, so that a tick frees nothing.
+    pub fn keep(&mut self, packets: usize) {
+        self.kept.reserve(packets);
     }
 
     /// Lets a packet arrive at the next tick.
@@ -92,6 +99,9 @@ impl Net for SimNet {
                     sink(Arrival { place, channel, from: packet.remote, bytes: &mut packet.bytes });
                 }
                 None => self.counts.stray += 1,
+            }
+            if self.kept.len() < self.kept.capacity() {
+                self.kept.push(packet);
             }
         }
     }

@@ -113,9 +113,8 @@ fn size_of_block(ptr: *mut c_void) -> usize {
 
 unsafe extern "C" fn js_calloc(opaque: *mut c_void, count: q::size_t, size: q::size_t) -> *mut c_void {
     let c = control(opaque);
-    let Some(total) = usize::try_from(count)
-        .ok()
-        .and_then(|n| usize::try_from(size).ok().and_then(|s| n.checked_mul(s)))
+    let Some(total) =
+        usize::try_from(count).ok().and_then(|n| usize::try_from(size).ok().and_then(|s| n.checked_mul(s)))
     else {
         return std::ptr::null_mut();
     };

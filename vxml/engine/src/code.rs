@@ -20,9 +20,7 @@ impl Code {
 
 /// An expression as a function of the five scopes.
 pub(crate) fn wrap_expression(source: &str) -> String {
-    format!(
-        "(function($0,$1,$2,$3,$4){{with($0)with($1)with($2)with($3)with($4){{return (\n{source}\n)}}}})"
-    )
+    format!("(function($0,$1,$2,$3,$4){{with($0)with($1)with($2)with($3)with($4){{return (\n{source}\n)}}}})")
 }
 
 /// A program as a function of the five scopes and the current one (`$5`), to which it exports `names`: `var`s must

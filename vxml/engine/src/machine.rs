@@ -99,7 +99,10 @@ impl Engine {
 
     /// Sets what `Date.now()` says from now on.
     pub fn set_wall(&mut self, wall: Wall) {
-        #[expect(clippy::cast_precision_loss, reason = "milliseconds since 1970 stay below 2^53 for 285,000 years")]
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "milliseconds since 1970 stay below 2^53 for 285,000 years"
+        )]
         let ms = wall.0 as f64;
         self.control.wall_ms = ms;
     }
@@ -129,6 +132,11 @@ impl Engine {
     pub fn link(&mut self, scope: Slot, name: &str, target: Slot) {
         let object = self.raw.dup(self.at(target));
         self.raw.put(self.at(scope), name, object);
+    }
+
+    /// Removes a property of a scope object.
+    pub fn unlink(&mut self, scope: Slot, name: &str) {
+        self.raw.delete(self.at(scope), name);
     }
 
     /// Sets a property of a scope object, defining it if need be.
@@ -250,7 +258,13 @@ impl Engine {
     ///
     /// # Errors
     /// What the script threw, or a limit.
-    pub fn run(&mut self, code: &Code, chain: &[Slot; 5], current: Slot, lenient: bool) -> Result<(), ScriptError> {
+    pub fn run(
+        &mut self,
+        code: &Code,
+        chain: &[Slot; 5],
+        current: Slot,
+        lenient: bool,
+    ) -> Result<(), ScriptError> {
         let current = self.at(current);
         let result = self.guarded(|e| {
             let v = e.invoke(code, chain, Some(current))?;
@@ -287,10 +301,7 @@ impl Engine {
     }
 
     /// Runs `f` with the budget armed and turns a spent budget into its error.
-    fn guarded<T>(
-        &mut self,
-        f: impl FnOnce(&mut Self) -> Result<T, ScriptError>,
-    ) -> Result<T, ScriptError> {
+    fn guarded<T>(&mut self, f: impl FnOnce(&mut Self) -> Result<T, ScriptError>) -> Result<T, ScriptError> {
         let c = &mut *self.control;
         c.steps_left = self.steps_max;
         c.expired = false;
@@ -730,7 +741,14 @@ impl Raw {
         }
         // SAFETY: a plain C function without data.
         unsafe {
-            q::JS_NewCFunction2(self.ctx, Some(now), c"now".as_ptr(), 0, q::JSCFunctionEnum_JS_CFUNC_generic, 0)
+            q::JS_NewCFunction2(
+                self.ctx,
+                Some(now),
+                c"now".as_ptr(),
+                0,
+                q::JSCFunctionEnum_JS_CFUNC_generic,
+                0,
+            )
         }
     }
 }

@@ -84,7 +84,10 @@ fn date_zone_and_chance_are_the_hosts() {
         let c = [s; 5];
         e.set_wall(Wall(0));
         assert_eq!(eval(&mut e, &c, "new Date().getTime()"), Ok(Value::Number(0.0)));
-        assert_eq!(eval(&mut e, &c, "new Date().getHours() * 100 + new Date().getMinutes()"), Ok(Value::Number(130.0)));
+        assert_eq!(
+            eval(&mut e, &c, "new Date().getHours() * 100 + new Date().getMinutes()"),
+            Ok(Value::Number(130.0))
+        );
         assert_eq!(
             eval(&mut e, &c, "String(new Date(2020, 0, 2, 3))"),
             Ok(Value::text("Thu Jan 02 2020 03:00:00 GMT+0130"))
@@ -222,7 +225,8 @@ fn hostile_scripts_end_within_50_ms_of_their_deadline() {
     let time_max = Duration::from_millis(50);
     let mut late = Vec::new();
     for source in HOSTILE {
-        let config = Config { clock: Some(clock.clone()), time_max, steps_max: u64::MAX, ..Config::default() };
+        let config =
+            Config { clock: Some(clock.clone()), time_max, steps_max: u64::MAX, ..Config::default() };
         let mut e = Engine::new(&config).expect("starts");
         let s = e.scope();
         let before = clock();

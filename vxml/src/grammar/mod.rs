@@ -10,20 +10,26 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod abnf;
 mod builtin;
+mod choice;
 mod compile;
 mod error;
+mod export;
 mod limits;
 mod markup;
 mod matcher;
 mod model;
 mod network;
 mod parse;
+pub mod sisr;
 mod text;
 mod xml;
 
-pub use builtin::Builtin;
+pub use builtin::{Answer, Builtin, Dollar};
+pub use choice::Choice;
 pub use error::{Fault, GrammarError, MatchError, Place};
+pub use export::{Arrow, FiniteState};
 pub use limits::{Limit, Limits};
 pub use matcher::{Matcher, Status, match_words};
 pub use model::{Form, Grammar, Mode, TagFormat};

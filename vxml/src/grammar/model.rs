@@ -2,6 +2,7 @@
 
 use super::builtin::Builtin;
 use super::error::{Fault, GrammarError};
+use super::limits::Limits;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -104,7 +105,7 @@ pub(super) struct Repeat {
 }
 
 /// A rule reference (§2.2).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct RuleRef {
     /// Absolute URI of the other grammar; `None`: this one.
     pub uri: Option<Box<str>>,
@@ -166,9 +167,9 @@ impl Grammar {
             return Err(Fault::UndefinedRule(root.into()).into());
         }
         for reference in self.refs() {
-            let missing = |name: &&Box<str>| reference.uri.is_none() && !self.index.contains_key(&***name);
-            if let Some(name) = reference.rule.as_ref().filter(missing) {
-                return Err(Fault::UndefinedRule(name.clone()).into());
+            let local = reference.rule.as_deref().filter(|_| reference.uri.is_none());
+            if let Some(name) = local.filter(|name| !self.index.contains_key(*name)) {
+                return Err(Fault::UndefinedRule(name.into()).into());
             }
         }
         Ok(())
@@ -242,10 +243,6 @@ impl Grammar {
     pub fn metas(&self) -> &[(Box<str>, Box<str>)] {
         &self.metas
     }
-
-    pub(super) fn rule(&self, name: &str) -> Option<&Arc<Rule>> {
-        self.index.get(name).map(|&at| &self.rules[at])
-    }
 }
 
 impl Node {
@@ -318,5 +315,53 @@ pub(super) fn tag_format(name: &str) -> TagFormat {
         "semantics/1.0" | "semantics/1.0.2006" => TagFormat::Script,
         "semantics/1.0-literals" => TagFormat::Literals,
         _ => TagFormat::Default,
+    }
+}
+
+impl Grammar {
+    /// A builtin grammar (VoiceXML 2.0 appendix P) from `builtin:dtmf/digits?length=4` and the like, or from the type
+    /// of a field (`digits?length=4`) with a mode.
+    ///
+    /// # Errors
+    /// Unknown type or impossible parameters.
+    pub fn from_builtin(uri: &str, mode: Mode, lang: &str) -> Result<Self, GrammarError> {
+        super::builtin::grammar(uri, mode, lang)
+    }
+}
+
+impl Grammar {
+    /// Parses a fetched document: its octets with the media type and charset of the transport (empty and `None` where
+    /// unknown). A media type of a grammar must be true; any other is ignored and the content decides.
+    ///
+    /// # Errors
+    /// What is wrong, and where.
+    pub fn parse(
+        octets: &[u8],
+        media_type: &str,
+        charset: Option<&str>,
+        base: &str,
+        limits: &Limits,
+    ) -> Result<Self, GrammarError> {
+        let text = super::text::decode(octets, charset, limits)?;
+        let begins = text.trim_start_matches(['\u{feff}', ' ', '\t', '\r', '\n']);
+        let form = if begins.starts_with("#ABNF") {
+            Form::Abnf
+        } else if begins.starts_with('<') {
+            Form::Xml
+        } else {
+            return Err(match media_type {
+                "application/srgs" => Fault::BadHeader,
+                "application/srgs+xml" => Fault::NotWellFormed,
+                _ => Fault::UnknownFormat,
+            }
+            .into());
+        };
+        match (form, media_type) {
+            (Form::Abnf, "application/srgs+xml") | (Form::Xml, "application/srgs") => {
+                Err(Fault::MediaTypeMismatch.into())
+            }
+            (Form::Abnf, _) => Self::parse_abnf(&text, base, limits),
+            _ => Self::parse_xml(&text, base, None, limits),
+        }
     }
 }

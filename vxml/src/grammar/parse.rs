@@ -3,6 +3,7 @@
 use super::error::MatchError;
 use super::limits::Limit;
 use super::matcher::{Back, Matcher};
+use super::model::Mode;
 use super::network::{Label, NO_TOKEN, Network, index};
 use std::fmt;
 use std::sync::Arc;
@@ -16,6 +17,8 @@ pub struct Parse {
     pub words: Vec<Box<str>>,
     /// -ln of the weights taken, in 1/1024.
     pub weight: u64,
+    /// Words or keys.
+    pub mode: Mode,
 }
 
 /// One event of a parse.
@@ -59,10 +62,17 @@ pub enum ParseEvent {
 }
 
 impl Parse {
-    /// The utterance: its words with single spaces.
+    /// The utterance: words with single spaces, keys without (VoiceXML 2.0 §5.1.5).
     #[must_use]
     pub fn utterance(&self) -> String {
-        self.words.join(" ")
+        self.words.join(self.separator())
+    }
+
+    pub(super) fn separator(&self) -> &'static str {
+        match self.mode {
+            Mode::Voice => " ",
+            Mode::Dtmf => "",
+        }
     }
 
     /// SRGS 1.0 appendix H: `$rule["token",{!{tag}!}]`.
@@ -156,7 +166,7 @@ pub(super) fn extract(matcher: &Matcher, net: &Network, complete: u32) -> Result
     }
     events.reverse();
     let weight = matcher.items[index(complete)].cost >> 24;
-    Ok(Parse { events, words: matcher.words.clone(), weight })
+    Ok(Parse { events, words: matcher.words.clone(), weight, mode: net.mode })
 }
 
 struct Step {

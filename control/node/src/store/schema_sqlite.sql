@@ -14,8 +14,8 @@ CREATE TABLE IF NOT EXISTS intake (
 CREATE INDEX IF NOT EXISTS intake_accepted ON intake (accepted);
 -- Narrow and hot: what may be claimed.
 CREATE TABLE IF NOT EXISTS ready (
-  priority INTEGER NOT NULL, due INTEGER NOT NULL, id BLOB NOT NULL,
-  PRIMARY KEY (priority, due, id)) WITHOUT ROWID;
+  priority INTEGER NOT NULL, tenant INTEGER NOT NULL, due INTEGER NOT NULL, id BLOB NOT NULL,
+  PRIMARY KEY (priority, tenant, due, id)) WITHOUT ROWID;
 -- One row per order that is not over.
 CREATE TABLE IF NOT EXISTS live (
   id BLOB NOT NULL PRIMARY KEY, accepted INTEGER NOT NULL, tenant INTEGER NOT NULL, priority INTEGER NOT NULL,
@@ -49,3 +49,8 @@ CREATE TABLE IF NOT EXISTS notices (
   body TEXT NOT NULL, tries INTEGER NOT NULL, due INTEGER NOT NULL);
 CREATE INDEX IF NOT EXISTS notices_due ON notices (due, n);
 CREATE INDEX IF NOT EXISTS notices_line ON notices (id, target, n);
+
+-- Small things by name. Names are compared by octets.
+CREATE TABLE IF NOT EXISTS shelf (
+  shelf INTEGER NOT NULL, name TEXT NOT NULL, value BLOB NOT NULL,
+  PRIMARY KEY (shelf, name)) WITHOUT ROWID;

@@ -1,5 +1,8 @@
 //! SIP: wire, transactions, dialogs and the endpoint that a shard drives.
 
+pub mod auth;
+pub mod cause;
+pub mod dialog;
 pub mod endpoint;
 pub mod transaction;
 pub mod wire;

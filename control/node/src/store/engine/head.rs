@@ -88,8 +88,8 @@ const UPDATE: &str = "UPDATE live SET state = ?1, due = ?2, attempts = ?3, tries
      seq = ?7, epoch = ?8, claimed = ?9, owner = ?10, until = ?11, attempt = ?12, server = ?13, trunk = ?14, \
      dialog = ?15, intent_at = ?16, acked = ?17, cancel = ?18, caps = ?19, decision = ?20 WHERE id = ?21";
 const DELETE: &str = "DELETE FROM live WHERE id = ?1";
-const READY: &str = "INSERT INTO ready (priority, due, id) VALUES (?1, ?2, ?3)";
-const UNREADY: &str = "DELETE FROM ready WHERE priority = ?1 AND due = ?2 AND id = ?3";
+const READY: &str = "INSERT INTO ready (priority, tenant, due, id) VALUES (?1, ?2, ?3, ?4)";
+const UNREADY: &str = "DELETE FROM ready WHERE priority = ?1 AND tenant = ?2 AND due = ?3 AND id = ?4";
 
 /// State as a column.
 pub(super) fn state_code(state: State) -> i64 {
@@ -144,6 +144,11 @@ impl Head {
     /// The columns that never change, then the others, in the order of the statements above.
     fn fixed(&self) -> [Value; 3] {
         [self.accepted.into(), self.tenant.into(), self.priority.into()]
+    }
+
+    /// Its key in `ready`.
+    fn place(&self, order: u128) -> Vec<Value> {
+        vec![self.priority.into(), self.tenant.into(), self.due.into(), id(order)]
     }
 
     fn counters(&self) -> [Value; 6] {
@@ -224,30 +229,27 @@ impl<D: Db> Batch<'_, D> {
         row.extend(head.held());
         row.extend([head.notify.clone().into(), id(order)]);
         self.db.write(INSERT, row)?;
-        self.put_ready(order, head.priority, head.due)?;
+        self.put_ready(order, &head)?;
         self.heads.insert(order, Some(head));
         Ok(())
     }
 
     /// An order that is over.
     pub(super) fn delist(&mut self, order: u128) -> Result<(), DbError> {
-        if let Some(Some(head)) = self.heads.get(&order)
-            && head.hold == Hold::Free
-        {
-            let (priority, due) = (head.priority, head.due);
-            self.take_ready(order, priority, due)?;
+        let gone = self.heads.insert(order, None).flatten();
+        if let Some(head) = gone.filter(|head| head.hold == Hold::Free) {
+            self.take_ready(order, &head)?;
         }
         self.dirty.remove(&order);
-        self.heads.insert(order, None);
         self.db.write(DELETE, vec![id(order)])
     }
 
-    pub(super) fn put_ready(&mut self, order: u128, priority: i64, due: i64) -> Result<(), DbError> {
-        self.db.write(READY, vec![priority.into(), due.into(), id(order)])
+    pub(super) fn put_ready(&mut self, order: u128, head: &Head) -> Result<(), DbError> {
+        self.db.write(READY, head.place(order))
     }
 
-    pub(super) fn take_ready(&mut self, order: u128, priority: i64, due: i64) -> Result<(), DbError> {
-        self.db.write(UNREADY, vec![priority.into(), due.into(), id(order)])
+    pub(super) fn take_ready(&mut self, order: u128, head: &Head) -> Result<(), DbError> {
+        self.db.write(UNREADY, head.place(order))
     }
 
     /// Writes every changed row, so that the next statement over `live` sees this transaction as it is.

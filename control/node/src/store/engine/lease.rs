@@ -18,8 +18,9 @@ const CLAIM: &str = concat!(
     "SELECT r.id, o.body, ",
     head_columns!(),
     " FROM ready r JOIN live l ON l.id = r.id JOIN orders o ON o.accepted = l.accepted AND o.id = r.id ",
-    "WHERE r.priority = ?1 AND r.due <= ?2 ORDER BY r.due, r.id LIMIT ?3 /*claim r, l*/"
+    "WHERE r.priority = ?1 AND r.tenant = ?2 AND r.due <= ?3 ORDER BY r.due, r.id LIMIT ?4 /*claim r, l*/"
 );
+const NEXT: &str = "SELECT min(due) FROM ready WHERE priority = ?1 AND tenant = ?2";
 const CAP_AT: &str = "SELECT at FROM caps WHERE key = ?1 AND at > ?2 ORDER BY at DESC LIMIT 1 OFFSET ?3";
 const CAP_TAKE: &str = "INSERT INTO caps (key, at, attempt) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
 const CAP_REFUND: &str = "DELETE FROM caps WHERE key = ?1 AND at = ?2 AND attempt = ?3";
@@ -28,6 +29,9 @@ const OVER: &str = "UPDATE orders SET done = 1, disposition = ?1, attempts = ?2,
      decision = ?6, result = ?7 WHERE accepted = ?8 AND id = ?9";
 const BY_ATTEMPT: &str = "SELECT l.id FROM live l WHERE l.attempt = ?1 AND l.claimed > 0";
 
+/// Orders that wait behind each other: one priority of one tenant.
+pub(super) type Line = (u8, TenantId);
+
 /// How an order goes back into the queue.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct PutBack {
@@ -35,12 +39,13 @@ pub(super) struct PutBack {
     pub(super) deferred: bool,
     pub(super) refund: bool,
     pub(super) counted: bool,
+    pub(super) crashed: bool,
 }
 
 impl<D: Db> Batch<'_, D> {
     pub(super) fn claim(
         &mut self,
-        priority: u8,
+        line: Line,
         due: i64,
         max: u32,
         lease_ms: u64,
@@ -48,14 +53,17 @@ impl<D: Db> Batch<'_, D> {
     ) -> Result<Answer, Fail> {
         self.lapse(CLAIM_MAX)?;
         self.flush()?;
-        let rows =
-            self.db.read(CLAIM, &[i64::from(priority).into(), due.into(), max.min(CLAIM_MAX).into()])?;
+        let line: [Value; 2] = [i64::from(line.0).into(), line.1.0.into()];
+        let [priority, tenant] = line.clone();
+        let rows = self.db.read(CLAIM, &[priority, tenant, due.into(), max.min(CLAIM_MAX).into()])?;
         let until = self.now.saturating_add(i64::try_from(lease_ms).unwrap_or(i64::MAX));
         let mut claimed = Vec::with_capacity(rows.len());
         for row in rows {
             claimed.push(self.claim_one(row, until, owner)?);
         }
-        Ok(Answer::Claimed(claimed))
+        let next = self.db.read(NEXT, &line)?.into_iter().next();
+        let next = next.map(|row| Columns::of(row).int_or_null()).transpose()?.flatten();
+        Ok(Answer::Claimed(claimed, next.map(Wall)))
     }
 
     fn claim_one(&mut self, row: Vec<Value>, until: i64, owner: ServerId) -> Result<Claimed, Fail> {
@@ -63,7 +71,7 @@ impl<D: Db> Batch<'_, D> {
         let order = OrderId(columns.id()?);
         let body: Box<Order> = columns.json()?;
         let mut head = Head::of(&mut columns)?;
-        self.take_ready(order.0, head.priority, head.due)?;
+        self.take_ready(order.0, &head)?;
         head.epoch += 1;
         head.hold = Hold::Claimed;
         head.owner = owner.0;
@@ -249,7 +257,9 @@ impl<D: Db> Batch<'_, D> {
             head.attempts = head.attempts.saturating_sub(given_back);
             head.tries = head.tries.saturating_add(u32::from(!put.deferred));
         }
-        head.crashes = 0;
+        if !put.crashed {
+            head.crashes = 0;
+        }
         if let Some(decision) = decision {
             head.decision = Some(decision.to_owned());
         }
@@ -265,9 +275,9 @@ impl<D: Db> Batch<'_, D> {
         head.due = due;
         (head.caps, head.server, head.trunk, head.dialog, head.intent_at, head.acked) =
             (None, None, None, None, None, None);
-        let priority = head.priority;
+        let head = head.clone();
         self.touch(order);
-        Ok(self.put_ready(order, priority, due)?)
+        Ok(self.put_ready(order, &head)?)
     }
 
     pub(super) fn finish_leased(

@@ -10,6 +10,7 @@ mod lease;
 mod notice;
 mod read;
 mod recover;
+mod shelf;
 
 use super::db::{Db, DbError, Unreadable, Value};
 use control::store::{Answer, Ask, Error};
@@ -148,16 +149,16 @@ impl<'a, D: Db> Batch<'a, D> {
     fn one(&mut self, ask: &Ask) -> Result<Answer, Fail> {
         match ask {
             Ask::Accept { orders, due } => self.accept(orders, due),
-            Ask::Claim { priority, due, max, lease_ms, owner } => {
-                self.claim(*priority, due.0, *max, *lease_ms, *owner)
+            Ask::Claim { priority, tenant, due, max, lease_ms, owner } => {
+                self.claim((*priority, *tenant), due.0, *max, *lease_ms, *owner)
             }
             Ask::TakeCaps { lease, caps, decision } => self.take_caps(lease, caps, decision),
             Ask::Intent { lease, server, trunk, dialog } => self.intent(lease, *server, trunk, dialog),
             Ask::AckIntent { attempt, epoch, dialog } => self.ack_intent(*attempt, *epoch, dialog),
             Ask::Progress { order, epoch, state } => self.progress(*order, *epoch, *state),
-            Ask::Requeue { order, epoch, due, deferred, decision, refund, counted } => {
-                let put =
-                    lease::PutBack { due: due.0, deferred: *deferred, refund: *refund, counted: *counted };
+            Ask::Requeue { order, epoch, due, deferred, decision, refund, counted, crashed } => {
+                let (deferred, refund, counted, crashed) = (*deferred, *refund, *counted, *crashed);
+                let put = lease::PutBack { due: due.0, deferred, refund, counted, crashed };
                 self.requeue(*order, *epoch, put, decision.as_deref())
             }
             Ask::Finish { order, epoch, disposition, decision, result } => {
@@ -175,7 +176,13 @@ impl<'a, D: Db> Batch<'a, D> {
             Ask::Orphans { owner } => self.orphans(*owner, *owner),
             Ask::Adopt { from, to } => self.orphans(*from, *to),
             Ask::NextDue => self.next_due(),
+            Ask::Lines => Ok(Answer::Lines(self.lines()?)),
             Ask::Expire { max } => self.expire(*max),
+            Ask::Keep(changes) => self.keep_things(changes),
+            Ask::Kept { shelf, name } => self.kept(*shelf, name),
+            Ask::KeptFrom { shelf, prefix, after, limit } => {
+                self.kept_from(*shelf, prefix, after.as_deref(), *limit)
+            }
             Ask::Prune { orders, records, intake } => self.prune(orders.0, records.0, intake.0),
         }
     }

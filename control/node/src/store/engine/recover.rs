@@ -7,7 +7,7 @@ use super::{Batch, Fail};
 use crate::store::db::{Columns, Db, Value};
 use control::order::{Disposition, Order};
 use control::store::{Answer, Error, Lease, Orphan};
-use units::{AttemptId, OrderId, ServerId, Wall};
+use units::{AttemptId, OrderId, ServerId, TenantId, Wall};
 
 /// An orphan's new lease: long enough to decide what became of it.
 const ORPHAN_LEASE_MS: i64 = 60_000;
@@ -22,7 +22,11 @@ const OWNED: &str = concat!(
     " FROM live l WHERE l.owner = ?1 AND l.claimed > 0 ORDER BY l.id /*lock*/"
 );
 const BODY: &str = "SELECT body FROM orders WHERE accepted = ?1 AND id = ?2";
-const FIRST_READY: &str = "SELECT min(due) FROM ready WHERE priority = ?1";
+// Jumps from tenant to tenant by the key instead of reading every waiting order.
+const LINES: &str = "WITH RECURSIVE t(tenant) AS (SELECT min(tenant) FROM ready WHERE priority = ?1 UNION ALL \
+     SELECT (SELECT min(r.tenant) FROM ready r WHERE r.priority = ?1 AND r.tenant > t.tenant) FROM t \
+     WHERE t.tenant IS NOT NULL) SELECT t.tenant, (SELECT min(r.due) FROM ready r WHERE r.priority = ?1 \
+     AND r.tenant = t.tenant) FROM t WHERE t.tenant IS NOT NULL";
 const FIRST_LAPSE: &str = "SELECT min(until) FROM live WHERE claimed = 1";
 const FIRST_EXPIRY: &str = "SELECT min(expires) FROM live WHERE claimed = 0";
 
@@ -84,20 +88,27 @@ impl<D: Db> Batch<'_, D> {
         Ok(Columns::of(row).json()?)
     }
 
-    pub(super) fn next_due(&mut self) -> Result<Answer, Fail> {
+    pub(super) fn lines(&mut self) -> Result<Vec<(u8, TenantId, Wall)>, Fail> {
         let priorities: Vec<Vec<Value>> = (0..=9_i64).map(|p| vec![p.into()]).collect();
-        let mut rows: Vec<Vec<Vec<Value>>> = self.db.read_each(FIRST_READY, &priorities)?;
-        rows.push(self.db.read(FIRST_LAPSE, &[])?);
-        rows.push(self.db.read(FIRST_EXPIRY, &[])?);
-        let mut first: Option<i64> = None;
-        for row in rows.into_iter().flatten() {
-            let at = Columns::of(row).int_or_null()?;
-            first = match (first, at) {
-                (Some(a), Some(b)) => Some(a.min(b)),
-                (a, b) => a.or(b),
-            };
+        let mut lines = Vec::new();
+        for (priority, rows) in (0..=9_u8).zip(self.db.read_each(LINES, &priorities)?) {
+            for row in rows {
+                let mut columns = Columns::of(row);
+                lines.push((priority, TenantId(columns.u32()?), Wall(columns.int()?)));
+            }
         }
-        Ok(Answer::NextDue(first.map(Wall)))
+        Ok(lines)
+    }
+
+    pub(super) fn next_due(&mut self) -> Result<Answer, Fail> {
+        let ready = self.lines()?.into_iter().map(|(_, _, due)| due.0).min();
+        let mut times: Vec<i64> = ready.into_iter().collect();
+        for sql in [FIRST_LAPSE, FIRST_EXPIRY] {
+            for row in self.db.read(sql, &[])? {
+                times.extend(Columns::of(row).int_or_null()?);
+            }
+        }
+        Ok(Answer::NextDue(times.into_iter().min().map(Wall)))
     }
 
     pub(super) fn prune(&mut self, orders: i64, records: i64, intake: i64) -> Result<Answer, Fail> {
@@ -124,5 +135,6 @@ fn orphan(order: OrderId, head: &Head, body: Order) -> Result<Orphan, Fail> {
         acked: head.acked.clone(),
         server: head.server.map(ServerId),
         attempts: head.attempts,
+        crashes: head.crashes,
     })
 }

@@ -47,9 +47,9 @@ impl Bed {
     }
 
     pub(super) fn claim(&mut self, priority: u8, max: u32) -> Vec<Claimed> {
-        let due = self.now.wall;
-        match self.ask(Ask::Claim { priority, due, max, lease_ms: 10_000, owner: ServerId(1) }) {
-            Ok(Answer::Claimed(claimed)) => claimed,
+        let (tenant, due) = (TenantId(1), self.now.wall);
+        match self.ask(Ask::Claim { priority, tenant, due, max, lease_ms: 10_000, owner: ServerId(1) }) {
+            Ok(Answer::Claimed(claimed, _)) => claimed,
             other => panic!("not a claim: {other:?}"),
         }
     }
@@ -81,8 +81,8 @@ impl Bed {
         refund: bool,
         counted: bool,
     ) -> Result<Answer, Error> {
-        let (order, epoch, deferred, decision) = (lease.order, lease.epoch, false, None);
-        self.ask(Ask::Requeue { order, epoch, due, deferred, decision, refund, counted })
+        let (order, epoch, deferred, decision, crashed) = (lease.order, lease.epoch, false, None, false);
+        self.ask(Ask::Requeue { order, epoch, due, deferred, decision, refund, counted, crashed })
     }
 
     pub(super) fn state(&mut self, order: OrderId) -> (State, Option<Disposition>, u32) {

@@ -1,6 +1,7 @@
 //! The tests both stores pass: one function per rule, given a fresh store. [`super::sqlite`] and the PostgreSQL store run
 //! the same list.
 
+mod desk;
 mod fixture;
 mod rules;
 
@@ -28,6 +29,7 @@ macro_rules! all_rules {
             a_request_id_is_free_again_after_seven_days,
             claims_take_one_priority_in_order_of_due_time,
             an_order_is_claimed_once,
+            lines_stand_apart,
             a_lapsed_lease_comes_back_and_fences_its_holder,
             a_dialled_order_never_lapses,
             caps_are_exactly_rolling,

@@ -59,16 +59,39 @@ pub(super) fn claims_take_one_priority_in_order_of_due_time(bed: &mut Bed) {
 
 pub(super) fn an_order_is_claimed_once(bed: &mut Bed) {
     bed.accept(order(1));
-    let claim = Ask::Claim { priority: 5, due: bed.now.wall, max: 5, lease_ms: 10_000, owner: ServerId(1) };
+    let claim = Ask::Claim {
+        priority: 5,
+        tenant: TenantId(1),
+        due: bed.now.wall,
+        max: 5,
+        lease_ms: 10_000,
+        owner: ServerId(1),
+    };
     let answers = bed.run(vec![claim.clone(), claim]);
     let counts: Vec<usize> = answers
         .into_iter()
         .map(|a| match a {
-            Ok(Answer::Claimed(c)) => c.len(),
+            Ok(Answer::Claimed(c, None)) => c.len(),
             other => panic!("{other:?}"),
         })
         .collect();
     assert_eq!(counts, vec![1, 0]);
+}
+
+pub(super) fn lines_stand_apart(bed: &mut Bed) {
+    bed.accept(order(1));
+    bed.accept_due(Order { tenant: TenantId(7), ..order(2) }, Wall(START + 9));
+    bed.accept_due(Order { tenant: TenantId(7), ..order(3) }, Wall(START + 8));
+    bed.accept(Order { priority: 0, ..order(4) });
+    let Ok(Answer::Lines(lines)) = bed.ask(Ask::Lines) else { panic!("lines") };
+    let expected = [(0, 1, 0), (5, 1, 0), (5, 7, 8)].map(|(p, t, at)| (p, TenantId(t), Wall(START + at)));
+    assert_eq!(lines, expected);
+    bed.pass(8);
+    let (due, owner) = (bed.now.wall, ServerId(1));
+    let claim = Ask::Claim { priority: 5, tenant: TenantId(7), due, max: 9, lease_ms: 1_000, owner };
+    let Ok(Answer::Claimed(claimed, next)) = bed.ask(claim) else { panic!("a claim") };
+    assert_eq!((claimed[0].order.id, claimed.len()), (order(3).id, 1), "what is due later is not claimed");
+    assert_eq!(next, Some(Wall(START + 9)));
 }
 
 pub(super) fn a_lapsed_lease_comes_back_and_fences_its_holder(bed: &mut Bed) {

@@ -1,0 +1,98 @@
+//! The frames between the node and a speech worker. See the crate.
+
+use serde::{Deserialize, Serialize};
+use std::io::{self, Read, Write};
+
+/// What is to be spoken.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Speak {
+    /// The text, plain.
+    pub text: String,
+    /// Voice of the engine; empty: its own choice.
+    #[serde(default)]
+    pub voice: String,
+    /// Speed: 1.0 is the voice's own, 2.0 twice as fast; 0.3..=3.0.
+    #[serde(default = "one")]
+    pub rate: f32,
+    /// Pitch: 1.0 is the voice's own; 0.5..=2.0.
+    #[serde(default = "one")]
+    pub pitch: f32,
+}
+
+fn one() -> f32 {
+    1.0
+}
+
+/// Answer to a [`Speak`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "answer")]
+pub enum Spoken {
+    /// Sound follows.
+    Sound {
+        /// Samples per second.
+        hz: u32,
+    },
+    /// It could not be spoken.
+    Failed {
+        /// Why, free of the text itself.
+        why: String,
+    },
+}
+
+/// Longest header or sound, octets: ten minutes at 16 kHz.
+pub const FRAME_OCTETS_MAX: usize = 20_000_000;
+
+/// Writes one length and what it counts.
+///
+/// # Errors
+/// As the stream says; `InvalidInput` if it is too long.
+pub fn write(to: &mut impl Write, octets: &[u8]) -> io::Result<()> {
+    if octets.len() > FRAME_OCTETS_MAX {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    let length = u32::try_from(octets.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
+    to.write_all(&length.to_be_bytes())?;
+    to.write_all(octets)?;
+    to.flush()
+}
+
+/// Reads one frame; `None` at the end of the stream.
+///
+/// # Errors
+/// As the stream says; `InvalidData` if it is too long.
+pub fn read(from: &mut impl Read) -> io::Result<Option<Vec<u8>>> {
+    let mut length = [0; 4];
+    match from.read_exact(&mut length) {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+        other => other?,
+    }
+    let length = usize::try_from(u32::from_be_bytes(length)).map_err(|_| io::ErrorKind::InvalidData)?;
+    if length > FRAME_OCTETS_MAX {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    let mut octets = vec![0; length];
+    from.read_exact(&mut octets)?;
+    Ok(Some(octets))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_round_trip_and_end_cleanly() {
+        let mut stream = Vec::new();
+        write(&mut stream, b"abc").expect("a vector takes all");
+        write(&mut stream, b"").expect("a vector takes all");
+        let mut from = stream.as_slice();
+        assert_eq!(read(&mut from).expect("whole"), Some(b"abc".to_vec()));
+        assert_eq!(read(&mut from).expect("whole"), Some(Vec::new()));
+        assert_eq!(read(&mut from).expect("the end"), None);
+    }
+
+    #[test]
+    fn a_lying_length_is_refused() {
+        let mut from = &[0xff, 0xff, 0xff, 0xff, 1][..];
+        assert_eq!(read(&mut from).expect_err("too long").kind(), io::ErrorKind::InvalidData);
+    }
+}

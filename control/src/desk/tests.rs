@@ -1,0 +1,1 @@
+//! The desk against a small store in virtual time.

@@ -1,0 +1,117 @@
+//! What is known about an order and its callee when it is judged. The desk gathers it; the judge only reads.
+
+use super::zones::{self, Zone};
+use crate::order::number::{self, Line};
+use crate::order::{Order, Origin};
+use serde::{Deserialize, Serialize};
+use units::Wall;
+
+/// An entry of a suppression list that holds the callee.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Suppression {
+    /// Which list: `own` (this tenant's), `global` (nobody here may call), or a registry by name.
+    pub list: String,
+    /// Since when.
+    pub since: Wall,
+    /// How it came to be: `keypad`, `api`, `mail`, `link`, `inbound`, `import`, `unwanted`.
+    pub source: String,
+    /// Binding from this time on, if it came with a period of grace.
+    #[serde(default)]
+    pub binding: Option<Wall>,
+}
+
+/// A consent of the callee.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Consent {
+    /// Its kind.
+    pub kind: String,
+    /// To whom it was given.
+    #[serde(default)]
+    pub seller: Option<String>,
+    /// Until when it holds.
+    #[serde(default)]
+    pub until: Option<Wall>,
+    /// SHA-256 of the evidence, hexadecimal.
+    #[serde(default)]
+    pub evidence: Option<String>,
+}
+
+/// See the module. [`Facts::of`] gives what the order itself tells; the rest is filled in by who knows it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Facts {
+    /// Zones the callee may be in: all of them must allow. Empty if nothing is known.
+    pub zones: Vec<Zone>,
+    /// Kind of line.
+    pub line: Line,
+    /// Entries on lists.
+    pub suppressions: Vec<Suppression>,
+    /// When each registry was last brought up to date.
+    pub lists: Vec<(String, Wall)>,
+    /// Consents.
+    pub consents: Vec<Consent>,
+    /// Authority level of the order, 0..=4.
+    pub level: u8,
+    /// The caller id is proven to be the tenant's.
+    pub caller_id_owned: bool,
+    /// Required resources that could not be had.
+    pub missing: Vec<String>,
+    /// Last conversation with the callee.
+    pub last_talk: Option<Wall>,
+    /// Expected price of the call, in thousandths.
+    pub price: Option<u64>,
+    /// Spent by the tenant in the running period, in thousandths.
+    pub spent: u64,
+    /// Share of abandoned calls, in a thousand; `None` without a ledger.
+    pub abandoned_permille: Option<u16>,
+    /// What the application's document is known to have.
+    pub content: Vec<String>,
+}
+
+impl Facts {
+    /// What the order itself tells: zone (explicit before number range), line, authority level.
+    #[must_use]
+    pub fn of(order: &Order) -> Self {
+        let to = order.to.expose();
+        let explicit = order.zone.as_deref().and_then(zones::zone);
+        let zones = explicit.map_or_else(|| zones::of_number(to).to_vec(), |z| vec![z.clone()]);
+        let level = match &order.origin {
+            Origin::Mail { level, .. } => *level,
+            // A key is a bearer's token bound to the tenant: it proves what a mail's signature proves.
+            Origin::Http { .. } | Origin::Campaign => 3,
+        };
+        Self {
+            zones,
+            line: number::line(to),
+            suppressions: Vec::new(),
+            lists: Vec::new(),
+            consents: Vec::new(),
+            level,
+            caller_id_owned: false,
+            missing: Vec::new(),
+            last_talk: None,
+            price: None,
+            spent: 0,
+            abandoned_permille: None,
+            content: Vec::new(),
+        }
+    }
+
+    /// The zone of the callee's own address, where the customer table knows it: it stands before the number range,
+    /// and after a zone that the order names.
+    #[must_use]
+    pub fn with_address_zone(mut self, order: &Order, zone: Option<&str>) -> Self {
+        if let (None, Some(z)) = (&order.zone, zone.and_then(zones::zone)) {
+            self.zones = vec![z.clone()];
+        }
+        self
+    }
+
+    /// A zone for callees of whom nothing is known (`sip:` URIs on a closed network).
+    #[must_use]
+    pub fn with_home_zone(mut self, zone: Option<&str>) -> Self {
+        if let (true, Some(z)) = (self.zones.is_empty(), zone.and_then(zones::zone)) {
+            self.zones = vec![z.clone()];
+        }
+        self
+    }
+}

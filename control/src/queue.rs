@@ -1,0 +1,198 @@
+//! What becomes of an order when an attempt is over, or was found open after a crash.
+
+use crate::order::{Disposition, Doubt};
+use crate::store::Orphan;
+use std::time::Duration;
+use units::{Cause, Now, Retry, Rng};
+
+/// Waits after the first, second, ... failure of a kind, ms; after the last the order ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RetryTable {
+    /// Busy (486, Q.850 17).
+    pub busy: Vec<u64>,
+    /// Nobody answered (408, 480, 487 by timer, Q.850 18, 19).
+    pub no_answer: Vec<u64>,
+    /// A machine answered.
+    pub machine: Vec<u64>,
+    /// Congestion (503, Q.850 34, 38, 42): not the callee's doing, so it does not count as an attempt.
+    pub congestion: Vec<u64>,
+    /// Any other failure that may pass.
+    pub failed: Vec<u64>,
+    /// No order is dialled more often, whatever the reasons.
+    pub attempts_max: u32,
+}
+
+impl Default for RetryTable {
+    fn default() -> Self {
+        const S: u64 = 1_000;
+        const MIN: u64 = 60 * S;
+        const HOUR: u64 = 60 * MIN;
+        Self {
+            busy: vec![5 * MIN, 15 * MIN, HOUR],
+            no_answer: vec![HOUR, 4 * HOUR, 24 * HOUR],
+            machine: vec![4 * HOUR, 4 * HOUR],
+            congestion: vec![
+                0,
+                30 * S,
+                2 * MIN,
+                2 * MIN,
+                5 * MIN,
+                5 * MIN,
+                15 * MIN,
+                15 * MIN,
+                15 * MIN,
+                15 * MIN,
+            ],
+            failed: vec![MIN, 5 * MIN, 15 * MIN],
+            attempts_max: 10,
+        }
+    }
+}
+
+/// How an attempt went, as far as the queue must know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// How it counts.
+    pub disposition: Disposition,
+    /// Q.850.
+    pub cause: Cause,
+    /// An INVITE or SETUP left.
+    pub dialled: bool,
+    /// Seconds of patience the network asked for.
+    pub retry_after_s: Option<u32>,
+}
+
+/// What follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// The order is over.
+    End(Disposition),
+    /// Again, after so long.
+    Again {
+        /// Wait, ms.
+        after_ms: u64,
+        /// The attempt counts.
+        counted: bool,
+    },
+}
+
+/// What follows an attempt. `attempts` counted ones with this, `tries` uncounted ones since the last counted, with this
+/// if it is uncounted.
+#[must_use]
+pub fn after(outcome: &Outcome, attempts: u32, tries: u32, table: &RetryTable, rng: &mut Rng) -> Next {
+    let (waits, counted) = match waits(outcome, table) {
+        Some(waits) => waits,
+        None => return Next::End(outcome.disposition),
+    };
+    let failures = if counted { attempts } else { tries };
+    let nth = usize::try_from(failures.saturating_sub(1)).unwrap_or(usize::MAX);
+    let wait = waits.get(nth).copied().filter(|_| attempts < table.attempts_max || !counted);
+    let Some(wait) = wait else { return Next::End(outcome.disposition) };
+    let asked = u64::from(outcome.retry_after_s.unwrap_or(0)).saturating_mul(1_000);
+    // Jitter, so that what failed together does not come back together: up to a tenth more.
+    let wait = wait.max(asked);
+    Next::Again { after_ms: wait + rng.below(wait / 10 + 1), counted }
+}
+
+/// Which row of the table holds, and whether the attempt counts against the person.
+fn waits<'t>(outcome: &Outcome, table: &'t RetryTable) -> Option<(&'t [u64], bool)> {
+    match outcome.disposition {
+        Disposition::Busy => Some((&table.busy, true)),
+        Disposition::NoAnswer => Some((&table.no_answer, true)),
+        Disposition::Machine => Some((&table.machine, true)),
+        Disposition::Congestion => Some((&table.congestion, false)),
+        Disposition::Failed => match outcome.cause.retry() {
+            Retry::Never => None,
+            Retry::OtherTrunk => Some((&table.congestion, false)),
+            Retry::Later => Some((&table.failed, outcome.dialled)),
+        },
+        // Rejected: not today, and an order asks for one call, not for a siege. The rest is over by its nature.
+        _ => None,
+    }
+}
+
+/// What to do with an attempt that was found open after a crash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recovery {
+    /// Nothing was dialled: it goes back.
+    Requeue,
+    /// The INVITE may be sent again, octet for octet: the far side takes it for a retransmission.
+    Resend,
+    /// Answered and acknowledged: a BYE, so that nobody listens to silence; then it ends as unknown.
+    HangUp,
+    /// Nobody can know: it ends as unknown.
+    Unknown,
+    /// Nobody can know, and a second ring is acceptable: it is dialled anew.
+    Redial,
+}
+
+/// RFC 3261 §17.2.3: a server transaction repeats its answer to the same INVITE for 64·T1.
+const RESEND_WITHIN: Duration = Duration::from_secs(32);
+
+/// Decides over an orphan. `resend`: the shell can send a journalled INVITE again from the same address.
+#[must_use]
+pub fn recover(orphan: &Orphan, now: Now, resend: bool) -> Recovery {
+    let Some((at, _, _)) = &orphan.intent else { return Recovery::Requeue };
+    // An acknowledged INVITE sent again was taken for a new call by a stack in the field: only a BYE is safe.
+    if orphan.acked.is_some() {
+        return Recovery::HangUp;
+    }
+    let age = now.wall.ms_since(*at);
+    let young = (0..i64::try_from(RESEND_WITHIN.as_millis()).unwrap_or(0)).contains(&age);
+    match (resend && young, orphan.order.doubt) {
+        (true, _) => Recovery::Resend,
+        (false, Doubt::AtLeastOnce) => Recovery::Redial,
+        (false, Doubt::AtMostOnce | Doubt::Ask) => Recovery::Unknown,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use units::Seed;
+
+    fn check(disposition: Disposition, cause: Cause, counters: (u32, u32), expected: Option<(u64, bool)>) {
+        let outcome = Outcome { disposition, cause, dialled: true, retry_after_s: None };
+        let next = after(&outcome, counters.0, counters.1, &RetryTable::default(), &mut Seed(1).rng());
+        match (next, expected) {
+            (Next::End(d), None) => assert_eq!(d, disposition),
+            (Next::Again { after_ms, counted }, Some((wait, counts))) => {
+                assert!((wait..=wait + wait / 10).contains(&after_ms), "{disposition:?}: {after_ms}");
+                assert_eq!(counted, counts);
+            }
+            other => panic!("{disposition:?} {counters:?}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_default_table_is_the_documented_one() {
+        const MIN: u64 = 60_000;
+        use Disposition as D;
+        check(D::Busy, Cause::BUSY, (1, 0), Some((5 * MIN, true)));
+        check(D::Busy, Cause::BUSY, (3, 0), Some((60 * MIN, true)));
+        check(D::Busy, Cause::BUSY, (4, 0), None);
+        check(D::NoAnswer, Cause::NO_ANSWER, (2, 0), Some((240 * MIN, true)));
+        check(D::Congestion, Cause::CONGESTION, (0, 1), Some((0, false)));
+        check(D::Congestion, Cause::CONGESTION, (9, 3), Some((2 * MIN, false)));
+        check(D::Congestion, Cause::CONGESTION, (0, 11), None);
+        check(D::Failed, Cause::NO_CIRCUIT, (1, 2), Some((30_000, false)));
+        check(D::Failed, Cause::TEMPORARY, (1, 0), Some((MIN, true)));
+        check(D::Failed, Cause::INCOMPATIBLE, (1, 0), None);
+        for over in [D::Completed, D::Rejected, D::Unwanted, D::Blocked, D::Unallocated, D::ApplicationError]
+        {
+            check(over, Cause::NORMAL, (1, 0), None);
+        }
+    }
+
+    #[test]
+    fn patience_asked_for_is_kept() {
+        let outcome = Outcome {
+            disposition: Disposition::Congestion,
+            cause: Cause::CONGESTION,
+            dialled: true,
+            retry_after_s: Some(90),
+        };
+        let next = after(&outcome, 0, 1, &RetryTable::default(), &mut Seed(1).rng());
+        assert!(matches!(next, Next::Again { after_ms: 90_000..=99_000, counted: false }));
+    }
+}
