@@ -452,12 +452,9 @@ fn secret(state: &Path) -> Result<[u8; 32], ServeError> {
 fn intake(config: &Config, store: &Handle, desk: desk::Way) -> Result<Arc<Intake>, ServeError> {
     let settings =
         crate::intake::Settings::of(config).map_err(|error| ServeError::Setting("tenants", error.to_string()))?;
-    Ok(Arc::new(Intake {
-        store: store.clone(),
-        now: clock::now,
-        settings: ArcSwap::from_pointee(settings),
-        desk: Some(desk),
-    }))
+    let mut intake = Intake::new(store.clone(), clock::now, settings);
+    intake.desk = Some(desk);
+    Ok(Arc::new(intake))
 }
 
 fn recordings_of(folder: &Path) -> crate::fetch::Recordings {
