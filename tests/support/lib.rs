@@ -9,3 +9,4 @@
 
 pub mod peers;
 pub mod repo;
+pub mod sim;

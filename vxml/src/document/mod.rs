@@ -171,7 +171,8 @@ impl Document {
     /// A dialog of this document by its id, or the first one.
     #[must_use]
     pub fn dialog(&self, id: Option<&str>) -> Option<NodeId> {
-        let mut dialogs = self.children(self.root()).filter(|&n| matches!(self.tag(n), Tag::Form | Tag::Menu));
+        let mut dialogs =
+            self.children(self.root()).filter(|&n| matches!(self.tag(n), Tag::Form | Tag::Menu));
         match id {
             None => dialogs.next(),
             Some(id) => dialogs.find(|&n| self.attribute(n, "id") == Some(id)),
@@ -210,7 +211,11 @@ impl Document {
     #[must_use]
     pub fn size_octets(&self) -> usize {
         self.nodes.len() * size_of::<Node>()
-            + self.attributes.iter().map(|a| size_of::<Attribute>() + a.name.len() + a.value.len()).sum::<usize>()
+            + self
+                .attributes
+                .iter()
+                .map(|a| size_of::<Attribute>() + a.name.len() + a.value.len())
+                .sum::<usize>()
             + self.text.len()
     }
 }
