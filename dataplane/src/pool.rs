@@ -50,13 +50,13 @@ impl Prompt {
         self
     }
 
-    /// Both G.711 renderings of 8 kHz linear samples.
+    /// All renderings of 8 kHz linear samples.
     #[must_use]
     pub fn from_linear(samples: &[i16]) -> Self {
-        let encode = |codec| -> Octets {
-            Arc::new(samples.iter().map(|&s| crate::codec::encode_sample(codec, s)).collect::<Vec<u8>>())
-        };
-        Prompt::new(Codec::Pcmu, encode(Codec::Pcmu)).and(Codec::Pcma, encode(Codec::Pcma))
+        let render = |codec| -> Octets { Arc::new(crate::codec::render(codec, samples)) };
+        Prompt::new(Codec::Pcmu, render(Codec::Pcmu))
+            .and(Codec::Pcma, render(Codec::Pcma))
+            .and(Codec::G722, render(Codec::G722))
     }
 
     /// Its length at 8 kHz.

@@ -446,7 +446,8 @@ impl ControlEnd {
             rtp.sockets = bound.sockets();
         }
         let handle = SpecHandle(hand.specs.take()?);
-        hand.lend(Lent::Spec(handle, Box::new(spec))).inspect_err(|_| hand.specs.0.push(handle.0))?;
+        hand.lend(Lent::Spec(handle, Box::new(spec.prepared())))
+            .inspect_err(|_| hand.specs.0.push(handle.0))?;
         Ok(handle)
     }
 

@@ -99,7 +99,7 @@ impl Floor {
         let port = spec.as_rtp().map_or(0, |rtp| rtp.local.port());
         let cold = &mut self.cold[index];
         reset(cold);
-        cold.heard = [crate::codec::silence(spec.codec); crate::limits::FRAME];
+        cold.heard = [crate::codec::silence(super::bearer::heard_codec(spec.codec)); crate::limits::FRAME];
         cold.detectors = spec.detectors;
         cold.control.begin(ms, &spec);
         cold.spec = Some((handle, spec));
@@ -175,8 +175,9 @@ impl Floor {
             final_silence: asked.final_silence,
             digit_ends: asked.digit_ends,
             length: 0,
-            silence: 0,
             sound: false,
+            voice: hw::dsp::vad::Detector::default(),
+            silent_since: Some(0),
         };
         match self.named(bearer) {
             Some(mut b) => {
@@ -314,10 +315,12 @@ fn reset(cold: &mut Cold) {
     cold.queue = crate::play::Queue::default();
     cold.events = crate::event::Receiver::default();
     cold.sender = crate::event::Sender::default();
-    (cold.dial_len, cold.tone_left, cold.pause_left) = (0, 0, 0);
+    cold.dial_len = 0;
+    cold.dialing = None;
     cold.peers = [None; 2];
     cold.heard_sound = false;
-    cold.concealed = 0;
+    cold.concealer = hw::dsp::plc::Concealer::default();
+    cold.comfort = None;
     cold.detect.reset();
     cold.silent_told = 0;
     cold.events_seen = false;

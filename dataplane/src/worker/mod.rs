@@ -178,8 +178,8 @@ impl Floor {
         let peers = self.peers(place);
         let (silent_ms, wall_ms) = (self.limits.silent_ms, self.wall_ms);
         let Some(mut bearer) = self.bearer(place) else { return };
-        bearer.listen(ms, silent_ms);
-        bearer.speak(&peers, net);
+        let heard = bearer.listen(ms, silent_ms);
+        bearer.speak(heard.as_ref(), &peers, net);
         bearer.control(ms, wall_ms, net);
         self.counts.frames += 1;
     }
@@ -192,7 +192,11 @@ impl Floor {
         cold.peers.map(|peer| {
             let i = usize::try_from(peer?).ok()?;
             let (hot, cold) = (self.hot.get(i)?, self.cold.get(i)?);
-            Some(PeerFrame { codec: hot.codec, octets: cold.heard, sound: cold.heard_sound && hot.open })
+            Some(PeerFrame {
+                codec: bearer::heard_codec(hot.codec),
+                octets: cold.heard,
+                sound: cold.heard_sound && hot.open,
+            })
         })
     }
 }

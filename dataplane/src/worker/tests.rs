@@ -325,7 +325,7 @@ fn bridged_bearers_hear_each_other_in_their_own_codec() {
     let (at_a, at_b) = (rig.sent_to(&a), rig.sent_to(&b));
     let near = |codec, octet: u8, expected: i16| {
         let mut pcm = [0; FRAME];
-        crate::codec::decode(codec, &[octet; FRAME], &mut pcm);
+        crate::codec::decode(codec, None, &[octet; FRAME], &mut pcm);
         pcm[0].abs_diff(expected) < 300
     };
     let (last_a, last_b) = (at_a.last().expect("sent"), at_b.last().expect("sent"));
@@ -353,7 +353,7 @@ fn three_are_mixed_each_without_himself() {
         let sent = rig.sent_to(far);
         let mut pcm = [0; FRAME];
         let last: [u8; FRAME] = sent.last().expect("sent").1[..].try_into().expect("a frame");
-        crate::codec::decode(Codec::Pcmu, &last, &mut pcm);
+        crate::codec::decode(Codec::Pcmu, None, &last, &mut pcm);
         assert!(pcm[80].abs_diff(expected) < 400, "{} for {expected}", pcm[80]);
     }
 }
@@ -451,7 +451,7 @@ fn digits_are_sent_as_events_or_as_tones() {
     let mut heard = String::new();
     for (_, payload) in rig.sent_to(&tones) {
         let mut pcm = [0; FRAME];
-        crate::codec::decode(Codec::Pcmu, &payload[..].try_into().expect("a frame"), &mut pcm);
+        crate::codec::decode(Codec::Pcmu, None, &payload[..].try_into().expect("a frame"), &mut pcm);
         detector.feed(&pcm, &mut |e| {
             if e.edge == hw::dsp::dtmf::Edge::Start {
                 heard.push(e.digit.as_char());
