@@ -4,8 +4,9 @@
 
 use crate::command::{CaptureHandle, PromptHandle, SpecHandle};
 use crate::spec::Spec;
+use crate::worker::Splice;
 use std::sync::Arc;
-use units::{Codec, Samples};
+use units::{BearerId, Codec, Samples};
 
 /// The octets of one rendering: owned, or mapped from a file; the lender keeps them resident.
 pub type Octets = Arc<dyn AsRef<[u8]> + Send + Sync>;
@@ -92,6 +93,8 @@ pub enum Lent {
     Prompt(PromptHandle, Arc<Prompt>),
     /// A capture's sink.
     Capture(CaptureHandle, Box<CaptureSink>),
+    /// One end of a splice, for a bearer of the worker; joined as soon as it arrives.
+    Splice(BearerId, Box<Splice>),
 }
 
 /// The same things on their way back.

@@ -2,6 +2,7 @@
 
 use super::Counts;
 use super::link::Link;
+use super::splice::Splice;
 use crate::capture::Capture;
 use crate::codec;
 use crate::command::{Detectors, SpecHandle};
@@ -10,6 +11,7 @@ use crate::event;
 use crate::jitter::Jitter;
 use crate::limits::{FRAME, SEND_DIGITS};
 use crate::play::{Ended, Queue, Sound};
+use crate::pool::Lent;
 use crate::report::{BearerCounts, CaptureEnd, DigitVia, PlayEnd, Report};
 use crate::spec::{Direction, Medium, NOWHERE, Spec};
 use crate::srtp::Srtp;
@@ -109,6 +111,8 @@ pub(super) struct Cold {
     pub(super) dialing: Option<dtmf::Generator>,
     pub(super) capture: Option<Capture>,
     pub(super) peers: [Option<u32>; 2],
+    /// Joined with a bearer of another worker, under this bearer's name at the lender.
+    pub(super) splice: Option<(BearerId, Box<Splice>)>,
     /// The last 20 ms from the far side, concealed where missing, for bridged bearers: in G.711.
     pub(super) heard: codec::Octets,
     pub(super) heard_sound: bool,
@@ -138,6 +142,7 @@ impl Default for Cold {
             dialing: None,
             capture: None,
             peers: [None; 2],
+            splice: None,
             heard: [0xff; FRAME],
             heard_sound: false,
             concealer: Concealer::default(),
@@ -236,8 +241,21 @@ impl Bearer<'_> {
         self.link.return_capture(capture.handle, capture.sink);
     }
 
+    /// Gives a splice back.
+    pub(super) fn unsplice(&mut self) {
+        if let Some((bearer, splice)) = self.cold.splice.take() {
+            self.link.give_back(Lent::Splice(bearer, splice));
+        }
+    }
+
+    /// Somebody hears what is heard here.
+    pub(super) fn bridged(&self) -> bool {
+        self.cold.peers != [None; 2] || self.cold.splice.is_some()
+    }
+
     /// Gives everything back and frees the place.
     pub(super) fn close(mut self) {
+        self.unsplice();
         self.cut(PlayEnd::Stopped);
         self.end_capture(CaptureEnd::Stopped);
         if let Some((handle, spec)) = self.cold.spec.take() {

@@ -12,16 +12,22 @@ use units::{Codec, Samples};
 const DTMF_CERTAIN_MS: u32 = 40;
 
 impl Bearer<'_> {
-    /// Takes 20 ms from the far side; the samples, if anybody needs them.
-    pub(super) fn listen(&mut self, ms: u64, silent_ms: u32) -> Option<Pcm> {
+    /// Takes 20 ms from the far side (`line`: from its timeslot); the samples, if anybody needs them.
+    pub(super) fn listen(&mut self, ms: u64, silent_ms: u32, line: Option<&codec::Octets>) -> Option<Pcm> {
         self.told_silent(ms, silent_ms);
         let codec = self.hot.codec;
         let mut octets = [0; FRAME];
         let quiet = |o: &codec::Octets| codec::quiet(codec, o);
-        let take = self.cold.jitter.take(low32(ms.wrapping_mul(8)), quiet, &mut octets);
+        let take = match line {
+            Some(line) => {
+                octets = *line;
+                Take::Frame
+            }
+            None => self.cold.jitter.take(low32(ms.wrapping_mul(8)), quiet, &mut octets),
+        };
         let on = self.cold.detectors;
         let detects = on.dtmf || on.progress || on.machine || on.voice;
-        let bridged = self.cold.peers != [None; 2];
+        let bridged = self.bridged();
         if !(detects || bridged || self.cold.capture.is_some()) {
             self.cold.heard_sound = false;
             return None;
@@ -34,6 +40,10 @@ impl Bearer<'_> {
                 codec::encode(heard_codec, None, &pcm, &mut self.cold.heard);
             } else {
                 self.cold.heard = octets;
+            }
+            let cold = &mut *self.cold;
+            if let Some((_, splice)) = cold.splice.as_mut().filter(|_| cold.heard_sound) {
+                splice.say(heard_codec, &cold.heard);
             }
         }
         if detects {

@@ -14,8 +14,13 @@ use units::Samples;
 const TONE_MIN: Samples = Samples(640);
 
 impl Bearer<'_> {
-    /// Sends 20 ms.
-    pub(super) fn speak(&mut self, heard: Option<&Pcm>, peers: &[Option<PeerFrame>; 2], net: &mut impl Net) {
+    /// Sends 20 ms; what was said, for who has no packets.
+    pub(super) fn speak(
+        &mut self,
+        heard: Option<&Pcm>,
+        peers: &[Option<PeerFrame>; 2],
+        net: &mut impl Net,
+    ) -> Octets {
         let mut said = [0; FRAME];
         self.next_digit();
         let event = self.cold.sender.frame();
@@ -30,7 +35,7 @@ impl Bearer<'_> {
         }
         if !self.hot.rtp || !self.hot.direction.sends() || self.hot.remote.port() == 0 {
             self.hot.tx_timestamp = self.hot.tx_timestamp.wrapping_add(160);
-            return;
+            return said;
         }
         if let Some(event) = event {
             self.send_event(&event, net);
@@ -41,6 +46,7 @@ impl Bearer<'_> {
             self.send_audio(&said, net);
         }
         self.hot.tx_timestamp = self.hot.tx_timestamp.wrapping_add(160);
+        said
     }
 
     /// Fills from the play queue; false if there is nothing.
@@ -86,7 +92,7 @@ impl Bearer<'_> {
 
     /// Records the frame.
     fn record(&mut self, heard: &Pcm, said: &Octets) {
-        let bridged = self.cold.peers != [None; 2];
+        let bridged = self.bridged();
         let heard_codec = self.heard_codec();
         let Some(mut capture) = self.cold.capture.take() else { return };
         let ready = (bridged && capture.sink.codec == heard_codec).then_some(self.cold.heard);
