@@ -87,7 +87,8 @@ fn word(token: &str) -> &'static str {
 fn story(dir: &std::path::Path, case: &serde_json::Value) -> Vec<Line> {
     let id = case["id"].as_u64().unwrap_or(0);
     let start = case["start"].as_str().unwrap_or("").replace(".txml", ".vxml");
-    let listed = case["inputs"].as_array().into_iter().flatten().filter_map(|i| i.as_str().map(str::to_owned));
+    let listed =
+        case["inputs"].as_array().into_iter().flatten().filter_map(|i| i.as_str().map(str::to_owned));
     let own = INPUTS.iter().find(|(n, _)| *n == id).map(|(_, i)| i.iter().map(|s| (*s).to_owned()).collect());
     let inputs: Vec<String> = own.unwrap_or_else(|| listed.collect());
     let mut inputs = inputs.into_iter();
@@ -137,7 +138,8 @@ fn passes(id: u64, lines: &[Line]) -> bool {
     if let Some((_, wanted)) = TRACES.iter().find(|(n, _)| *n == id) {
         let mut story = lines.iter().filter(|l| matches!(l.kind(), "prompt" | "log" | "exit" | "error"));
         let failed = said(lines, "prompt").iter().any(|p| p.contains("fail"));
-        return !failed && wanted.iter().all(|w| story.any(|l| format!("{}: {}", l.kind(), l.text()).starts_with(w)));
+        return !failed
+            && wanted.iter().all(|w| story.any(|l| format!("{}: {}", l.kind(), l.text()).starts_with(w)));
     }
     let prompts = said(lines, "prompt");
     !prompts.iter().any(|p| p.contains("fail")) && prompts.iter().any(|p| p == "pass")

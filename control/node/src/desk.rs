@@ -76,7 +76,7 @@ impl Judge for Court {
         self.limits = settings.policy;
         match settings.tenants.get(&order.tenant) {
             Some(tenant) => {
-                let facts = intake::facts(order, tenant, &settings);
+                let facts = self.settings.facts(order, tenant, &settings);
                 control::policy::judge(order, &tenant.rules, &facts, now.wall, &self.limits)
             }
             None => control::policy::judge(order, &self.stranger, &Facts::of(order), now.wall, &self.limits),

@@ -75,6 +75,25 @@ pub fn serve(path: &Path) -> Result<(), ServeError> {
     })
 }
 
+/// Judges a configuration as `serve` would, and opens nothing.
+///
+/// # Errors
+/// [`ServeError`] with what is wrong.
+pub fn check(path: &Path) -> Result<String, ServeError> {
+    let config = config::load(path)?;
+    crate::fetch::guard::Guard::new(&config.fetch)
+        .map_err(|why| ServeError::Setting("fetch.allow_networks", format!("`{why}` is no network")))?;
+    crate::intake::Settings::of(&config).map_err(|error| ServeError::Setting("tenants", error.to_string()))?;
+    let count = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
+    Ok(format!(
+        "{}: fine; {}, {}, {}",
+        path.display(),
+        count(config.tenants.len(), "tenant"),
+        count(config.trunks.len(), "trunk"),
+        count(config.inbound.len(), "inbound route"),
+    ))
+}
+
 /// A running node.
 struct Node {
     path: PathBuf,
@@ -341,21 +360,18 @@ fn start_workers(config: &Config) -> Result<(Host, Vec<dataplane::io::host::Cont
         Backend::Plain => Choice::Only(Net::Plain),
         Backend::Sockets => Choice::Only(Net::Sockets),
         Backend::Xdp => Choice::Only(Net::Xdp),
-        other @ Backend::Uring => {
-            return Err(ServeError::Setting("media.backend", format!("{other:?} is not built")));
-        }
     };
     let [low, high] = config.media.rtp_ports;
     let host = HostConfig {
         backend,
         ip: config.sip.listen[0].addr.ip(),
+        interface: config.media.interface.clone(),
         ports: low..=high,
         cores,
         shards: 1,
         priority: if config.media.realtime { 50 } else { 0 },
         limits: control::limits::worker(config, workers),
         seed: clock::seed(),
-        ..HostConfig::default()
     };
     let (host, ends) = Host::start(host).map_err(|error| ServeError::Workers(error.to_string()))?;
     for worker in host.workers() {
@@ -436,12 +452,9 @@ fn secret(state: &Path) -> Result<[u8; 32], ServeError> {
 fn intake(config: &Config, store: &Handle, desk: desk::Way) -> Result<Arc<Intake>, ServeError> {
     let settings =
         crate::intake::Settings::of(config).map_err(|error| ServeError::Setting("tenants", error.to_string()))?;
-    Ok(Arc::new(Intake {
-        store: store.clone(),
-        now: clock::now,
-        settings: ArcSwap::from_pointee(settings),
-        desk: Some(desk),
-    }))
+    let mut intake = Intake::new(store.clone(), clock::now, settings);
+    intake.desk = Some(desk);
+    Ok(Arc::new(intake))
 }
 
 fn recordings_of(folder: &Path) -> crate::fetch::Recordings {

@@ -120,6 +120,8 @@ pub struct Media {
     pub workers: u16,
     /// `auto` takes the best that the host allows and says which.
     pub backend: Backend,
+    /// Network interface for `xdp`; without one it is not tried.
+    pub interface: Option<String>,
     /// Codecs offered and taken, best first.
     pub codecs: Vec<Codec>,
     /// Jitter buffer: shortest and longest.
@@ -140,6 +142,7 @@ impl Default for Media {
             rtp_ports: [20_000, 29_999],
             workers: 0,
             backend: Backend::Auto,
+            interface: None,
             codecs: vec![Codec::Pcmu, Codec::Pcma],
             jitter: [Span::from_ms(20), Span::from_ms(200)],
             realtime: true,
@@ -163,8 +166,6 @@ pub enum Backend {
     Xdp,
     /// A socket per bearer.
     Plain,
-    /// The plain sockets, driven by io_uring.
-    Uring,
 }
 
 /// `[vxml]`.

@@ -13,6 +13,7 @@ pub mod house;
 pub mod judge;
 pub mod pass;
 pub mod rule;
+pub mod suppress;
 pub mod window;
 pub mod zones;
 

@@ -178,7 +178,7 @@ impl Session {
             Purpose::Grammar(url) => {
                 let limits = self.grammar_limits();
                 let grammar = match result {
-                    Ok(f) => documents.grammar(self.config.tenant, &f, &limits).map_err(Event::badfetch),
+                    Ok(f) => documents.grammar(self.config.tenant, &f, &limits),
                     Err(e) => Err(fetch_event(&e, &url)),
                 };
                 self.grammars.insert(url, grammar);

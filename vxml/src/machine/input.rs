@@ -85,7 +85,7 @@ impl Session {
             // The terminating key belongs to no grammar: it ends what was entered.
             let pressed = l.pressed.clone();
             let before = stand(&mut l.active, &pressed);
-            return self.conclude(before.complete, Some(key));
+            return self.conclude(before.complete);
         }
         l.pressed = tried;
         if !hotword {
@@ -100,7 +100,7 @@ impl Session {
             }
             // What is still buffered belongs to the entry that failed.
             self.typeahead.clear();
-            return self.conclude(None, None);
+            return self.conclude(None);
         }
         if standing.open {
             l.timer = Some((now + Duration::from_millis(l.interdigit_ms), Timer::InterDigit));
@@ -108,7 +108,7 @@ impl Session {
             // Appendix D: complete, but the terminating key may still come.
             l.timer = Some((now + Duration::from_millis(l.term_ms), Timer::Term));
         } else {
-            self.conclude(standing.complete, None);
+            self.conclude(standing.complete);
         }
     }
 
@@ -123,13 +123,13 @@ impl Session {
             Timer::InterDigit | Timer::Term => {
                 let pressed = l.pressed.clone();
                 let standing = stand(&mut l.active, &pressed);
-                self.conclude(standing.complete, None);
+                self.conclude(standing.complete);
             }
         }
     }
 
     /// The keys are all there: they match, or they do not.
-    fn conclude(&mut self, complete: Option<usize>, termchar: Option<char>) {
+    fn conclude(&mut self, complete: Option<usize>) {
         let Phase::Listening(l) = &mut self.phase else { return };
         let pressed = l.pressed.clone();
         let heard = complete.map(|i| {
@@ -148,14 +148,16 @@ impl Session {
                 return self.settle(Outcome::Event(Event::new("nomatch")));
             }
         };
-        let interpretation = self.interpretation(&origin, interpretation, &pressed);
+        let interpretation = match self.interpretation(&origin, interpretation, &pressed, 1.0) {
+            Ok(i) => i,
+            Err(event) => return self.settle(Outcome::Event(event)),
+        };
         let answer = Answer {
             origin,
             nbest: vec![Heard { utterance: pressed, confidence: 1.0, interpretation }],
             dtmf: true,
             mark: None,
             recording: None,
-            termchar,
         };
         self.settle(Outcome::Answer(Box::new(answer)));
     }
@@ -278,7 +280,7 @@ impl Session {
         });
         match found {
             Some((origin, nbest)) => {
-                let answer = Answer { origin, nbest, dtmf: false, mark: None, recording, termchar: None };
+                let answer = Answer { origin, nbest, dtmf: false, mark: None, recording };
                 self.settle(Outcome::Answer(Box::new(answer)));
             }
             None if hotword => {}
@@ -312,7 +314,11 @@ impl Session {
             };
             let interpretation = match &h.interpretation {
                 Some(json) => from_json(json),
-                None => self.interpretation(&origin, made, &text),
+                // SISR that fails makes this reading none.
+                None => match self.interpretation(&origin, made, &text, h.confidence) {
+                    Ok(i) => i,
+                    Err(_) => continue,
+                },
             };
             first.get_or_insert(origin);
             out.push(Heard { utterance: text, confidence: h.confidence, interpretation });
@@ -332,7 +338,6 @@ impl Session {
             dtmf,
             mark: None,
             recording: None,
-            termchar: None,
         };
         self.set_lastresult(&answer);
     }
@@ -421,11 +426,10 @@ impl Active {
     /// Where keys stand in this grammar.
     pub(crate) fn status(&mut self, pressed: &str) -> Status {
         match &mut self.matching {
-            Matching::Phrase(keys, _) => {
-                let typed: Vec<String> = pressed.chars().map(String::from).collect();
-                if typed == *keys {
+            Matching::Keys(keys) => {
+                if pressed == keys {
                     Status::Complete { may_continue: false }
-                } else if keys.starts_with(&typed) {
+                } else if keys.starts_with(pressed) {
                     Status::Prefix
                 } else {
                     Status::NoMatch
@@ -448,15 +452,7 @@ impl Active {
     pub(crate) fn interpret(&mut self, text: &str) -> Option<super::grammars::Made> {
         let dtmf = self.dtmf;
         match &mut self.matching {
-            Matching::Phrase(words, approximate) => {
-                let said: Vec<String> = if dtmf {
-                    text.chars().map(String::from).collect()
-                } else {
-                    text.split_whitespace().map(str::to_lowercase).collect()
-                };
-                let fits = if *approximate { is_part(&said, words) } else { said == *words };
-                fits.then_some(super::grammars::Made::Plain)
-            }
+            Matching::Keys(keys) => (text == keys).then_some(super::grammars::Made::Plain),
             Matching::Network(net, _) => {
                 let mut m = Matcher::new(net.clone()).ok()?;
                 let status = if dtmf { advance(&mut m, text) } else { m.push(text).ok()? };
@@ -487,10 +483,4 @@ fn advance(m: &mut Matcher, pressed: &str) -> Status {
         }
     }
     m.status()
-}
-
-/// VoiceXML 2.0 §2.2.5: an approximate choice takes some of its words, in order.
-fn is_part(said: &[String], words: &[String]) -> bool {
-    let mut rest = words.iter();
-    !said.is_empty() && said.iter().all(|s| rest.any(|w| w == s))
 }

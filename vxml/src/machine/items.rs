@@ -213,16 +213,9 @@ impl Session {
         if let Some(i) = found {
             let (origin, made) = (t.active[i].origin.clone(), t.active[i].interpret(&pressed));
             let Some(made) = made else { return };
-            let interpretation = self.interpretation(&origin, made, &pressed);
+            let interpretation = self.interpretation(&origin, made, &pressed, 1.0).unwrap_or_default();
             let nbest = vec![Heard { utterance: pressed, confidence: 1.0, interpretation }];
-            self.end_bridge(Answer {
-                origin,
-                nbest,
-                dtmf: true,
-                mark: None,
-                recording: None,
-                termchar: None,
-            });
+            self.end_bridge(Answer { origin, nbest, dtmf: true, mark: None, recording: None });
         } else if !open {
             t.pressed.clear();
         }
@@ -237,14 +230,7 @@ impl Session {
             t.active = active;
         }
         if let Some((origin, nbest)) = found {
-            self.end_bridge(Answer {
-                origin,
-                nbest,
-                dtmf: false,
-                mark: None,
-                recording: None,
-                termchar: None,
-            });
+            self.end_bridge(Answer { origin, nbest, dtmf: false, mark: None, recording: None });
         }
     }
 

@@ -1,11 +1,11 @@
 //! The host that the runner plays, in virtual time.
 
 use super::script::Step;
-use crate::session::{
-    Exit, ExitReason, FetchError, FetchRequest, Fetched, Hypothesis, Input, Listen, ListenId, Output, PlayEnd, PlayId,
-    Prompt, Recording, Segment, Trace, Transfer, TransferEnd, TransferKind,
-};
 use crate::prompt::segments_text;
+use crate::session::{
+    Exit, ExitReason, FetchError, FetchRequest, Fetched, Hypothesis, Input, Listen, ListenId, Output,
+    PlayEnd, PlayId, Prompt, Recording, Segment, Trace, Transfer, TransferEnd, TransferKind,
+};
 use crate::{Documents, Session, SessionConfig};
 use serde_json::{Value, json};
 use std::collections::VecDeque;
@@ -81,7 +81,14 @@ impl RunConfig {
     /// The defaults for a session.
     #[must_use]
     pub fn new(session: SessionConfig) -> Self {
-        Self { session, char_ms: 60, audio_ms: 2000, minutes_max: 240, wall: Wall(1_700_000_000_000), hangup_at_end: true }
+        Self {
+            session,
+            char_ms: 60,
+            audio_ms: 2000,
+            minutes_max: 240,
+            wall: Wall(1_700_000_000_000),
+            hangup_at_end: true,
+        }
     }
 }
 
@@ -203,7 +210,10 @@ impl<'a> Run<'a> {
         if at.as_ms() > self.config.minutes_max * 60_000 {
             self.line("error", json!({"text": "the run is longer than minutes_max"}));
             self.exit = Some(Exit {
-                reason: ExitReason::Error { event: "error.runner.minutes_max".into(), message: String::new() },
+                reason: ExitReason::Error {
+                    event: "error.runner.minutes_max".into(),
+                    message: String::new(),
+                },
                 values: Vec::new(),
             });
             return true;
@@ -221,7 +231,10 @@ impl<'a> Run<'a> {
         let at = |ms: u64| Duration::from_millis(ms);
         let play = self.playing.front().map(|(id, ms, marks)| {
             let mark = marks.last().map(|(n, m)| (n.clone(), ms - m));
-            (self.play_began + at(*ms), Input::PlayEnded { id: *id, end: PlayEnd::Finished, heard_ms: *ms, mark })
+            (
+                self.play_began + at(*ms),
+                Input::PlayEnded { id: *id, end: PlayEnd::Finished, heard_ms: *ms, mark },
+            )
         });
         let timer = self.session.deadline().map(|(t, _)| (t, Input::Timer));
         let event = self.events.front().map(|(t, _)| *t);
@@ -256,7 +269,10 @@ impl<'a> Run<'a> {
                     Ok(f) => json!(f.body.len()),
                     Err(e) => json!(format!("{e:?}")),
                 };
-                self.line("fetch", json!({"url": request.url, "method": format!("{:?}", request.method), "result": status}));
+                self.line(
+                    "fetch",
+                    json!({"url": request.url, "method": format!("{:?}", request.method), "result": status}),
+                );
                 self.at(self.now.mono, Input::Fetched { id, result });
             }
             Output::CancelFetch { id } => {
@@ -268,7 +284,10 @@ impl<'a> Run<'a> {
             Output::StopListen { .. } => {
                 self.listening = None;
                 self.events.retain(|(_, i)| {
-                    !matches!(i, Input::Recognised { .. } | Input::SpeechStarted { .. } | Input::TooMuchSpeech { .. })
+                    !matches!(
+                        i,
+                        Input::Recognised { .. } | Input::SpeechStarted { .. } | Input::TooMuchSpeech { .. }
+                    )
                 });
             }
             Output::Record(record) => self.record(record.id, record.maxtime_ms, record.timeout_ms),
@@ -346,7 +365,8 @@ impl<'a> Run<'a> {
         let heard = (self.now.mono - self.play_began).as_millis();
         let mut heard_ms = u64::try_from(heard).unwrap_or(0);
         for (id, ms, marks) in std::mem::take(&mut self.playing) {
-            let passed = marks.iter().rfind(|(_, at)| *at <= heard_ms).map(|(n, at)| (n.clone(), heard_ms - at));
+            let passed =
+                marks.iter().rfind(|(_, at)| *at <= heard_ms).map(|(n, at)| (n.clone(), heard_ms - at));
             let end = PlayEnd::Barged;
             let input = Input::PlayEnded { id, end, heard_ms: heard_ms.min(ms), mark: passed };
             self.events.push_front((self.now.mono, input));
@@ -359,7 +379,10 @@ impl<'a> Run<'a> {
     fn listen(&mut self, listen: Listen) {
         self.listens += 1;
         let id = listen.id;
-        self.line("listen", json!({"turn": self.listens, "dtmf": listen.dtmf, "grammars": listen.voice.len()}));
+        self.line(
+            "listen",
+            json!({"turn": self.listens, "dtmf": listen.dtmf, "grammars": listen.voice.len()}),
+        );
         self.listening = Some(listen);
         let step = (self.next_step)("listen");
         let at = self.turn_begins();
@@ -395,7 +418,9 @@ impl<'a> Run<'a> {
         let mut best = confidence;
         let nbest = words.split(" / ").filter(|w| !w.trim().is_empty()).map(|reading| {
             let (text, own) = match reading.rsplit_once('@') {
-                Some((text, c)) if c.trim().parse::<f32>().is_ok() => (text, c.trim().parse().unwrap_or(best)),
+                Some((text, c)) if c.trim().parse::<f32>().is_ok() => {
+                    (text, c.trim().parse().unwrap_or(best))
+                }
                 _ => (reading, best),
             };
             best -= 0.1;
@@ -474,5 +499,11 @@ impl<'a> Run<'a> {
 /// A file's octets as an answer to a fetch.
 #[must_use]
 pub fn fetched(url: &str, media_type: &str, body: impl Into<Arc<[u8]>>) -> Fetched {
-    Fetched { url: url.to_owned(), media_type: media_type.to_owned(), charset: None, body: body.into(), validator: None }
+    Fetched {
+        url: url.to_owned(),
+        media_type: media_type.to_owned(),
+        charset: None,
+        body: body.into(),
+        validator: None,
+    }
 }

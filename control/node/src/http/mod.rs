@@ -3,6 +3,8 @@
 
 mod auth;
 mod calls;
+mod events;
+mod lists;
 mod problem;
 mod view;
 
@@ -14,7 +16,7 @@ use axum::Router;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
-use axum::routing::{get, post};
+use axum::routing::{get, post, put};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,6 +44,11 @@ pub fn router(api: Api) -> Router {
         .route("/v1/calls", post(calls::create).get(calls::list))
         .route("/v1/calls:dryrun", post(calls::dry_run))
         .route("/v1/calls/{id}", get(calls::read).delete(calls::cancel))
+        .route("/v1/calls/{id}/events", get(events::events))
+        .route("/v1/decisions/{id}", get(lists::decision))
+        .route("/v1/suppressions", get(lists::suppressions))
+        .route("/v1/suppressions/{number}", put(lists::suppress).delete(lists::release))
+        .route("/v1/records", get(lists::records))
         .layer(axum::middleware::from_fn_with_state(places, crowd))
         .route("/healthz", get(health))
         .route("/metrics", get(metrics))

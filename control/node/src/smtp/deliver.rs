@@ -64,7 +64,7 @@ fn authority(settings: &Settings, envelope: &Envelope, rcpt: &Rcpt, mail: &Mail)
     if known && level >= tenant.config.mail_level_min { Ok(level) } else { Err(denied()) }
 }
 
-fn arrival<'a>(rcpt: &Rcpt, mail: &'a Mail, level: u8, attached: &'a [String]) -> Arrival<'a> {
+fn arrival<'a>(rcpt: &Rcpt, mail: &'a Mail, level: u8) -> Arrival<'a> {
     Arrival {
         tenant: rcpt.tenant,
         origin: Origin::Mail {
@@ -73,22 +73,20 @@ fn arrival<'a>(rcpt: &Rcpt, mail: &'a Mail, level: u8, attached: &'a [String]) -
             level,
         },
         request_id: &mail.message_id,
-        attached,
+        attached: &mail.attachments,
         campaign: None,
     }
 }
 
 async fn call(intake: &Intake, rcpt: &Rcpt, mail: &Mail, level: u8) -> Reply {
-    let attached: Vec<String> = mail.attachments.iter().map(|a| a.cid.clone()).collect();
-    match intake.accept(&mail.fields, arrival(rcpt, mail, level, &attached)).await {
+    match intake.accept(&mail.fields, arrival(rcpt, mail, level)).await {
         Ok(accepted) => accepted_reply(&accepted),
         Err(declined) => declined_reply(&declined),
     }
 }
 
 fn dry_run(intake: &Intake, rcpt: &Rcpt, mail: &Mail, level: u8) -> Reply {
-    let attached: Vec<String> = mail.attachments.iter().map(|a| a.cid.clone()).collect();
-    match intake.dry_run(&mail.fields, arrival(rcpt, mail, level, &attached)) {
+    match intake.dry_run(&mail.fields, arrival(rcpt, mail, level)) {
         Ok(decisions) => {
             let text = decisions.iter().map(verdict_text).collect::<Vec<_>>().join(", ");
             Reply::new(250, "2.0.0", format!("dry run: {text}"))

@@ -133,6 +133,8 @@ pub(super) struct Reoffer {
     pub(super) media: Rtp,
     /// When to send it; `None`: it is sent.
     pub(super) at: Option<Mono>,
+    /// Its transaction, once sent.
+    pub(super) tx: Option<u64>,
     /// How often it was sent.
     pub(super) tries: u8,
     /// It only refreshes the session; the user is told nothing.

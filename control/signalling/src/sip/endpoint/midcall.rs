@@ -58,15 +58,18 @@ impl Endpoint {
 
     /// BYE with its Reason (RFC 3326); the leg is over at once, the transaction lives on.
     pub(super) fn hang_up(&mut self, now: Now, leg: &mut Leg, cause: Cause) {
-        self.close_pending(now, leg);
         let reason = |w: &mut Writer| w.field(HeaderId::Reason, format_args!("Q.850;cause={}", cause.0));
         self.send_in_dialog(now, leg, (0, Purpose::Bye), "BYE", reason, ("", b""));
         let alerted = leg.alerted;
-        self.end(leg, by_us(cause, alerted));
+        self.end(now, leg, by_us(cause, alerted));
     }
 
     /// RFC 3261 §15.1.2: requests of the peer that wait for an answer get 487.
-    fn close_pending(&mut self, now: Now, leg: &mut Leg) {
+    pub(super) fn close_pending(&mut self, now: Now, leg: &mut Leg) {
+        // RFC 3261 §17.1.1: an INVITE that was only tried has no timer of its own; nobody is left who wants its answer.
+        if let Some(tx) = leg.reoffer.take().and_then(|r| r.tx) {
+            self.drop_tx(tx);
+        }
         let offered = leg.offered.take().map(|o| (o.tx, o.echo));
         let referred = leg.referred.take().and_then(|r| r.pending);
         for (tx, echo) in [offered, referred].into_iter().flatten() {
@@ -114,7 +117,7 @@ impl Endpoint {
     pub(super) fn unanswered(&mut self, now: Now, owner: Owner) {
         let Owner::Leg(id, purpose) = owner else { return };
         self.with_leg(id, |this, leg| match purpose {
-            Purpose::Invite => this.invite_unanswered(leg),
+            Purpose::Invite => this.invite_unanswered(now, leg),
             // RFC 3261 §12.2.1.2, RFC 4028 §10: no answer at all is a 408, and ends the dialog.
             Purpose::Reinvite | Purpose::Update if matches!(leg.phase, Phase::Up { .. }) => {
                 this.hang_up(now, leg, Cause::TIMER);
@@ -171,9 +174,9 @@ impl Endpoint {
 
     fn ended_by_peer(&mut self, now: Now, leg: &mut Leg, m: &Message<'_>) {
         let cause = q850(m).unwrap_or(Cause::NORMAL);
-        self.close_pending(now, leg);
         let alerted = leg.alerted;
         self.end(
+            now,
             leg,
             Ended { cause, status: None, by_peer: true, retry_after_s: None, alerted, redress: None },
         );

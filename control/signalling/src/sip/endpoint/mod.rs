@@ -302,7 +302,8 @@ impl Endpoint {
     }
 
     /// Tells the end of a leg; the rest of its signalling goes on in transactions alone.
-    fn end(&mut self, leg: &mut Leg, ended: Ended) {
+    fn end(&mut self, now: Now, leg: &mut Leg, ended: Ended) {
+        self.close_pending(now, leg);
         leg.phase = Phase::Over;
         self.tell(leg.id, Indication::Ended(ended));
     }

@@ -113,7 +113,7 @@ impl Endpoint {
         let (Media::Rtp(media), Phase::Up { .. }, None) = (media, &leg.phase, &leg.reoffer) else {
             return false;
         };
-        leg.reoffer = Some(Reoffer { media, at: Some(now.mono), tries: 0, refresh: false });
+        leg.reoffer = Some(Reoffer { media, at: Some(now.mono), tx: None, tries: 0, refresh: false });
         self.reoffer_due(now, leg);
         true
     }
@@ -144,7 +144,17 @@ impl Endpoint {
         reoffer.at = None;
         reoffer.tries += 1;
         leg.reoffer = Some(reoffer);
-        self.send_in_dialog(now, leg, (0, Purpose::Reinvite), "INVITE", extra, ("application/sdp", &offer));
+        let tx = self.send_in_dialog(
+            now,
+            leg,
+            (0, Purpose::Reinvite),
+            "INVITE",
+            extra,
+            ("application/sdp", &offer),
+        );
+        if let Some(r) = &mut leg.reoffer {
+            r.tx = tx;
+        }
         true
     }
 
@@ -159,7 +169,7 @@ impl Endpoint {
                 let wait = if leg.uac { 2_100 + self.rng.below(1_900) } else { self.rng.below(2_000) };
                 let again = leg.reoffer.as_mut().filter(|r| r.tries < TRIES_MAX);
                 match again {
-                    Some(r) => r.at = Some(now.mono + Duration::from_millis(wait)),
+                    Some(r) => (r.at, r.tx) = (Some(now.mono + Duration::from_millis(wait)), None),
                     None => self.reoffer_refused(leg),
                 }
             }

@@ -41,8 +41,10 @@ impl Endpoint {
         if let Some(t) = self.txs.get_mut(&new) {
             t.tries = tries + 1;
         }
-        if let (Phase::Calling(calling), Purpose::Invite) = (&mut leg.phase, purpose) {
-            calling.tx = new;
+        match (purpose, &mut leg.phase, &mut leg.reoffer) {
+            (Purpose::Invite, Phase::Calling(calling), _) => calling.tx = new,
+            (Purpose::Reinvite, _, Some(reoffer)) => reoffer.tx = Some(new),
+            _ => {}
         }
         true
     }

@@ -57,7 +57,7 @@ impl Endpoint {
         if up && leg.updates {
             self.update(now, leg);
         } else if let (true, Some(media), None) = (up, leg.ours.clone(), &leg.reoffer) {
-            leg.reoffer = Some(Reoffer { media, at: Some(now.mono), tries: 0, refresh: true });
+            leg.reoffer = Some(Reoffer { media, at: Some(now.mono), tx: None, tries: 0, refresh: true });
         }
         true
     }

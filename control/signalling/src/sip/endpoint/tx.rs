@@ -271,7 +271,13 @@ impl Endpoint {
 
     /// Gives a server transaction its response.
     pub(super) fn respond(&mut self, now: Now, id: u64, status: u16, bytes: Vec<u8>) {
-        if let Some(tx) = self.txs.get_mut(&id) {
+        let open = |tx: &&mut Tx| match &tx.machine {
+            Machine::ServerInvite(m) => m.is_open(),
+            Machine::ServerOther(m) => m.is_open(),
+            _ => false,
+        };
+        // One final response, whoever was first: what was sent must stay what is repeated.
+        if let Some(tx) = self.txs.get_mut(&id).filter(open) {
             tx.bytes = bytes;
             self.drive_server(now, id, server_invite::Input::Respond(status));
         }

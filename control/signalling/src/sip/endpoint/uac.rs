@@ -242,7 +242,7 @@ impl Endpoint {
         done.unwrap_or(Err(Error::NoLeg(id)))
     }
 
-    fn failed(&mut self, _now: Now, leg: &mut Leg, status: u16, m: &Message<'_>) {
+    fn failed(&mut self, now: Now, leg: &mut Leg, status: u16, m: &Message<'_>) {
         let Phase::Calling(calling) = &leg.phase else { return };
         let wanted = calling.cancel;
         if (300..400).contains(&status) && wanted.is_none() {
@@ -254,6 +254,7 @@ impl Endpoint {
         let redress = matches!(status, 603 | 608).then(|| redress(m)).flatten();
         let alerted = leg.alerted;
         self.end(
+            now,
             leg,
             Ended { cause, status: Some(status), by_peer: wanted.is_none(), retry_after_s, alerted, redress },
         );
@@ -270,7 +271,7 @@ impl Endpoint {
     }
 
     /// Nothing was heard, or the transport failed.
-    pub(super) fn invite_unanswered(&mut self, leg: &mut Leg) {
+    pub(super) fn invite_unanswered(&mut self, now: Now, leg: &mut Leg) {
         let cancel = match &leg.phase {
             Phase::Calling(calling) => calling.cancel,
             _ => return,
@@ -278,7 +279,7 @@ impl Endpoint {
         // A trunk that is silent is the network's fault, and another trunk may do better.
         let cause = cancel.unwrap_or(Cause::NETWORK_OUT_OF_ORDER);
         let alerted = leg.alerted;
-        self.end(leg, by_us(cause, alerted));
+        self.end(now, leg, by_us(cause, alerted));
     }
 
     /// Ringing has been long enough, or a CANCEL was not obeyed.
@@ -291,7 +292,7 @@ impl Endpoint {
             // RFC 3261 §9.1: 64*T1 after the CANCEL the INVITE counts as ended.
             let tx = calling.tx;
             self.drop_tx(tx);
-            return self.end(leg, by_us(cause, alerted));
+            return self.end(now, leg, by_us(cause, alerted));
         }
         if calling.cancel.is_none() && calling.ring_until <= now.mono {
             calling.cancel = Some(if alerted { Cause::NO_ANSWER } else { Cause::NO_RESPONSE });

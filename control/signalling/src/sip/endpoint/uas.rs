@@ -281,7 +281,7 @@ impl Endpoint {
         };
         self.refuse_with(now, leg, status, reason, cause, retry_after_s);
         let alerted = leg.alerted;
-        self.end(leg, by_us(cause, alerted));
+        self.end(now, leg, by_us(cause, alerted));
     }
 
     fn refuse_with(
@@ -315,6 +315,7 @@ impl Endpoint {
         self.refuse_with(now, leg, 487, phrase(487), cause, None);
         let alerted = leg.alerted;
         self.end(
+            now,
             leg,
             Ended { cause, status: None, by_peer: true, retry_after_s: None, alerted, redress: None },
         );
