@@ -184,6 +184,7 @@ fn w3c_vxml_tests_without_tag_format() {
     assert_eq!(value("$r = a {out = 'x'};", false), json!("x"));
     assert_eq!(value("$r = a {out.when = 'x'.toUpperCase()};", true), json!({"when": "X"}));
     assert_eq!(value("$r = a;", false), json!("a"));
+    assert_eq!(value("$r = a {var x = 'y'.length; z = x + 1};", true), json!({"x": 1, "z": 2}));
 }
 
 #[test]
