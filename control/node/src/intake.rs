@@ -17,7 +17,7 @@ use control::policy::{Decision, Facts, Rules, Verdict, house, judge};
 use control::schedule;
 use control::store::{Answer, Ask, Error, Keep, Shelf};
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use units::{CampaignId, Now, OrderId, Private, Seed, TenantId};
 
 /// What the configuration says about intake, made ready for use. Exchanged whole on reload.
@@ -117,8 +117,8 @@ pub struct Intake {
     pub now: fn() -> Now,
     /// What the configuration says.
     pub settings: ArcSwap<Settings>,
-    /// Who is told that there is something to do; `None`: nobody, and the desk finds out when it looks.
-    pub desk: Option<crate::desk::Way>,
+    /// Who is told that there is something to do; unset: nobody, and the desk finds out when it looks.
+    pub desk: OnceLock<crate::desk::Way>,
     /// Who is not to be called. Read by the judge, changed by the doors after the durable write.
     pub suppressions: RwLock<Suppressions>,
 }
@@ -202,8 +202,7 @@ impl Intake {
     /// Intake over a store, with nothing learnt yet: see [`Intake::learn`].
     #[must_use]
     pub fn new(store: Handle, now: fn() -> Now, settings: Settings) -> Self {
-        let settings = ArcSwap::from_pointee(settings);
-        Self { store, now, settings, desk: None, suppressions: RwLock::default() }
+        Self { store, now, settings: ArcSwap::from_pointee(settings), desk: OnceLock::new(), suppressions: RwLock::default() }
     }
 
     /// Reads the suppression lists from the store; before that nothing must be dialled.
@@ -300,7 +299,7 @@ impl Intake {
         }
         match self.store.ask(Ask::Accept { orders, due }).await {
             Ok(Answer::Accepted(ids)) => {
-                if let (Some(desk), Some((due, (priority, tenant)))) = (&self.desk, first) {
+                if let (Some(desk), Some((due, (priority, tenant)))) = (self.desk.get(), first) {
                     // A desk that is too busy to be told looks again by itself.
                     drop(desk.try_send(crate::desk::Message::Accepted(priority, tenant, due)));
                 }
