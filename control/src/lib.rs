@@ -2,6 +2,7 @@
 //! Pure: no socket, file, thread, clock or environment (law 1), and no tokio in its `Cargo.toml`.
 #![forbid(unsafe_code)]
 
+pub mod campaign;
 pub mod config;
 pub mod desk;
 pub mod dispatch;
