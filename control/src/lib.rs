@@ -2,6 +2,7 @@
 //! Pure: no socket, file, thread, clock or environment (law 1), and no tokio in its `Cargo.toml`.
 #![forbid(unsafe_code)]
 
+pub mod call;
 pub mod campaign;
 pub mod config;
 pub mod desk;
@@ -13,4 +14,5 @@ pub mod policy;
 pub mod queue;
 pub mod record;
 pub mod schedule;
+pub mod shard;
 pub mod store;

@@ -137,6 +137,8 @@ pub struct Intake {
     pub settings: ArcSwap<Settings>,
     /// Where campaigns stand.
     pub stages: RwLock<HashMap<CampaignId, Stage>>,
+    /// Who is told that there is something to do; `None`: nobody, and the desk finds out when it looks.
+    pub desk: Option<crate::desk::Way>,
     /// Who is not to be called. Read by the judge, changed by the doors after the durable write.
     pub suppressions: RwLock<Suppressions>,
 }
@@ -224,7 +226,7 @@ impl Intake {
     #[must_use]
     pub fn new(store: Handle, now: fn() -> Now, settings: Settings) -> Self {
         let settings = ArcSwap::from_pointee(settings);
-        Self { store, now, settings, stages: RwLock::default(), suppressions: RwLock::default() }
+        Self { store, now, settings, stages: RwLock::default(), desk: None, suppressions: RwLock::default() }
     }
 
     /// Reads the suppression lists from the store; before that nothing must be dialled.
@@ -339,16 +341,20 @@ impl Intake {
         if let Some((i, d)) = decisions.iter().enumerate().find_map(refused) {
             return Err(Declined::Policy(i, Box::new(d)));
         }
+        let first = due.iter().min().copied().zip(parsed.orders.first().map(|o| (o.priority, o.tenant)));
         let orders: Vec<(Order, [u8; 32])> = parsed.orders.into_iter().zip(parsed.digests).collect();
         if !attached.is_empty() {
             self.keep_parts(&orders, attached).await.map_err(|_| Declined::Unavailable)?;
         }
         match self.store.ask(Ask::Accept { orders, due }).await {
-            Ok(Answer::Accepted(ids)) => Ok(ids
-                .into_iter()
-                .zip(decisions)
-                .map(|((id, new), decision)| Accepted { id, new, decision })
-                .collect()),
+            Ok(Answer::Accepted(ids)) => {
+                if let (Some(desk), Some((due, (priority, tenant)))) = (&self.desk, first) {
+                    // A desk that is too busy to be told looks again by itself.
+                    drop(desk.try_send(crate::desk::Message::Accepted(priority, tenant, due)));
+                }
+                let both = ids.into_iter().zip(decisions);
+                Ok(both.map(|((id, new), decision)| Accepted { id, new, decision }).collect())
+            }
             Err(Error::Conflict) => Err(Declined::Conflict),
             _ => Err(Declined::Unavailable),
         }

@@ -309,6 +309,12 @@ const HOSTS_MAX: usize = 10_000;
 /// Cookies of one call.
 const COOKIES_MAX: usize = 100;
 
+/// A resolver that lets only admissible addresses through, for other clients of third parties' URLs.
+#[must_use]
+pub fn resolver(guard: &Arc<Guard>) -> impl reqwest::dns::Resolve + 'static {
+    Resolver(Arc::clone(guard))
+}
+
 enum Hop {
     Done(Fetched),
     Elsewhere(StatusCode, Url),
