@@ -19,9 +19,9 @@ use control::policy::{Decision, Facts, Party, Rules, Verdict, house, judge};
 use control::schedule;
 use control::store::{Answer, Ask, Error, Keep, Shelf};
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
-use units::{CampaignId, Now, OrderId, Private, Seed, TenantId};
+use units::{CampaignId, Now, OrderId, Private, Seed, TenantId, Wall};
 
 /// What the configuration says about intake, made ready for use. Exchanged whole on reload.
 #[derive(Debug)]
@@ -137,8 +137,8 @@ pub struct Intake {
     pub settings: ArcSwap<Settings>,
     /// Where campaigns stand.
     pub stages: RwLock<HashMap<CampaignId, Stage>>,
-    /// Who is told that there is something to do; `None`: nobody, and the desk finds out when it looks.
-    pub desk: Option<crate::desk::Way>,
+    /// Who is told that there is something to do; unset: nobody, and the desk finds out when it looks.
+    pub desk: OnceLock<crate::desk::Way>,
     /// Who is not to be called. Read by the judge, changed by the doors after the durable write.
     pub suppressions: RwLock<Suppressions>,
 }
@@ -151,13 +151,11 @@ impl control::desk::Judge for Bench {
     fn judge(&mut self, now: Now, order: &Order) -> Decision {
         let settings = self.0.settings.load();
         match settings.tenants.get(&order.tenant) {
-            Some(tenant) => judge(
-                order,
-                &tenant.rules,
-                &self.0.facts(order, tenant, &settings),
-                now.wall,
-                &settings.policy,
-            ),
+            Some(tenant) => {
+                let facts = self.0.facts(order, tenant, &settings);
+                let decision = judge(order, &tenant.rules, &facts, now.wall, &settings.policy);
+                self.0.hold_back(order, decision, now)
+            }
             // A tenant that is gone calls nobody.
             None => judge(order, &nobody(), &Facts::of(order), now.wall, &settings.policy),
         }
@@ -226,7 +224,8 @@ impl Intake {
     #[must_use]
     pub fn new(store: Handle, now: fn() -> Now, settings: Settings) -> Self {
         let settings = ArcSwap::from_pointee(settings);
-        Self { store, now, settings, stages: RwLock::default(), desk: None, suppressions: RwLock::default() }
+        let (stages, suppressions) = (RwLock::default(), RwLock::default());
+        Self { store, now, settings, stages, desk: OnceLock::new(), suppressions }
     }
 
     /// Reads the suppression lists from the store; before that nothing must be dialled.
@@ -348,15 +347,22 @@ impl Intake {
         }
         match self.store.ask(Ask::Accept { orders, due }).await {
             Ok(Answer::Accepted(ids)) => {
-                if let (Some(desk), Some((due, (priority, tenant)))) = (&self.desk, first) {
-                    // A desk that is too busy to be told looks again by itself.
-                    drop(desk.try_send(crate::desk::Message::Accepted(priority, tenant, due)));
+                if let Some((due, (priority, tenant))) = first {
+                    self.wake(priority, tenant, due);
                 }
                 let both = ids.into_iter().zip(decisions);
                 Ok(both.map(|((id, new), decision)| Accepted { id, new, decision }).collect())
             }
             Err(Error::Conflict) => Err(Declined::Conflict),
             _ => Err(Declined::Unavailable),
+        }
+    }
+
+    /// Tells the desk that there is something to do.
+    pub(crate) fn wake(&self, priority: u8, tenant: TenantId, due: Wall) {
+        if let Some(desk) = self.desk.get() {
+            // A desk that is too busy to be told looks again by itself.
+            drop(desk.try_send(crate::desk::Message::Accepted(priority, tenant, due)));
         }
     }
 
@@ -373,7 +379,7 @@ impl Intake {
         fields: &Fields,
         arrival: Arrival<'_>,
         now: Now,
-    ) -> Result<(Parsed, Vec<Decision>, Vec<units::Wall>), Declined> {
+    ) -> Result<(Parsed, Vec<Decision>, Vec<Wall>), Declined> {
         let settings = self.settings.load();
         let tenant = settings.tenants.get(&arrival.tenant).ok_or(Declined::Unavailable)?;
         let attached: Vec<String> = arrival.attached.iter().map(|a| a.cid.clone()).collect();

@@ -4,7 +4,7 @@
 use crate::admin::{self, Admin};
 use crate::desk;
 use crate::fetch::Fetcher;
-use crate::intake::Intake;
+use crate::intake::{Bench, Intake};
 use crate::notify::Notifier;
 use crate::prompts::{Attachments, Prompts, recording_path};
 use crate::shard::{self, Inbox, Listener, Post};
@@ -27,7 +27,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 use units::ServerId;
 
 /// Why the node does not start.
@@ -107,6 +107,7 @@ struct Node {
     recordings: PathBuf,
     drain: Arc<Notify>,
     reload: Arc<Notify>,
+    stop: watch::Sender<bool>,
     _host: Arc<Host>,
 }
 
@@ -132,7 +133,8 @@ impl Node {
         let media_ip = config.sip.advertised_address.unwrap_or(local);
         let settings = settings(&config, media_ip);
         let speaker = Speaker::start(&config.speech, &state);
-        let attachments = no_attachments();
+        let intake = intake(&config, &store).await?;
+        let attachments = attachments_of(&intake);
         let prompts =
             Prompts::new(Arc::clone(&fetcher), speaker, recordings.clone(), Arc::clone(&attachments), &config.media);
         let prompts = Arc::new(prompts);
@@ -165,7 +167,8 @@ impl Node {
         }
         let config = Arc::new(ArcSwap::from_pointee(config));
         let desk_way = mpsc::channel(desk::WAITING_MAX);
-        let intake = intake(&config.load(), &store, desk_way.0.clone())?;
+        // A fresh cell takes its first value.
+        drop(intake.desk.set(desk_way.0.clone()));
         let node = Self {
             path,
             shards,
@@ -177,6 +180,7 @@ impl Node {
             recordings,
             drain: Arc::new(Notify::new()),
             reload: Arc::new(Notify::new()),
+            stop: watch::channel(false).0,
             _host: Arc::clone(&host),
             config,
         };
@@ -201,7 +205,7 @@ impl Node {
             Shares::default(),
             clock::seed(),
         );
-        let court = desk::Court::new(Arc::clone(&self.intake));
+        let court = Bench(Arc::clone(&self.intake));
         let desk = Desk::new(server, control::limits::desk(&config), court, dispatch, clock::seed());
         let parts = desk::Parts {
             desk,
@@ -225,7 +229,7 @@ impl Node {
         let notifier = Notifier::new(store.clone(), Arc::clone(&self.config))
             .map_err(|why| ServeError::Setting("fetch.allow_networks", why))?;
         tokio::spawn(notifier.run());
-        crate::doors::start(&self.config.load(), &self.intake, metrics).await?;
+        crate::doors::start(&self.config.load(), &self.intake, metrics, &self.stop).await?;
         let path = PathBuf::from(&self.config.load().node.admin_socket);
         let listener = admin::bind(&path).map_err(io(path.display().to_string()))?;
         let host = Arc::clone(host);
@@ -276,7 +280,8 @@ impl Node {
         if tokio::time::timeout(Duration::from_secs(45), gone).await.is_err() {
             tracing::error!("calls would not end");
         }
-        // Results of the last calls are booked and told.
+        // Results of the last calls are booked and told; who waits for an answer gets it.
+        drop(self.stop.send(true));
         tokio::time::sleep(Duration::from_millis(500)).await;
         tracing::info!("over");
         Ok(())
@@ -449,12 +454,15 @@ fn secret(state: &Path) -> Result<[u8; 32], ServeError> {
     }
 }
 
-fn intake(config: &Config, store: &Handle, desk: desk::Way) -> Result<Arc<Intake>, ServeError> {
+/// Intake with the suppression lists learnt: before that nothing is dialled.
+async fn intake(config: &Config, store: &Handle) -> Result<Arc<Intake>, ServeError> {
     let settings =
         crate::intake::Settings::of(config).map_err(|error| ServeError::Setting("tenants", error.to_string()))?;
-    let mut intake = Intake::new(store.clone(), clock::now, settings);
-    intake.desk = Some(desk);
-    Ok(Arc::new(intake))
+    let intake = Arc::new(Intake::new(store.clone(), clock::now, settings));
+    let held = intake.learn().await;
+    let held = held.map_err(|error| ServeError::Setting("store", format!("suppression lists: {error:?}")))?;
+    tracing::info!(held, "suppression lists read");
+    Ok(intake)
 }
 
 fn recordings_of(folder: &Path) -> crate::fetch::Recordings {
@@ -465,7 +473,11 @@ fn recordings_of(folder: &Path) -> crate::fetch::Recordings {
     })
 }
 
-/// Orders come without attachments.
-fn no_attachments() -> Attachments {
-    Arc::new(|_, _| Box::pin(std::future::ready(None)))
+/// What came with orders lies in the store.
+fn attachments_of(intake: &Arc<Intake>) -> Attachments {
+    let intake = Arc::clone(intake);
+    Arc::new(move |order, name| {
+        let intake = Arc::clone(&intake);
+        Box::pin(async move { intake.part(order, &name).await.ok() })
+    })
 }

@@ -446,7 +446,8 @@ impl ControlEnd {
             rtp.sockets = bound.sockets();
         }
         let handle = SpecHandle(hand.specs.take()?);
-        hand.lend(Lent::Spec(handle, Box::new(spec))).inspect_err(|_| hand.specs.0.push(handle.0))?;
+        hand.lend(Lent::Spec(handle, Box::new(spec.prepared())))
+            .inspect_err(|_| hand.specs.0.push(handle.0))?;
         Ok(handle)
     }
 
@@ -489,6 +490,19 @@ impl ControlEnd {
             return self.links.iter_mut().try_for_each(|hand| hand.command(command));
         };
         self.hand(bearer.worker)?.command(command)
+    }
+
+    /// Joins two bearers, each hears the other: on one worker by [`Command::Bridge`], on two by a splice ring.
+    ///
+    /// # Errors
+    /// [`Busy::Ring`], [`Busy::Unknown`].
+    pub fn bridge(&mut self, a: BearerId, b: BearerId) -> Result<(), Busy> {
+        if a.worker == b.worker {
+            return self.send(Command::Bridge { a, b });
+        }
+        let (for_a, for_b) = worker::splice();
+        self.hand(a.worker)?.lend(Lent::Splice(a, Box::new(for_a)))?;
+        self.hand(b.worker)?.lend(Lent::Splice(b, Box::new(for_b)))
     }
 
     /// The next report of any worker; `None`: nothing now.
@@ -622,7 +636,7 @@ impl Hand {
             match thing {
                 Lent::Spec(handle, _) => self.specs.0.push(handle.0),
                 Lent::Capture(handle, _) => self.captures.0.push(handle.0),
-                Lent::Prompt(..) => {}
+                Lent::Prompt(..) | Lent::Splice(..) => {}
             }
         }
     }

@@ -220,8 +220,10 @@ async fn book(api: &Api, campaign: &mut Campaign, rows: &Rows, batch: Vec<Row>) 
     }
     campaign.accepted += orders.len() as u64;
     campaign.refused += errors.len() as u64;
-    if !orders.is_empty() {
+    if let (Some(at), Some((first, _))) = (due.iter().min().copied(), orders.first()) {
+        let (priority, tenant) = (first.priority, first.tenant);
         api.intake.store.ask(Ask::Accept { orders, due }).await?;
+        api.intake.wake(priority, tenant, at);
     }
     campaign.offset = end;
     campaign.rows = number;
