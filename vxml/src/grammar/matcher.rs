@@ -404,7 +404,6 @@ mod tests {
         check("$r = a {first} | /2/ a {second};", "a", r#"$r["a",{!{second}!}]"#);
         check("$r = /0.5/ a {first} | a {second};", "a", r#"$r["a",{!{second}!}]"#);
         check("$r = $x | /3/ $y; $x = /9/ a | b; $y = a;", "a", r#"$r[$y["a"]]"#);
-        check("$r = [a {t}] a<0-1>;", "a", r#"$r["a",{!{t}!}]"#);
         check("$r = $GARBAGE {g} | a {w};", "a", r#"$r["a",{!{w}!}]"#);
         check("$r = $GARBAGE a $GARBAGE;", "b a c", r#"$r["a"]"#);
     }
