@@ -1,3 +1,7 @@
 //! Time-division multiplex, in software and pure: what happens to the bits of a span.
 
+pub mod alarm;
+pub mod cas;
+pub mod counters;
 pub mod hdlc;
+pub mod line;
