@@ -3,5 +3,9 @@
 pub mod alarm;
 pub mod cas;
 pub mod counters;
+pub mod e1;
 pub mod hdlc;
 pub mod line;
+pub mod loopcode;
+pub mod prbs;
+pub mod t1;
