@@ -153,7 +153,7 @@ async fn login() -> Response {
 }
 
 fn form(body: &[u8]) -> HashMap<String, String> {
-    url::form_urlencoded::parse(body).take(64).into_owned().collect()
+    url::form_urlencoded::parse(body).into_owned().take(64).collect()
 }
 
 async fn do_login(State(api): State<Api>, headers: HeaderMap, body: Bytes) -> Response {
