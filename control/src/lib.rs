@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 pub mod call;
+pub mod campaign;
 pub mod config;
 pub mod desk;
 pub mod dispatch;
@@ -15,4 +16,3 @@ pub mod record;
 pub mod schedule;
 pub mod shard;
 pub mod store;
-pub mod standin;

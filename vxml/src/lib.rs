@@ -7,6 +7,7 @@ pub mod grammar;
 pub mod limits;
 mod machine;
 mod prompt;
+pub mod runner;
 pub mod script;
 pub mod session;
 

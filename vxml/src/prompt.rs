@@ -5,7 +5,7 @@ use crate::document::{Document, NodeId, Tag};
 use crate::machine::Session;
 use crate::machine::time_ms;
 use crate::script::Expr;
-use crate::session::{Bargein, Output, PlayId, Prompt, SayAs, Segment, Speech};
+use crate::session::{Bargein, Output, PlayId, Prompt, SayAs, Segment, Speech, Trace};
 use engine::Value;
 use std::sync::Arc;
 
@@ -17,7 +17,12 @@ struct Style {
 
 impl Session {
     /// §4.1.6: of an item's prompts whose condition holds, those with the highest count not above the item's counter.
-    pub(crate) fn queue_prompts(&mut self, doc: &Arc<Document>, item: NodeId, counter: u32) -> Result<(), Event> {
+    pub(crate) fn queue_prompts(
+        &mut self,
+        doc: &Arc<Document>,
+        item: NodeId,
+        counter: u32,
+    ) -> Result<(), Event> {
         let mut chosen: Vec<(u32, NodeId)> = Vec::new();
         for child in doc.children(item) {
             if !doc.tag(child).is_speech() {
@@ -85,7 +90,10 @@ impl Session {
     /// Gives the queue to the host: one play for each run of prompts that are cut alike.
     pub(crate) fn flush_queue(&mut self) {
         if self.hung_up {
-            self.queue.clear();
+            for prompt in std::mem::take(&mut self.queue) {
+                let text = segments_text(&prompt.segments);
+                self.emit(Output::Trace(Trace::Unheard { text }));
+            }
             return;
         }
         let mut run: Vec<Prompt> = Vec::new();
@@ -140,8 +148,7 @@ impl Session {
                     if let Some(name) = crate::machine::recording_name(&v) {
                         out.push(Segment::Recording { name });
                     } else {
-                        let text = self.eval_text_of(e, &v)?;
-                        say(&text, style, out);
+                        say(&v.to_text(), style, out);
                     }
                 }
             }
@@ -174,10 +181,6 @@ impl Session {
             }
         }
         Ok(())
-    }
-
-    fn eval_text_of(&mut self, e: &Expr, v: &Value) -> Result<String, Event> {
-        if v.is_primitive() { Ok(v.to_text()) } else { self.eval_text(e) }
     }
 
     /// §4.1.3: audio by URL or from a variable, with what is spoken when it cannot be had.
@@ -336,13 +339,25 @@ impl Style {
 /// Adds text, to the segment before if it sounds the same.
 fn say(text: &str, style: &Style, out: &mut Vec<Segment>) {
     if let Some(Segment::Text(last)) = out.last_mut() {
-        let same = Speech { text: String::new(), ..last.clone() } == Speech { text: String::new(), ..style.speech.clone() };
+        let same = Speech { text: String::new(), ..last.clone() }
+            == Speech { text: String::new(), ..style.speech.clone() };
         if same {
             last.text.push_str(text);
             return;
         }
     }
     out.push(Segment::Text(Speech { text: text.to_owned(), ..style.speech.clone() }));
+}
+
+/// The words of a prompt; audio as its URL in brackets.
+pub(crate) fn segments_text(segments: &[Segment]) -> String {
+    let parts = segments.iter().filter_map(|s| match s {
+        Segment::Text(t) => Some(t.text.clone()),
+        Segment::Audio { url, .. } => Some(format!("[{url}]")),
+        Segment::Recording { name } => Some(format!("[{name}]")),
+        Segment::Break { .. } | Segment::Mark { .. } => None,
+    });
+    parts.collect::<Vec<_>>().join(" ")
 }
 
 /// Folds white space and drops what is left empty.

@@ -9,11 +9,12 @@ use dataplane::report::{CaptureEnd, PlayEnd as Ended, Report};
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, VecDeque};
 use units::{AttemptId, BearerId, CallId, Codec, Digit, Mono, OrderId, Private, Samples, TenantId};
+use vxml::{Session, SessionConfig};
 use vxml::session::{
     Bargein, Connection, Exit, ExitReason, FetchAudio, FetchError, FetchId, FetchRequest, Fetched, Input, Listen,
     ListenId, Output as Asked, PlayId, Prompt, Record, Segment, Trace, Transfer, TransferEnd, TransferKind,
 };
-use crate::standin::{Session, SessionConfig};
+
 
 /// What a conversation begins with.
 pub(super) struct Opening<'a> {
@@ -563,6 +564,7 @@ fn traced(trace: &Trace) -> String {
         Trace::Document { url } => format!("document {url}"),
         Trace::Visit { dialog, item } => format!("visits {dialog}/{item}"),
         Trace::Event { name, .. } => format!("event {name}"),
+        Trace::Unheard { .. } => "a prompt that nobody hears any more".into(),
         Trace::Input { mode, matched, .. } => {
             format!("{mode} input {}", if *matched { "matched" } else { "did not match" })
         }

@@ -23,7 +23,7 @@ use dataplane::report::Report;
 use dataplane::command::PromptHandle;
 use signalling::leg::{Action, Incoming, Indication, Rtp};
 use signalling::sip::endpoint::{Endpoint, Input as SipInput, Output as SipOutput};
-use crate::standin::Documents;
+use vxml::Documents;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;

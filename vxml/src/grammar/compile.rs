@@ -403,12 +403,12 @@ impl<'a> Compiler<'a> {
 
     /// Which states can reach the accepting state of their subnet.
     fn alive(&self) -> Vec<bool> {
-        let mut into: Vec<Vec<u32>> = vec![Vec::new(); self.owners.len()];
-        let mut calls: Vec<Vec<u32>> = vec![Vec::new(); self.owners.len()];
+        let mut into = Chains::new(self.owners.len(), self.drafts.len());
+        let mut calls = Chains::new(self.owners.len(), self.drafts.len());
         for (n, (_, t)) in self.drafts.iter().enumerate() {
-            into[index(t.to)].push(number(n));
+            into.add(t.to, number(n));
             if let Label::Call { subnet, .. } = t.label {
-                calls[index(self.net.subnets[index(subnet)].start)].push(number(n));
+                calls.add(self.net.subnets[index(subnet)].start, number(n));
             }
         }
         let mut alive = vec![false; self.owners.len()];
@@ -417,7 +417,7 @@ impl<'a> Compiler<'a> {
             if std::mem::replace(&mut alive[index(state)], true) {
                 continue;
             }
-            for &n in into[index(state)].iter().chain(&calls[index(state)]) {
+            for n in into.of(state).chain(calls.of(state)) {
                 let (from, t) = self.drafts[index(n)];
                 let callee = match t.label {
                     Label::Call { subnet, .. } => alive[index(self.net.subnets[index(subnet)].start)],
@@ -429,6 +429,27 @@ impl<'a> Compiler<'a> {
             }
         }
         alive
+    }
+}
+
+/// Lists of draft numbers by state, in two arrays.
+struct Chains {
+    heads: Vec<u32>,
+    nexts: Vec<u32>,
+}
+
+impl Chains {
+    fn new(states: usize, drafts: usize) -> Self {
+        Self { heads: vec![u32::MAX; states], nexts: vec![u32::MAX; drafts] }
+    }
+
+    fn add(&mut self, state: u32, draft: u32) {
+        self.nexts[index(draft)] = std::mem::replace(&mut self.heads[index(state)], draft);
+    }
+
+    fn of(&self, state: u32) -> impl Iterator<Item = u32> {
+        let some = |n: u32| (n != u32::MAX).then_some(n);
+        std::iter::successors(some(self.heads[index(state)]), move |&n| some(self.nexts[index(n)]))
     }
 }
 

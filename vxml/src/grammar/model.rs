@@ -167,9 +167,9 @@ impl Grammar {
             return Err(Fault::UndefinedRule(root.into()).into());
         }
         for reference in self.refs() {
-            let missing = |name: &&Box<str>| reference.uri.is_none() && !self.index.contains_key(&***name);
-            if let Some(name) = reference.rule.as_ref().filter(missing) {
-                return Err(Fault::UndefinedRule(name.clone()).into());
+            let local = reference.rule.as_deref().filter(|_| reference.uri.is_none());
+            if let Some(name) = local.filter(|name| !self.index.contains_key(*name)) {
+                return Err(Fault::UndefinedRule(name.into()).into());
             }
         }
         Ok(())

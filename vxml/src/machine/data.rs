@@ -17,8 +17,10 @@ impl Session {
                 .map_err(Event::badfetch);
         }
         let reference = self.url_of(doc, node, "src", "srcexpr")?;
-        let reference = reference.ok_or_else(|| Event::badfetch("<data> takes exactly one of src and srcexpr"))?;
-        let url = doc.resolve(&reference).ok_or_else(|| Event::badfetch(format!("'{reference}' is no URL")))?;
+        let reference =
+            reference.ok_or_else(|| Event::badfetch("<data> takes exactly one of src and srcexpr"))?;
+        let url =
+            doc.resolve(&reference).ok_or_else(|| Event::badfetch(format!("'{reference}' is no URL")))?;
         let names: Vec<String> =
             doc.attribute(node, "namelist").unwrap_or("").split_whitespace().map(str::to_owned).collect();
         let mut request = self.request(doc, node, &url, Resource::Data);

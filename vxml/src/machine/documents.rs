@@ -1,5 +1,6 @@
 //! What was parsed once and is shared by the sessions of one shard: documents, grammars, scripts and data.
 
+use crate::catch::Event;
 use crate::document::{Document, Problem, parse};
 use crate::grammar::{self, Grammar, Network};
 use crate::limits::Limits;
@@ -30,8 +31,8 @@ struct Key {
 enum Entry {
     Document(Result<Arc<Document>, Arc<Problem>>),
     Program(Arc<Program>),
-    Grammar(Result<Arc<Grammar>, String>),
-    Network(Result<Arc<Network>, String>),
+    Grammar(Result<Arc<Grammar>, Event>),
+    Network(Result<Arc<Network>, Event>),
 }
 
 impl Documents {
@@ -101,13 +102,13 @@ impl Documents {
     /// The grammar in a fetched body.
     ///
     /// # Errors
-    /// What is wrong with it, as text for `_message`.
+    /// The event that its use throws.
     pub(crate) fn grammar(
         &mut self,
         tenant: TenantId,
         fetched: &Fetched,
         limits: &grammar::Limits,
-    ) -> Result<Arc<Grammar>, String> {
+    ) -> Result<Arc<Grammar>, Event> {
         let key = Key::of(tenant, 3, fetched);
         if let Some(Entry::Grammar(g)) = self.find(&key) {
             return g;
@@ -120,13 +121,13 @@ impl Documents {
     /// A compiled network under a name of the caller's making (source text and language), made if need be.
     ///
     /// # Errors
-    /// What is wrong with the grammar, as text for `_message`.
+    /// The event that its use throws.
     pub(crate) fn network(
         &mut self,
         tenant: TenantId,
         name: &str,
-        make: impl FnOnce() -> Result<Network, String>,
-    ) -> Result<Arc<Network>, String> {
+        make: impl FnOnce() -> Result<Network, Event>,
+    ) -> Result<Arc<Network>, Event> {
         let key = Key { tenant, kind: 4, url: name.to_owned(), validator: String::new() };
         if let Some(Entry::Network(n)) = self.find(&key) {
             return n;
@@ -134,6 +135,19 @@ impl Documents {
         let result = make().map(Arc::new);
         self.keep(key, Entry::Network(result.clone()));
         result
+    }
+
+    /// A network that is there already.
+    pub(crate) fn known_network(
+        &mut self,
+        tenant: TenantId,
+        name: &str,
+    ) -> Option<Result<Arc<Network>, Event>> {
+        let key = Key { tenant, kind: 4, url: name.to_owned(), validator: String::new() };
+        match self.find(&key) {
+            Some(Entry::Network(n)) => Some(n),
+            _ => None,
+        }
     }
 
     fn find(&mut self, key: &Key) -> Option<Entry> {
@@ -148,7 +162,8 @@ impl Documents {
             return;
         }
         if self.entries.len() >= self.entries_max
-            && let Some(oldest) = self.entries.iter().min_by_key(|(_, (used, _))| *used).map(|(k, _)| k.clone())
+            && let Some(oldest) =
+                self.entries.iter().min_by_key(|(_, (used, _))| *used).map(|(k, _)| k.clone())
         {
             self.entries.remove(&oldest);
         }

@@ -14,7 +14,8 @@ impl Session {
     /// Starts content in a scope of its own.
     pub(crate) fn start_exec(&mut self, doc: Arc<Document>, first: Option<NodeId>, role: Role) {
         let scope = self.scopes.open(&[]);
-        self.level().exec = Some(Exec { role, doc, frames: vec![Frame::Sequence { next: first }], scope: Some(scope) });
+        self.level().exec =
+            Some(Exec { role, doc, frames: vec![Frame::Sequence { next: first }], scope: Some(scope) });
     }
 
     /// One step of the running content.
@@ -32,6 +33,11 @@ impl Session {
             }
             Some(Frame::Sequence { next }) => {
                 let node = next.expect("None was the arm before");
+                if matches!(doc.tag(node), Tag::Else | Tag::Elseif) {
+                    // The branch that ran ends here.
+                    exec.frames.pop();
+                    return Ok(());
+                }
                 *next = doc.next_sibling(node);
                 self.element(documents, &doc, node)
             }
@@ -85,7 +91,9 @@ impl Session {
             Tag::If => self.branch(doc, node),
             Tag::Foreach => self.foreach(doc, node),
             Tag::Log => self.log_element(doc, node),
-            Tag::Prompt | Tag::Text | Tag::Audio | Tag::Value | Tag::Enumerate => self.queue_prompt(doc, node),
+            Tag::Prompt | Tag::Text | Tag::Audio | Tag::Value | Tag::Enumerate => {
+                self.queue_prompt(doc, node)
+            }
             Tag::Reprompt => {
                 if let Some(Exec { role: Role::Catch { reprompt, .. }, .. }) = &mut self.level().exec {
                     *reprompt = true;
@@ -103,7 +111,13 @@ impl Session {
     }
 
     /// The event that `<throw>` and its like describe.
-    pub(crate) fn thrown(&mut self, doc: &Document, node: NodeId, plain: &str, expr: &str) -> Result<Event, Event> {
+    pub(crate) fn thrown(
+        &mut self,
+        doc: &Document,
+        node: NodeId,
+        plain: &str,
+        expr: &str,
+    ) -> Result<Event, Event> {
         let name = match self.url_of(doc, node, plain, expr)? {
             Some(name) => name,
             None => return Err(Event::badfetch("an event is thrown without a name")),
@@ -279,7 +293,11 @@ impl Session {
         };
         match v {
             Value::Number(n) if n >= 0.0 => {
-                #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a length, saturating")]
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    clippy::cast_sign_loss,
+                    reason = "a length, saturating"
+                )]
                 let n = n as usize;
                 self.bounded(n)
             }
@@ -296,7 +314,9 @@ impl Session {
 
     fn next_turn(&mut self, doc: &Document) -> Result<(), Event> {
         let exec = self.level().exec.as_mut().expect("content runs");
-        let Some(Frame::Loop { node, array, item, index, length }) = exec.frames.last_mut() else { return Ok(()) };
+        let Some(Frame::Loop { node, array, item, index, length }) = exec.frames.last_mut() else {
+            return Ok(());
+        };
         if index >= length {
             exec.frames.pop();
             return Ok(());

@@ -6,7 +6,8 @@ use crate::catch::Event;
 use crate::document::{Document, NodeId};
 use crate::script::{Expr, Program};
 use crate::session::{
-    Caching, FetchAudio, FetchError, FetchId, FetchRequest, Fetched, FieldValue, FormField, Method, Output, Resource,
+    Caching, FetchAudio, FetchError, FetchId, FetchRequest, Fetched, FieldValue, FormField, Method, Output,
+    Resource,
 };
 use engine::Value;
 use std::sync::Arc;
@@ -38,7 +39,13 @@ impl Session {
     }
 
     /// The request that an element asks for (§6.1).
-    pub(crate) fn request(&self, doc: &Document, node: NodeId, url: &Url, resource: Resource) -> FetchRequest {
+    pub(crate) fn request(
+        &self,
+        doc: &Document,
+        node: NodeId,
+        url: &Url,
+        resource: Resource,
+    ) -> FetchRequest {
         let kind = match resource {
             Resource::Document => "document",
             Resource::Script => "script",
@@ -83,7 +90,8 @@ impl Session {
         names: &[String],
     ) -> Result<(), Event> {
         let post = doc.attribute(node, "method").is_some_and(|m| m.eq_ignore_ascii_case("post"));
-        let multipart = doc.attribute(node, "enctype").is_some_and(|e| e.eq_ignore_ascii_case("multipart/form-data"));
+        let multipart =
+            doc.attribute(node, "enctype").is_some_and(|e| e.eq_ignore_ascii_case("multipart/form-data"));
         let chain = self.chain();
         let mut fields = Vec::new();
         for name in names {
@@ -112,7 +120,12 @@ impl Session {
         Ok(())
     }
 
-    pub(crate) fn on_fetched(&mut self, documents: &mut Documents, id: FetchId, result: Result<Fetched, FetchError>) {
+    pub(crate) fn on_fetched(
+        &mut self,
+        documents: &mut Documents,
+        id: FetchId,
+        result: Result<Fetched, FetchError>,
+    ) {
         if let Some(i) = self.prefetched.iter().position(|p| *p == id) {
             self.prefetched.swap_remove(i);
             return;
@@ -121,7 +134,9 @@ impl Session {
         if !ours {
             return;
         }
-        let Phase::Fetching { purpose, .. } = std::mem::replace(&mut self.phase, Phase::Running) else { return };
+        let Phase::Fetching { purpose, .. } = std::mem::replace(&mut self.phase, Phase::Running) else {
+            return;
+        };
         if let Err(event) = self.arrived(documents, purpose, result) {
             self.throw(event);
         }
@@ -163,7 +178,7 @@ impl Session {
             Purpose::Grammar(url) => {
                 let limits = self.grammar_limits();
                 let grammar = match result {
-                    Ok(f) => documents.grammar(self.config.tenant, &f, &limits).map_err(Event::badfetch),
+                    Ok(f) => documents.grammar(self.config.tenant, &f, &limits),
                     Err(e) => Err(fetch_event(&e, &url)),
                 };
                 self.grammars.insert(url, grammar);

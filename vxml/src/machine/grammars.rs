@@ -4,7 +4,8 @@ use super::state::{Active, Listening, Matching, Origin, Purpose};
 use super::{Documents, Session};
 use crate::catch::Event;
 use crate::document::{Document, NodeId, Tag};
-use crate::grammar::{self, Grammar, Inline, Mode, Network, Parse, ParseEvent};
+use crate::grammar::sisr::{self, Semantics};
+use crate::grammar::{self, Grammar, GrammarError, Inline, Mode, Network, Parse};
 use crate::session::{Fetched, Listen, ListenId, Resource};
 use engine::Value;
 use std::sync::Arc;
@@ -18,9 +19,15 @@ pub(crate) enum Made {
 }
 
 /// Parses a fetched grammar by its media type, or by its looks.
-pub(crate) fn parse_fetched(fetched: &Fetched, limits: &grammar::Limits) -> Result<Grammar, String> {
-    let text = crate::document::decode(&fetched.body).ok_or_else(|| format!("{}: not in its encoding", fetched.url))?;
-    Grammar::parse_xml(&text, &fetched.url, None, limits).map_err(|e| format!("{}: {e}", fetched.url))
+pub(crate) fn parse_fetched(fetched: &Fetched, limits: &grammar::Limits) -> Result<Grammar, Event> {
+    let made =
+        Grammar::parse(&fetched.body, &fetched.media_type, fetched.charset.as_deref(), &fetched.url, limits);
+    made.map_err(|e| grammar_event(&e, &fetched.url))
+}
+
+/// A grammar that cannot be used, as its event.
+fn grammar_event(e: &GrammarError, url: &str) -> Event {
+    Event::with(e.event(), format!("{url}: {e}"))
 }
 
 /// A grammar with the scope and element it stands in.
@@ -28,6 +35,25 @@ struct Source {
     doc: Arc<Document>,
     node: NodeId,
     origin: Origin,
+    kind: Kind,
+}
+
+/// What the element gives.
+enum Kind {
+    /// A `<grammar>`.
+    Grammar,
+    /// A field's `type`.
+    Builtin(Mode),
+    /// Its own words; `true` if some of them will do.
+    Words(String, bool),
+    /// Keys, ready as they are.
+    Keys(String),
+}
+
+impl Source {
+    fn grammar(doc: &Arc<Document>, node: NodeId, origin: Origin) -> Self {
+        Self { doc: doc.clone(), node, origin, kind: Kind::Grammar }
+    }
 }
 
 impl Session {
@@ -53,7 +79,6 @@ impl Session {
         let timeout_ms = self.queue_timeout_ms.take().or_else(|| self.property_ms("timeout")).unwrap_or(7000);
         let listening = Listening {
             id,
-            item,
             active,
             pressed: String::new(),
             dtmf,
@@ -74,7 +99,7 @@ impl Session {
     pub(crate) fn listen_output(&mut self, id: ListenId, active: &[Active], dtmf: bool) -> Listen {
         let voice = active.iter().filter(|a| !a.dtmf).filter_map(|a| match &a.matching {
             Matching::Network(net, _) => Some(net.clone()),
-            Matching::Phrase(..) => None,
+            Matching::Keys(_) => None,
         });
         Listen {
             id,
@@ -106,13 +131,28 @@ impl Session {
         let modal = own_only || doc.attribute(node, "modal") == Some("true");
         let mut out = Vec::new();
         let mut sources = Vec::new();
-        self.item_grammars(&doc, form, node, &mut out, &mut sources)?;
+        item_grammars(&doc, form, node, &mut sources);
         if !modal {
-            self.outer_grammars(&doc, form, node, &mut out, &mut sources)?;
+            self.outer_grammars(&doc, form, &mut sources);
         }
         for source in sources {
             if out.len() >= self.config.limits.grammars_max {
                 return Err(Event::semantic("more grammars than grammars_max"));
+            }
+            if let Kind::Keys(text) = &source.kind {
+                out.push(keys(text, source.origin));
+                continue;
+            }
+            if let Kind::Words(text, approximate) = &source.kind {
+                let lang = source.doc.lang(source.node).map_or_else(|| self.lang(), str::to_owned);
+                if let Some(net) = self.voice_phrase(documents, text, *approximate, &lang)? {
+                    out.push(Active {
+                        dtmf: false,
+                        origin: source.origin,
+                        matching: Matching::Network(net, None),
+                    });
+                }
+                continue;
             }
             match self.network_of(documents, &source)? {
                 Some(net) => out.push(Active {
@@ -126,135 +166,47 @@ impl Session {
         Ok(Some(out))
     }
 
-    /// The visited item's own: its grammars, its type, its options, a menu's choices, its links.
-    fn item_grammars(
-        &mut self,
-        doc: &Arc<Document>,
-        form: NodeId,
-        node: NodeId,
-        out: &mut Vec<Active>,
-        sources: &mut Vec<Source>,
-    ) -> Result<(), Event> {
-        if doc.tag(node) == Tag::Menu {
-            self.menu_grammars(doc, form, false, out, sources);
-            return Ok(());
-        }
-        if doc.attribute(node, "type").is_some() && doc.tag(node) == Tag::Field {
-            sources.push(Source { doc: doc.clone(), node, origin: Origin::Item });
-        }
-        for child in doc.children(node) {
-            match doc.tag(child) {
-                Tag::Grammar => sources.push(Source { doc: doc.clone(), node: child, origin: Origin::Item }),
-                Tag::Option => option_grammars(doc, child, out),
-                Tag::Link => link_grammars(doc, child, false, out, sources),
-                _ => {}
-            }
-        }
-        Ok(())
-    }
-
     /// The form's, then the document's, then the root's.
-    fn outer_grammars(
-        &mut self,
-        doc: &Arc<Document>,
-        form: NodeId,
-        node: NodeId,
-        out: &mut Vec<Active>,
-        sources: &mut Vec<Source>,
-    ) -> Result<(), Event> {
-        let _ = node;
+    fn outer_grammars(&mut self, doc: &Arc<Document>, form: NodeId, sources: &mut Vec<Source>) {
         if doc.tag(form) == Tag::Form {
             for child in doc.children(form) {
                 match doc.tag(child) {
-                    Tag::Grammar => {
-                        sources.push(Source { doc: doc.clone(), node: child, origin: Origin::Form(form, false) });
-                    }
-                    Tag::Link => link_grammars(doc, child, false, out, sources),
+                    Tag::Grammar => sources.push(Source::grammar(doc, child, Origin::Form(form, false))),
+                    Tag::Link => link_grammars(doc, child, false, sources),
                     _ => {}
                 }
             }
         }
-        self.document_grammars(doc, Some(form), false, out, sources);
+        document_grammars(doc, Some(form), false, sources);
         if let Some(root) = self.level().root.clone() {
-            self.document_grammars(&root, None, true, out, sources);
+            document_grammars(&root, None, true, sources);
         }
-        self.universals(out);
-        Ok(())
-    }
-
-    /// Links of a document, and its dialogs whose grammars have document scope (§3.1.3).
-    fn document_grammars(
-        &mut self,
-        doc: &Arc<Document>,
-        except: Option<NodeId>,
-        root: bool,
-        out: &mut Vec<Active>,
-        sources: &mut Vec<Source>,
-    ) {
-        for child in doc.children(doc.root()) {
-            let wide = doc.attribute(child, "scope") == Some("document");
-            match doc.tag(child) {
-                Tag::Link => link_grammars(doc, child, root, out, sources),
-                Tag::Menu if wide && Some(child) != except => self.menu_grammars(doc, child, root, out, sources),
-                Tag::Form if Some(child) != except => {
-                    for g in doc.children(child).filter(|&g| doc.tag(g) == Tag::Grammar) {
-                        let scope = doc.attribute(g, "scope");
-                        if scope == Some("document") || wide && scope.is_none() {
-                            sources.push(Source { doc: doc.clone(), node: g, origin: Origin::Form(child, root) });
-                        }
-                    }
-                }
-                _ => {}
-            }
-        }
-    }
-
-    fn menu_grammars(
-        &mut self,
-        doc: &Arc<Document>,
-        menu: NodeId,
-        root: bool,
-        out: &mut Vec<Active>,
-        sources: &mut Vec<Source>,
-    ) {
-        let keys = choice_keys(doc, menu);
-        for (choice, key) in keys {
-            let origin = Origin::Choice(menu, choice, root);
-            if let Some(key) = key {
-                out.push(phrase(&key, true, false, origin.clone()));
-            }
-            let mut own = false;
-            for g in doc.children(choice).filter(|&g| doc.tag(g) == Tag::Grammar) {
-                own = true;
-                sources.push(Source { doc: doc.clone(), node: g, origin: origin.clone() });
-            }
-            // §2.2.2: a choice's own grammar overrides the one made of its text.
-            let text = doc.full_text_without_grammars(choice);
-            if !own && !text.trim().is_empty() {
-                let accept = doc.attribute(choice, "accept").or(doc.attribute(menu, "accept"));
-                out.push(phrase(&text, false, accept == Some("approximate"), origin));
-            }
-        }
-    }
-
-    fn universals(&mut self, out: &mut Vec<Active>) {
         let wanted = self.property("universals").unwrap_or_default();
         for name in ["help", "exit", "cancel"] {
             if wanted.split_whitespace().any(|w| w == name || w == "all") {
-                out.push(phrase(name, false, false, Origin::Universal(name)));
+                sources.push(Source {
+                    doc: doc.clone(),
+                    node: doc.root(),
+                    origin: Origin::Universal(name),
+                    kind: Kind::Words(name.to_owned(), false),
+                });
             }
         }
     }
 
     /// The compiled network of a source; `None` when its fetch was begun.
-    fn network_of(&mut self, documents: &mut Documents, source: &Source) -> Result<Option<Arc<Network>>, Event> {
+    fn network_of(
+        &mut self,
+        documents: &mut Documents,
+        source: &Source,
+    ) -> Result<Option<Arc<Network>>, Event> {
         let (doc, node) = (&source.doc, source.node);
         let limits = self.grammar_limits();
         let tenant = self.config.tenant;
         let lang = doc.lang(node).map_or_else(|| self.lang(), str::to_owned);
-        if doc.tag(node) == Tag::Field {
+        if let Kind::Builtin(mode) = source.kind {
             let kind = doc.attribute(node, "type").unwrap_or("");
-            return self.builtin(documents, kind, Mode::Dtmf, &lang).map(Some);
+            return self.builtin(documents, kind, mode, &lang).map(Some);
         }
         let inline = !doc.text(node).is_empty() && has_content(doc.text(node));
         let reference = self.url_of(doc, node, "src", "srcexpr")?;
@@ -263,14 +215,20 @@ impl Session {
                 return Err(Event::badfetch("<grammar> takes exactly one of src, srcexpr and content"));
             }
             let name = format!("{lang}\u{1}{}\u{1}{}", doc.url(), doc.text(node));
+            if let Some(known) = documents.known_network(tenant, &name) {
+                return known.map(Some);
+            }
             let text = doc.text(node);
             let base = doc.url().as_str();
-            let made = documents.network(tenant, &name, || {
-                let g = Grammar::parse_xml(text, base, Some(Inline { lang: &lang }), &limits);
-                let g = g.map_err(|e| e.to_string())?;
-                Network::compile(&g, &|_| None, &limits).map_err(|e| e.to_string())
-            });
-            return made.map(Some).map_err(Event::badfetch);
+            let abnf = doc.attribute(node, "type").is_some_and(|t| t.trim() == "application/srgs");
+            let parsed = if abnf {
+                Grammar::parse_abnf(inner_text(text).trim_start(), base, &limits)
+            } else {
+                Grammar::parse_xml(text, base, Some(Inline { lang: &lang }), &limits)
+            };
+            let url = doc.url().to_string();
+            let grammar = Arc::new(parsed.map_err(|e| grammar_event(&e, &url))?);
+            return self.compiled(documents, doc, node, grammar, None, &name);
         };
         if inline {
             return Err(Event::badfetch("<grammar> takes exactly one of src, srcexpr and content"));
@@ -292,9 +250,9 @@ impl Session {
         let limits = self.grammar_limits();
         let name = format!("{mode:?}\u{1}{lang}\u{1}{uri}");
         let made = documents.network(self.config.tenant, &name, || {
-            Network::from_builtin(uri, mode, lang, &limits).map_err(|e| e.to_string())
+            Network::from_builtin(uri, mode, lang, &limits).map_err(|e| grammar_event(&e, uri))
         });
-        made.map_err(|e| Event::with("error.unsupported.builtin", e))
+        made
     }
 
     fn external(
@@ -304,7 +262,8 @@ impl Session {
         node: NodeId,
         reference: &str,
     ) -> Result<Option<Arc<Network>>, Event> {
-        let mut url = doc.resolve(reference).ok_or_else(|| Event::badfetch(format!("'{reference}' is no URL")))?;
+        let mut url =
+            doc.resolve(reference).ok_or_else(|| Event::badfetch(format!("'{reference}' is no URL")))?;
         let rule = url.fragment().map(str::to_owned);
         url.set_fragment(None);
         let Some(known) = self.grammars.get(url.as_str()).cloned() else {
@@ -313,33 +272,46 @@ impl Session {
             return Ok(None);
         };
         let grammar = known?;
+        let name = format!("{:p}\u{1}{url}\u{1}{}", Arc::as_ptr(&grammar), rule.as_deref().unwrap_or(""));
+        self.compiled(documents, doc, node, grammar, rule.as_deref(), &name)
+    }
+
+    /// Compiles a grammar; `None` when the fetch of one it refers to was begun.
+    fn compiled(
+        &mut self,
+        documents: &mut Documents,
+        doc: &Arc<Document>,
+        node: NodeId,
+        grammar: Arc<Grammar>,
+        rule: Option<&str>,
+        name: &str,
+    ) -> Result<Option<Arc<Network>>, Event> {
         // What it refers to must be there too before it can be compiled.
-        for wanted in self.missing_externals(&grammar) {
-            if let Ok(url) = url::Url::parse(&wanted) {
-                let request = self.request(doc, node, &url, Resource::Grammar);
-                self.fetch(request, Purpose::Grammar(wanted));
-                return Ok(None);
-            }
-            return Err(Event::badfetch(format!("'{wanted}' is no URL")));
+        if let Some(wanted) = self.missing_external(&grammar) {
+            let url =
+                url::Url::parse(&wanted).map_err(|_| Event::badfetch(format!("'{wanted}' is no URL")))?;
+            let request = self.request(doc, node, &url, Resource::Grammar);
+            self.fetch(request, Purpose::Grammar(wanted));
+            return Ok(None);
         }
         let limits = self.grammar_limits();
         let grammars = &self.grammars;
         let find = |uri: &str| grammars.get(uri).and_then(|g| g.as_ref().ok().cloned());
-        let name = format!("{:p}\u{1}{url}\u{1}{}", Arc::as_ptr(&grammar), rule.as_deref().unwrap_or(""));
-        let made = documents.network(self.config.tenant, &name, || {
-            Network::compile_rule(&grammar, rule.as_deref(), &find, &limits).map_err(|e| e.to_string())
+        let url = doc.url().to_string();
+        let made = documents.network(self.config.tenant, name, || {
+            Network::compile_rule(&grammar, rule, &find, &limits).map_err(|e| grammar_event(&e, &url))
         });
-        made.map(Some).map_err(Event::badfetch)
+        made.map(Some)
     }
 
     /// References of a grammar, and of those it refers to, that have not been fetched.
-    fn missing_externals(&self, grammar: &Arc<Grammar>) -> Vec<String> {
+    fn missing_external(&self, grammar: &Arc<Grammar>) -> Option<String> {
         let mut seen = Vec::new();
         let mut stack = vec![grammar.clone()];
         while let Some(g) = stack.pop() {
             for uri in g.external_refs() {
                 match self.grammars.get(&uri) {
-                    None => return vec![uri],
+                    None => return Some(uri),
                     Some(Ok(inner)) if !seen.contains(&uri) => {
                         stack.push(inner.clone());
                         seen.push(uri);
@@ -348,83 +320,75 @@ impl Session {
                 }
             }
         }
-        Vec::new()
+        None
     }
 
     /// The semantic result of a match.
-    pub(crate) fn interpretation(&mut self, origin: &Origin, made: Made, text: &str) -> Value {
-        match made {
-            Made::Plain => match origin {
-                Origin::Option(node) => {
-                    let doc = self.level().doc.clone();
-                    option_value(&doc, *node)
+    pub(crate) fn interpretation(
+        &mut self,
+        origin: &Origin,
+        made: Made,
+        text: &str,
+        confidence: f32,
+    ) -> Result<Value, Event> {
+        match (made, origin) {
+            (_, Origin::Option(node)) => {
+                let doc = self.level().doc.clone();
+                Ok(option_value(&doc, *node))
+            }
+            (
+                Made::Parse(net, parse),
+                Origin::Item | Origin::Form(..) | Origin::Choice(..) | Origin::Link(..),
+            ) => {
+                match sisr::semantics(&parse, &net, confidence) {
+                    Semantics::Value(v) => Ok(super::input::from_json(&v)),
+                    // SISR 1.0 §3: a program of its own, that sees no variable of the dialogue.
+                    Semantics::Script(program) => self.scopes.eval_alone(&program).map_err(Event::semantic),
                 }
-                _ => Value::text(text),
-            },
-            Made::Parse(net, parse) => self.semantics(&net, &parse, text),
+            }
+            _ => Ok(Value::text(text)),
         }
     }
 
-    fn semantics(&mut self, _net: &Arc<Network>, parse: &Parse, text: &str) -> Value {
-        let tags: Vec<&str> = parse
-            .events
-            .iter()
-            .filter_map(|e| match e {
-                ParseEvent::Tag { text } => Some(&**text),
-                _ => None,
-            })
-            .collect();
-        match tags[..] {
-            [] => Value::text(text),
-            [one] => literal_tag(one),
-            _ => tags.last().map_or(Value::Undefined, |t| literal_tag(t)),
+    /// The voice network of a phrase of the document's own: a choice, an option, a universal.
+    fn voice_phrase(
+        &mut self,
+        documents: &mut Documents,
+        text: &str,
+        approximate: bool,
+        lang: &str,
+    ) -> Result<Option<Arc<Network>>, Event> {
+        let limits = self.grammar_limits();
+        let name = format!("{approximate}\u{1}{lang}\u{1}\u{1}{text}");
+        let made = documents.network(self.config.tenant, &name, || {
+            let grammar = Grammar::from_choice_text(text, approximate, lang, &limits);
+            let grammar = grammar.map_err(|e| grammar_event(&e, text))?;
+            let grammar = grammar.ok_or_else(|| Event::new(""))?;
+            Network::compile(&grammar, &|_| None, &limits).map_err(|e| grammar_event(&e, text))
+        });
+        match made {
+            Err(e) if e.name.is_empty() => Ok(None),
+            made => made.map(Some),
         }
     }
 }
 
-/// A tag that is nothing but a literal, or assignments of literals.
-fn literal_tag(tag: &str) -> Value {
-    let t = tag.trim().trim_end_matches(';');
-    let quoted = |s: &str| {
-        let s = s.trim();
-        let inner = s.strip_prefix('\'').and_then(|s| s.strip_suffix('\''));
-        inner.or_else(|| s.strip_prefix('"').and_then(|s| s.strip_suffix('"'))).map(str::to_owned)
-    };
-    if let Some(s) = quoted(t) {
-        return Value::String(s);
-    }
-    let mut props = Vec::new();
-    for part in t.split(';') {
-        let part = part.trim().trim_start_matches("var ");
-        if let Some((name, value)) = part.split_once('=')
-            && let Some(v) = quoted(value)
-        {
-            props.push((name.trim().trim_start_matches("$.").trim_start_matches("out.").to_owned(), Value::String(v)));
+/// The character data of an inline grammar in the ABNF form.
+fn inner_text(source: &str) -> String {
+    let inner = source.find('>').map_or("", |open| &source[open + 1..]);
+    let inner = inner.rfind("</").map_or(inner, |close| &inner[..close]);
+    match inner.trim().strip_prefix("<![CDATA[").and_then(|s| s.strip_suffix("]]>")) {
+        Some(raw) => raw.to_owned(),
+        None => {
+            quick_xml::escape::unescape(inner).map_or_else(|_| inner.to_owned(), std::borrow::Cow::into_owned)
         }
     }
-    if props.is_empty() { Value::text(t) } else { Value::Object(props) }
 }
 
-/// A grammar made of a text.
-fn phrase(text: &str, dtmf: bool, approximate: bool, origin: Origin) -> Active {
-    let words = if dtmf {
-        text.chars().filter(|c| !c.is_whitespace()).map(String::from).collect()
-    } else {
-        let clean: String = text.chars().map(|c| if c.is_alphanumeric() || c == '\'' { c } else { ' ' }).collect();
-        clean.split_whitespace().map(str::to_lowercase).collect()
-    };
-    Active { origin, matching: Matching::Phrase(words, approximate), dtmf }
-}
-
-fn option_grammars(doc: &Document, option: NodeId, out: &mut Vec<Active>) {
-    if let Some(key) = doc.attribute(option, "dtmf") {
-        out.push(phrase(key, true, false, Origin::Option(option)));
-    }
-    let text = doc.full_text(option);
-    if !text.trim().is_empty() {
-        let approximate = doc.attribute(option, "accept") == Some("approximate");
-        out.push(phrase(&text, false, approximate, Origin::Option(option)));
-    }
+/// A grammar made of keys.
+fn keys(text: &str, origin: Origin) -> Active {
+    let keys = text.chars().filter(|c| !c.is_whitespace()).collect();
+    Active { origin, matching: Matching::Keys(keys), dtmf: true }
 }
 
 /// §2.3.1.3: the value, else the text, else the keys.
@@ -438,13 +402,79 @@ fn option_value(doc: &Document, option: NodeId) -> Value {
     }
 }
 
-fn link_grammars(doc: &Arc<Document>, link: NodeId, root: bool, out: &mut Vec<Active>, sources: &mut Vec<Source>) {
-    let origin = Origin::Link(link, root);
+/// The visited item's own: its grammars, its type, its options, a menu's choices, its links.
+fn item_grammars(doc: &Arc<Document>, form: NodeId, node: NodeId, sources: &mut Vec<Source>) {
+    if doc.tag(node) == Tag::Menu {
+        return menu_grammars(doc, form, false, sources);
+    }
+    if doc.attribute(node, "type").is_some() && doc.tag(node) == Tag::Field {
+        for mode in [Mode::Dtmf, Mode::Voice] {
+            sources.push(Source { kind: Kind::Builtin(mode), ..Source::grammar(doc, node, Origin::Item) });
+        }
+    }
+    for child in doc.children(node) {
+        match doc.tag(child) {
+            Tag::Grammar => sources.push(Source::grammar(doc, child, Origin::Item)),
+            Tag::Option => {
+                let own = |kind| Source { kind, ..Source::grammar(doc, child, Origin::Option(child)) };
+                if let Some(key) = doc.attribute(child, "dtmf") {
+                    sources.push(own(Kind::Keys(key.to_owned())));
+                }
+                let approximate = doc.attribute(child, "accept") == Some("approximate");
+                sources.push(own(Kind::Words(doc.full_text(child), approximate)));
+            }
+            Tag::Link => link_grammars(doc, child, false, sources),
+            _ => {}
+        }
+    }
+}
+
+/// Links of a document, and its dialogs whose grammars have document scope (§3.1.3).
+fn document_grammars(doc: &Arc<Document>, except: Option<NodeId>, root: bool, sources: &mut Vec<Source>) {
+    for child in doc.children(doc.root()) {
+        let wide = doc.attribute(child, "scope") == Some("document");
+        match doc.tag(child) {
+            Tag::Link => link_grammars(doc, child, root, sources),
+            Tag::Menu if wide && Some(child) != except => menu_grammars(doc, child, root, sources),
+            Tag::Form if Some(child) != except => {
+                for g in doc.children(child).filter(|&g| doc.tag(g) == Tag::Grammar) {
+                    let scope = doc.attribute(g, "scope");
+                    if scope == Some("document") || wide && scope.is_none() {
+                        sources.push(Source::grammar(doc, g, Origin::Form(child, root)));
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+fn menu_grammars(doc: &Arc<Document>, menu: NodeId, root: bool, sources: &mut Vec<Source>) {
+    for (choice, key) in choice_keys(doc, menu) {
+        let own = |kind| Source { kind, ..Source::grammar(doc, choice, Origin::Choice(menu, choice, root)) };
+        if let Some(key) = key {
+            sources.push(own(Kind::Keys(key)));
+        }
+        let grammars: Vec<NodeId> = doc.children(choice).filter(|&g| doc.tag(g) == Tag::Grammar).collect();
+        for &g in &grammars {
+            sources.push(Source { node: g, ..own(Kind::Grammar) });
+        }
+        // §2.2.2: a choice's own grammar overrides the one made of its text.
+        if grammars.is_empty() {
+            let accept = doc.attribute(choice, "accept").or(doc.attribute(menu, "accept"));
+            let text = doc.full_text_without_grammars(choice);
+            sources.push(own(Kind::Words(text, accept == Some("approximate"))));
+        }
+    }
+}
+
+fn link_grammars(doc: &Arc<Document>, link: NodeId, root: bool, sources: &mut Vec<Source>) {
+    let own = |kind| Source { kind, ..Source::grammar(doc, link, Origin::Link(link, root)) };
     if let Some(key) = doc.attribute(link, "dtmf") {
-        out.push(phrase(key, true, false, origin.clone()));
+        sources.push(own(Kind::Keys(key.to_owned())));
     }
     for g in doc.children(link).filter(|&g| doc.tag(g) == Tag::Grammar) {
-        sources.push(Source { doc: doc.clone(), node: g, origin: origin.clone() });
+        sources.push(Source { node: g, ..own(Kind::Grammar) });
     }
 }
 

@@ -1,7 +1,7 @@
 //! Throwing an event and finding its handler (VoiceXML 2.0 §5.2).
 
-use super::state::{Purpose, Role};
 use super::Session;
+use super::state::{Purpose, Role};
 use crate::catch::{self, Default, Event, matched};
 use crate::document::{Document, NodeId, Tag};
 use crate::session::{ExitReason, Output, Trace};
@@ -32,7 +32,11 @@ impl Session {
             Ok(None) => self.uncaught(event),
             Err(worse) => {
                 // A guard that fails must not hide the event; the failure itself is thrown once.
-                if self.throws > self.config.limits.throws_max / 2 { self.uncaught(event) } else { self.throw(worse) }
+                if self.throws > self.config.limits.throws_max / 2 {
+                    self.uncaught(event)
+                } else {
+                    self.throw(worse)
+                }
             }
         }
     }

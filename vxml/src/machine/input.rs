@@ -1,12 +1,12 @@
 //! Listening: the prompts' end, no-input, digits and their timers (VoiceXML 2.0 §4.1.8, §6.3.3 and appendix D), and
 //! what recognisers report.
 
-use super::state::{Active, After, Answer, Heard, Listening, Matching, Outcome, Phase, words};
 use super::Session;
+use super::state::{Active, After, Answer, Heard, Listening, Matching, Outcome, Phase, words};
 use crate::catch::Event;
 use crate::grammar::{Matcher, Status};
-use crate::session::{Bargein, Hypothesis, ListenId, Output, PlayId, Recording, Timer, Trace};
 use crate::script::ScopeId;
+use crate::session::{Bargein, Hypothesis, ListenId, Output, PlayId, Recording, Timer, Trace};
 use engine::Value;
 use std::time::Duration;
 use units::Private;
@@ -38,7 +38,8 @@ impl Session {
         self.flush_queue();
         self.emit(Output::Listen(listen));
         if self.playing.is_empty() {
-            listening.timer = Some((self.now.mono + Duration::from_millis(listening.timeout_ms), Timer::NoInput));
+            listening.timer =
+                Some((self.now.mono + Duration::from_millis(listening.timeout_ms), Timer::NoInput));
         }
         self.phase = Phase::Listening(Box::new(listening));
         while let Some(key) = self.typeahead.pop_front() {
@@ -84,7 +85,7 @@ impl Session {
             // The terminating key belongs to no grammar: it ends what was entered.
             let pressed = l.pressed.clone();
             let before = stand(&mut l.active, &pressed);
-            return self.conclude(before.complete, Some(key));
+            return self.conclude(before.complete);
         }
         l.pressed = tried;
         if !hotword {
@@ -99,7 +100,7 @@ impl Session {
             }
             // What is still buffered belongs to the entry that failed.
             self.typeahead.clear();
-            return self.conclude(None, None);
+            return self.conclude(None);
         }
         if standing.open {
             l.timer = Some((now + Duration::from_millis(l.interdigit_ms), Timer::InterDigit));
@@ -107,7 +108,7 @@ impl Session {
             // Appendix D: complete, but the terminating key may still come.
             l.timer = Some((now + Duration::from_millis(l.term_ms), Timer::Term));
         } else {
-            self.conclude(standing.complete, None);
+            self.conclude(standing.complete);
         }
     }
 
@@ -122,13 +123,13 @@ impl Session {
             Timer::InterDigit | Timer::Term => {
                 let pressed = l.pressed.clone();
                 let standing = stand(&mut l.active, &pressed);
-                self.conclude(standing.complete, None);
+                self.conclude(standing.complete);
             }
         }
     }
 
     /// The keys are all there: they match, or they do not.
-    fn conclude(&mut self, complete: Option<usize>, termchar: Option<char>) {
+    fn conclude(&mut self, complete: Option<usize>) {
         let Phase::Listening(l) = &mut self.phase else { return };
         let pressed = l.pressed.clone();
         let heard = complete.map(|i| {
@@ -147,14 +148,16 @@ impl Session {
                 return self.settle(Outcome::Event(Event::new("nomatch")));
             }
         };
-        let interpretation = self.interpretation(&origin, interpretation, &pressed);
+        let interpretation = match self.interpretation(&origin, interpretation, &pressed, 1.0) {
+            Ok(i) => i,
+            Err(event) => return self.settle(Outcome::Event(event)),
+        };
         let answer = Answer {
             origin,
             nbest: vec![Heard { utterance: pressed, confidence: 1.0, interpretation }],
             dtmf: true,
             mark: None,
             recording: None,
-            termchar,
         };
         self.settle(Outcome::Answer(Box::new(answer)));
     }
@@ -221,7 +224,9 @@ impl Session {
                 }
             }
             Phase::Draining(_) => {
-                let Phase::Draining(after) = std::mem::replace(&mut self.phase, Phase::Running) else { return };
+                let Phase::Draining(after) = std::mem::replace(&mut self.phase, Phase::Running) else {
+                    return;
+                };
                 match after {
                     After::Exit(exit) => self.finish(exit),
                     After::Transfer(item) => self.begin_transfer(item),
@@ -275,7 +280,7 @@ impl Session {
         });
         match found {
             Some((origin, nbest)) => {
-                let answer = Answer { origin, nbest, dtmf: false, mark: None, recording, termchar: None };
+                let answer = Answer { origin, nbest, dtmf: false, mark: None, recording };
                 self.settle(Outcome::Answer(Box::new(answer)));
             }
             None if hotword => {}
@@ -309,7 +314,11 @@ impl Session {
             };
             let interpretation = match &h.interpretation {
                 Some(json) => from_json(json),
-                None => self.interpretation(&origin, made, &text),
+                // SISR that fails makes this reading none.
+                None => match self.interpretation(&origin, made, &text, h.confidence) {
+                    Ok(i) => i,
+                    Err(_) => continue,
+                },
             };
             first.get_or_insert(origin);
             out.push(Heard { utterance: text, confidence: h.confidence, interpretation });
@@ -329,7 +338,6 @@ impl Session {
             dtmf,
             mark: None,
             recording: None,
-            termchar: None,
         };
         self.set_lastresult(&answer);
     }
@@ -418,11 +426,10 @@ impl Active {
     /// Where keys stand in this grammar.
     pub(crate) fn status(&mut self, pressed: &str) -> Status {
         match &mut self.matching {
-            Matching::Phrase(keys, _) => {
-                let typed: Vec<String> = pressed.chars().map(String::from).collect();
-                if typed == *keys {
+            Matching::Keys(keys) => {
+                if pressed == keys {
                     Status::Complete { may_continue: false }
-                } else if keys.starts_with(&typed) {
+                } else if keys.starts_with(pressed) {
                     Status::Prefix
                 } else {
                     Status::NoMatch
@@ -445,15 +452,7 @@ impl Active {
     pub(crate) fn interpret(&mut self, text: &str) -> Option<super::grammars::Made> {
         let dtmf = self.dtmf;
         match &mut self.matching {
-            Matching::Phrase(words, approximate) => {
-                let said: Vec<String> = if dtmf {
-                    text.chars().map(String::from).collect()
-                } else {
-                    text.split_whitespace().map(str::to_lowercase).collect()
-                };
-                let fits = if *approximate { is_part(&said, words) } else { said == *words };
-                fits.then_some(super::grammars::Made::Plain)
-            }
+            Matching::Keys(keys) => (text == keys).then_some(super::grammars::Made::Plain),
             Matching::Network(net, _) => {
                 let mut m = Matcher::new(net.clone()).ok()?;
                 let status = if dtmf { advance(&mut m, text) } else { m.push(text).ok()? };
@@ -484,10 +483,4 @@ fn advance(m: &mut Matcher, pressed: &str) -> Status {
         }
     }
     m.status()
-}
-
-/// VoiceXML 2.0 §2.2.5: an approximate choice takes some of its words, in order.
-fn is_part(said: &[String], words: &[String]) -> bool {
-    let mut rest = words.iter();
-    !said.is_empty() && said.iter().all(|s| rest.any(|w| w == s))
 }

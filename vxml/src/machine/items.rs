@@ -15,7 +15,12 @@ use std::sync::Arc;
 use units::Private;
 
 impl Session {
-    pub(crate) fn visit_record(&mut self, doc: &Arc<Document>, node: NodeId, item: usize) -> Result<(), Event> {
+    pub(crate) fn visit_record(
+        &mut self,
+        doc: &Arc<Document>,
+        node: NodeId,
+        item: usize,
+    ) -> Result<(), Event> {
         if self.hung_up {
             let reason = self.disconnect_reason();
             self.end(reason, Vec::new());
@@ -74,7 +79,12 @@ impl Session {
         }
     }
 
-    pub(crate) fn visit_subdialog(&mut self, doc: &Arc<Document>, node: NodeId, item: usize) -> Result<(), Event> {
+    pub(crate) fn visit_subdialog(
+        &mut self,
+        doc: &Arc<Document>,
+        node: NodeId,
+        item: usize,
+    ) -> Result<(), Event> {
         if self.levels.len() >= self.config.limits.subdialogs_max {
             return Err(Event::semantic("more nested subdialogs than subdialogs_max"));
         }
@@ -83,7 +93,8 @@ impl Session {
         let params = self.params(doc, node)?;
         let names: Vec<String> =
             doc.attribute(node, "namelist").unwrap_or("").split_whitespace().map(str::to_owned).collect();
-        let url = doc.resolve(&reference).ok_or_else(|| Event::badfetch(format!("'{reference}' is no URL")))?;
+        let url =
+            doc.resolve(&reference).ok_or_else(|| Event::badfetch(format!("'{reference}' is no URL")))?;
         let target = Target {
             fragment: url.fragment().map(str::to_owned),
             url: url.clone(),
@@ -137,7 +148,8 @@ impl Session {
         }
         let kind = transfer_kind(doc, node)?;
         let dest = self.url_of(doc, node, "dest", "destexpr")?;
-        let dest = dest.ok_or_else(|| Event::badfetch("<transfer> takes exactly one of dest and destexpr"))?;
+        let dest =
+            dest.ok_or_else(|| Event::badfetch("<transfer> takes exactly one of dest and destexpr"))?;
         let scheme = dest.split(':').next().unwrap_or("");
         if !matches!(scheme, "tel" | "sip" | "sips") {
             return Err(Event::with("error.unsupported.uri", scheme));
@@ -161,7 +173,10 @@ impl Session {
             listen,
         };
         self.flush_queue();
-        self.moving = Some(Box::new((transfer, Moving { id, item, bridge, active, pressed: String::new(), answer: None })));
+        self.moving = Some(Box::new((
+            transfer,
+            Moving { id, item, bridge, active, pressed: String::new(), answer: None },
+        )));
         if self.playing.is_empty() {
             self.begin_transfer(item);
         } else {
@@ -198,9 +213,9 @@ impl Session {
         if let Some(i) = found {
             let (origin, made) = (t.active[i].origin.clone(), t.active[i].interpret(&pressed));
             let Some(made) = made else { return };
-            let interpretation = self.interpretation(&origin, made, &pressed);
+            let interpretation = self.interpretation(&origin, made, &pressed, 1.0).unwrap_or_default();
             let nbest = vec![Heard { utterance: pressed, confidence: 1.0, interpretation }];
-            self.end_bridge(Answer { origin, nbest, dtmf: true, mark: None, recording: None, termchar: None });
+            self.end_bridge(Answer { origin, nbest, dtmf: true, mark: None, recording: None });
         } else if !open {
             t.pressed.clear();
         }
@@ -215,7 +230,7 @@ impl Session {
             t.active = active;
         }
         if let Some((origin, nbest)) = found {
-            self.end_bridge(Answer { origin, nbest, dtmf: false, mark: None, recording: None, termchar: None });
+            self.end_bridge(Answer { origin, nbest, dtmf: false, mark: None, recording: None });
         }
     }
 

@@ -1,11 +1,11 @@
 //! From one document to another: which scopes live on, and in what order things are initialised (§1.5.2, §5.1.2).
 
-use super::state::{Dialog, Exec, Frame, Item, Level, Purpose, Role, Target};
 use super::Session;
+use super::state::{Dialog, Exec, Frame, Item, Level, Purpose, Role, Target};
 use crate::catch::{Counters, Event};
 use crate::document::{Document, NodeId, Tag};
-use crate::session::{Resource, Trace};
 use crate::script::ScopeId;
+use crate::session::{Resource, Trace};
 use engine::Value;
 use std::sync::Arc;
 
@@ -13,7 +13,10 @@ impl Session {
     /// A document has come. Its root may have to be fetched before anything of the old context is given up.
     pub(crate) fn arrive(&mut self, target: Target, doc: Arc<Document>) -> Result<(), Event> {
         if doc.dialog(target.fragment.as_deref()).is_none() && target.fragment.is_some() {
-            return Err(Event::badfetch(format!("there is no dialog '{}'", target.fragment.unwrap_or_default())));
+            return Err(Event::badfetch(format!(
+                "there is no dialog '{}'",
+                target.fragment.unwrap_or_default()
+            )));
         }
         let Some(root_url) = doc.application() else {
             return self.commit(target, doc, None);
@@ -162,7 +165,8 @@ impl Session {
 
     fn start_init(&mut self, doc: Arc<Document>, role: Role) {
         let first = doc.first_child(doc.root());
-        self.level().exec = Some(Exec { role, doc, frames: vec![Frame::Sequence { next: first }], scope: None });
+        self.level().exec =
+            Some(Exec { role, doc, frames: vec![Frame::Sequence { next: first }], scope: None });
     }
 
     /// The root is initialised: now the document itself.
@@ -225,8 +229,12 @@ impl Session {
             pending,
         });
         let first = doc.first_child(node);
-        level.exec =
-            Some(Exec { role: Role::DialogInit, doc, frames: vec![Frame::Sequence { next: first }], scope: None });
+        level.exec = Some(Exec {
+            role: Role::DialogInit,
+            doc,
+            frames: vec![Frame::Sequence { next: first }],
+            scope: None,
+        });
         self.levels.push(level);
     }
 
@@ -234,7 +242,9 @@ impl Session {
     pub(crate) fn init_item(&mut self, doc: &Document, node: NodeId) -> Result<(), Event> {
         let dialog = self.level().dialog.as_ref().expect("items belong to a dialog");
         let scope = dialog.scope;
-        let Some(name) = dialog.items.iter().find(|i| i.node == node).map(|i| i.name.clone()) else { return Ok(()) };
+        let Some(name) = dialog.items.iter().find(|i| i.node == node).map(|i| i.name.clone()) else {
+            return Ok(());
+        };
         match doc.expression(node, "expr") {
             Some(e) => {
                 let chain = self.chain();

@@ -20,9 +20,7 @@ pub use documents::Documents;
 use crate::catch::Event;
 use crate::limits::Limits;
 use crate::script::{ScopeId, Scopes};
-use crate::session::{
-    Connection, Exit, ExitReason, FetchId, Input, LogLine, Output, Prompt, Timer, Trace,
-};
+use crate::session::{Connection, Exit, ExitReason, FetchId, Input, LogLine, Output, Prompt, Timer, Trace};
 pub(crate) use fetch::recording_name;
 pub(crate) use grammars::choice_keys;
 pub(crate) use properties::time_ms;
@@ -144,7 +142,10 @@ pub struct Session {
 
 impl std::fmt::Debug for Session {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Session").field("levels", &self.levels.len()).field("scopes", &self.scopes).finish_non_exhaustive()
+        f.debug_struct("Session")
+            .field("levels", &self.levels.len())
+            .field("scopes", &self.scopes)
+            .finish_non_exhaustive()
     }
 }
 
@@ -258,7 +259,10 @@ impl Session {
                 self.fetch(request, Purpose::Document(Box::new(target)));
             }
             Err(_) => self.finish(Exit {
-                reason: ExitReason::Error { event: "error.badfetch".into(), message: "the URL is none".into() },
+                reason: ExitReason::Error {
+                    event: "error.badfetch".into(),
+                    message: "the URL is none".into(),
+                },
                 values: Vec::new(),
             }),
         }
@@ -287,8 +291,13 @@ impl Session {
     fn run(&mut self, documents: &mut Documents) {
         while matches!(self.phase, Phase::Running) {
             self.steps += 1;
-            if self.steps > self.config.limits.steps_max || self.idle_turns > self.config.limits.idle_turns_max {
-                let event = Event::with("error.max_loop_count_exceeded", "the document runs in circles without input");
+            if self.steps > self.config.limits.steps_max
+                || self.idle_turns > self.config.limits.idle_turns_max
+            {
+                let event = Event::with(
+                    "error.max_loop_count_exceeded",
+                    "the document runs in circles without input",
+                );
                 return self.fail(event);
             }
             if let Err(event) = self.step(documents) {

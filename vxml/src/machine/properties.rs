@@ -75,7 +75,8 @@ impl Session {
     pub(crate) fn caching(&self, doc: &Document, node: NodeId, resource: &str) -> Caching {
         let seconds = |attribute: &str| {
             let own = doc.attribute(node, attribute).map(str::to_owned);
-            own.or_else(|| self.property(&format!("{resource}{attribute}"))).and_then(|v| v.trim().parse().ok())
+            own.or_else(|| self.property(&format!("{resource}{attribute}")))
+                .and_then(|v| v.trim().parse().ok())
         };
         Caching { maxage_s: seconds("maxage"), maxstale_s: seconds("maxstale") }
     }
@@ -153,7 +154,9 @@ fn default(name: &str) -> Option<&'static str> {
         "bargein" => "true",
         "bargeintype" => "speech",
         "timeout" => "7s",
-        "audiofetchhint" | "grammarfetchhint" | "objectfetchhint" | "scriptfetchhint" | "datafetchhint" => "prefetch",
+        "audiofetchhint" | "grammarfetchhint" | "objectfetchhint" | "scriptfetchhint" | "datafetchhint" => {
+            "prefetch"
+        }
         "documentfetchhint" => "safe",
         "fetchaudiodelay" => "2s",
         "fetchaudiominimum" => "5s",

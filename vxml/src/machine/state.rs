@@ -3,7 +3,7 @@
 use crate::catch::{Counters, Event};
 use crate::document::{Document, NodeId};
 use crate::grammar::{Matcher, Network};
-use crate::script::{Program, ScopeId};
+use crate::script::ScopeId;
 use crate::session::{Bargein, FetchId, Hypothesis, ListenId, PlayId, Recording};
 use engine::Value;
 use std::sync::Arc;
@@ -136,7 +136,6 @@ pub(crate) struct Target {
 /// Waiting for the caller at an input item, `<initial>` or menu.
 pub(crate) struct Listening {
     pub(crate) id: ListenId,
-    pub(crate) item: usize,
     pub(crate) active: Vec<Active>,
     pub(crate) pressed: String,
     pub(crate) dtmf: bool,
@@ -168,8 +167,8 @@ pub(crate) struct Active {
 
 /// How input is held against a grammar.
 pub(crate) enum Matching {
-    /// Keys or words in this order; what comes of it is told by the origin.
-    Phrase(Vec<String>, bool),
+    /// These keys; what comes of them is told by the origin.
+    Keys(String),
     /// A network; the matcher is made when the first word comes.
     Network(Arc<Network>, Option<Box<Matcher>>),
 }
@@ -200,7 +199,6 @@ pub(crate) struct Answer {
     pub(crate) dtmf: bool,
     pub(crate) mark: Option<(String, u64)>,
     pub(crate) recording: Option<Recording>,
-    pub(crate) termchar: Option<char>,
 }
 
 /// One reading of the input.
@@ -234,9 +232,6 @@ pub(crate) struct Playing {
     pub(crate) bargein: Bargein,
     pub(crate) marks: bool,
 }
-
-/// A program to run when its fetch is done.
-pub(crate) type Fetch = Result<Arc<Program>, Event>;
 
 /// Words of a hypothesis.
 pub(crate) fn words(h: &Hypothesis) -> Vec<String> {

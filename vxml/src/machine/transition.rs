@@ -1,7 +1,7 @@
 //! Leaving: `<goto>`, `<submit>`, `<exit>`, `<return>`, `<disconnect>`, choices and links (VoiceXML 2.0 §5.3.7-11).
 
-use super::state::{Answer, Purpose, Target};
 use super::Session;
+use super::state::{Answer, Purpose, Target};
 use crate::catch::Event;
 use crate::document::{Document, NodeId};
 use crate::session::{ExitReason, Output, Resource};
@@ -49,12 +49,14 @@ impl Session {
         if reference.is_empty() || reference.starts_with('#') {
             let id = reference.strip_prefix('#').filter(|s| !s.is_empty());
             let dialog = doc.dialog(id);
-            let dialog = dialog.ok_or_else(|| Event::badfetch(format!("there is no dialog '{reference}'")))?;
+            let dialog =
+                dialog.ok_or_else(|| Event::badfetch(format!("there is no dialog '{reference}'")))?;
             self.jump();
             self.enter(dialog, None);
             return Ok(());
         }
-        let url = doc.resolve(reference).ok_or_else(|| Event::badfetch(format!("'{reference}' is no URL")))?;
+        let url =
+            doc.resolve(reference).ok_or_else(|| Event::badfetch(format!("'{reference}' is no URL")))?;
         let target = Target {
             fragment: url.fragment().map(str::to_owned),
             url: url.clone(),
@@ -80,7 +82,8 @@ impl Session {
         let reference = self.url_of(attributes, node, "next", "expr")?;
         let reference = reference.ok_or_else(|| Event::badfetch("<submit> leads nowhere"))?;
         let doc = self.level().doc.clone();
-        let url = doc.resolve(&reference).ok_or_else(|| Event::badfetch(format!("'{reference}' is no URL")))?;
+        let url =
+            doc.resolve(&reference).ok_or_else(|| Event::badfetch(format!("'{reference}' is no URL")))?;
         let names = match attributes.attribute(node, "namelist") {
             Some(list) => list.split_whitespace().map(str::to_owned).collect(),
             None => self.named_inputs(),
@@ -103,7 +106,8 @@ impl Session {
     fn named_inputs(&mut self) -> Vec<String> {
         let doc = self.level().doc.clone();
         let Some(dialog) = &self.level().dialog else { return Vec::new() };
-        let named = dialog.items.iter().filter(|i| doc.tag(i.node).is_input_item() && !i.name.starts_with('\u{1}'));
+        let named =
+            dialog.items.iter().filter(|i| doc.tag(i.node).is_input_item() && !i.name.starts_with('\u{1}'));
         named.map(|i| i.name.clone()).collect()
     }
 
@@ -182,7 +186,12 @@ impl Session {
     }
 
     /// A menu's choice was taken (§2.2.2).
-    pub(crate) fn choose(&mut self, doc: &Arc<Document>, choice: NodeId, answer: &Answer) -> Result<(), Event> {
+    pub(crate) fn choose(
+        &mut self,
+        doc: &Arc<Document>,
+        choice: NodeId,
+        answer: &Answer,
+    ) -> Result<(), Event> {
         let _ = answer;
         self.follow(doc, choice)
     }

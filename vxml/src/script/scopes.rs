@@ -228,6 +228,20 @@ impl Scopes {
         }
     }
 
+    /// Evaluates a program that sees none of the session's variables.
+    ///
+    /// # Errors
+    /// What the script threw, or a limit.
+    pub fn eval_alone(&mut self, source: &str) -> Result<Value, ScriptError> {
+        self.ensure_engine()?;
+        let engine = self.engine.as_mut().expect("just made");
+        let code = engine.compile(source)?;
+        let nothing = engine.scope();
+        let value = engine.eval(&code, &[nothing; 5]);
+        engine.drop_scope(nothing);
+        value
+    }
+
     /// Evaluates an expression.
     ///
     /// # Errors

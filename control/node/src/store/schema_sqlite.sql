@@ -49,3 +49,8 @@ CREATE TABLE IF NOT EXISTS notices (
   body TEXT NOT NULL, tries INTEGER NOT NULL, due INTEGER NOT NULL);
 CREATE INDEX IF NOT EXISTS notices_due ON notices (due, n);
 CREATE INDEX IF NOT EXISTS notices_line ON notices (id, target, n);
+
+-- Small things by name. Names are compared by octets.
+CREATE TABLE IF NOT EXISTS shelf (
+  shelf INTEGER NOT NULL, name TEXT NOT NULL, value BLOB NOT NULL,
+  PRIMARY KEY (shelf, name)) WITHOUT ROWID;

@@ -186,7 +186,7 @@ impl Walk<'_> {
         let tags = || {
             frame.acts.iter().filter_map(|a| if let Act::Tag { code, .. } = a { Some(code) } else { None })
         };
-        let Some(last) = tags().last() else {
+        let Some(last) = tags().next_back() else {
             // SISR 1.0 §4: without tags a rule's value is that of the last rule it refers to, or else its words.
             let child = frame.acts.iter().rev().find_map(|a| match a {
                 Act::Child { value, .. } => Some(value.clone()),
@@ -202,7 +202,16 @@ impl Walk<'_> {
         };
         match plain {
             Some(value) => Computed::Value(value),
-            None => Computed::Slot(self.program.rule(frame.source, &source.header_tags, &frame.acts)),
+            None => {
+                let mut acts = frame.acts.clone();
+                if let Some((before, after)) =
+                    native::collect(&acts).filter(|_| source.format == TagFormat::Default)
+                {
+                    acts.insert(0, Act::Tag { code: before.into(), text: String::new() });
+                    acts.push(Act::Tag { code: after.into(), text: text.to_owned() });
+                }
+                Computed::Slot(self.program.rule(frame.source, &source.header_tags, &acts))
+            }
         }
     }
 }

@@ -10,6 +10,7 @@ mod lease;
 mod notice;
 mod read;
 mod recover;
+mod shelf;
 
 use super::db::{Db, DbError, Unreadable, Value};
 use control::store::{Answer, Ask, Error};
@@ -177,6 +178,11 @@ impl<'a, D: Db> Batch<'a, D> {
             Ask::NextDue => self.next_due(),
             Ask::Lines => Ok(Answer::Lines(self.lines()?)),
             Ask::Expire { max } => self.expire(*max),
+            Ask::Keep(changes) => self.keep_things(changes),
+            Ask::Kept { shelf, name } => self.kept(*shelf, name),
+            Ask::KeptFrom { shelf, prefix, after, limit } => {
+                self.kept_from(*shelf, prefix, after.as_deref(), *limit)
+            }
             Ask::Prune { orders, records, intake } => self.prune(orders.0, records.0, intake.0),
         }
     }

@@ -1,6 +1,7 @@
 //! The tests both stores pass: one function per rule, given a fresh store. [`super::sqlite`] and the PostgreSQL store run
 //! the same list.
 
+mod desk;
 mod fixture;
 mod rules;
 
