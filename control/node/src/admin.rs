@@ -152,8 +152,8 @@ impl Admin {
         let asked = self.desk.send(crate::desk::Message::Servers(answer)).await;
         asked.map_err(|error| error.to_string())?;
         let servers = waits.await.map_err(|error| error.to_string())?;
-        let row = |(server, used, slots): (units::ServerId, f64, u32)| {
-            serde_json::json!({ "server": server.0, "used": used, "slots_out": slots })
+        let row = |(server, used, capacity): (units::ServerId, f64, u32)| {
+            serde_json::json!({ "server": server.0, "used": used, "capacity": capacity })
         };
         Ok(servers.into_iter().map(row).collect())
     }

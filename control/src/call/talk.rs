@@ -172,7 +172,8 @@ impl Talk {
 
     pub(super) fn turn(&mut self, ctx: &mut Ctx<'_>, turn: Turn) {
         match turn {
-            Turn::Begin => {}
+            // Its first output is the fetch of its document.
+            Turn::Begin => self.hear(ctx),
             Turn::Told(told) => self.told(ctx, told),
             Turn::Digit(digit) => self.digit(digit),
             Turn::Referred(status) => self.referred(ctx, status),
@@ -235,9 +236,13 @@ impl Talk {
             if let Err(error) = self.session.handle(&mut ctx.common.documents, ctx.now, input) {
                 ctx.story(self.attempt, "vxml", format!("refused: {error:?}"));
             }
-            while let Some(asked) = self.session.poll() {
-                self.obey(ctx, asked);
-            }
+            self.hear(ctx);
+        }
+    }
+
+    fn hear(&mut self, ctx: &mut Ctx<'_>) {
+        while let Some(asked) = self.session.poll() {
+            self.obey(ctx, asked);
         }
     }
 
