@@ -202,7 +202,13 @@ impl Intake {
     /// Intake over a store, with nothing learnt yet: see [`Intake::learn`].
     #[must_use]
     pub fn new(store: Handle, now: fn() -> Now, settings: Settings) -> Self {
-        Self { store, now, settings: ArcSwap::from_pointee(settings), desk: OnceLock::new(), suppressions: RwLock::default() }
+        Self {
+            store,
+            now,
+            settings: ArcSwap::from_pointee(settings),
+            desk: OnceLock::new(),
+            suppressions: RwLock::default(),
+        }
     }
 
     /// Reads the suppression lists from the store; before that nothing must be dialled.

@@ -61,7 +61,13 @@ fn call(answer: &Value) -> String {
         text.push('\n');
     }
     for entry in &story {
-        drop(writeln!(text, "{}  {:<6} {}", time(&entry["at"]), plain(&entry["kind"]), plain(&entry["text"])));
+        drop(writeln!(
+            text,
+            "{}  {:<6} {}",
+            time(&entry["at"]),
+            plain(&entry["kind"]),
+            plain(&entry["text"])
+        ));
     }
     text.trim_end().to_owned()
 }
