@@ -239,7 +239,7 @@ impl Node {
         let admin = Admin {
             shards: self.shards.clone(),
             store: store.clone(),
-            workers: Arc::new(move || host.workers().iter().map(ToString::to_string).collect()),
+            workers: Arc::new(move || host.workers().iter().map(worker_line).collect()),
             desk: self.desk.clone(),
             reload: Arc::clone(&self.reload),
             drain: Arc::clone(&self.drain),
@@ -326,6 +326,34 @@ impl Node {
         Ok(())
     }
 }
+
+/// How a worker stands, and what it has counted.
+fn worker_line(worker: &dataplane::io::host::WorkerInfo) -> String {
+    let (counts, net) = worker.gauges.counts();
+    let mut refused = String::new();
+    for (kind, n) in REFUSED.iter().zip(counts.refused).filter(|(_, n)| *n > 0) {
+        refused.push_str(&format!(", refused as {kind} {n}"));
+    }
+    format!(
+        "{worker}; bearers {}, ticks {}, skipped {} ms, packets in {} out {}{refused}",
+        counts.open, counts.ticks, counts.skipped_ms, net.received, net.sent
+    )
+}
+
+/// Names of `dataplane::rtp::Refused`, in its order.
+const REFUSED: [&str; dataplane::rtp::REFUSED_KINDS] = [
+    "truncated",
+    "oversized",
+    "wrong version",
+    "foreign payload",
+    "foreign source",
+    "replay",
+    "jump",
+    "foreign ssrc",
+    "not authentic",
+    "nobody's",
+    "broken rtcp",
+];
 
 async fn tell(shards: &[Post], hard: bool) {
     for shard in shards {

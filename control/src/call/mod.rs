@@ -628,8 +628,10 @@ impl Call {
             Report::Closed { counts, .. } => {
                 self.bearer = None;
                 self.facts.counts = counts;
-                let told =
-                    format!("rtp received {} lost {} sent {}", counts.received, counts.lost, counts.sent);
+                let told = format!(
+                    "rtp received {} lost {} late {} refused {} sent {}",
+                    counts.received, counts.lost, counts.late, counts.refused, counts.sent
+                );
                 ctx.story(self.facts.attempt, "media", told);
                 self.talk(ctx, Turn::BearerGone);
             }
