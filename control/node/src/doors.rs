@@ -27,6 +27,8 @@ pub async fn start(
         let api = Api {
             intake: Arc::clone(intake),
             metrics: Some(metrics),
+            sealer: http::Sealer::new()
+                .map_err(|error| ServeError::Setting("http", format!("no entropy: {error}")))?,
             body_bytes_max: config.http.body_max.len(),
             requests_max: usize::try_from(config.http.requests_max).unwrap_or(usize::MAX),
         };
@@ -42,6 +44,7 @@ pub async fn start(
         let door = Door {
             intake: Arc::clone(intake),
             role: if config.smtp.lmtp { Role::Lmtp } else { Role::Smtp },
+            prover: Some(Arc::new(smtp::Prover::new(smtp::Pins::default()))),
             tls: None,
             sessions_max: usize::try_from(config.smtp.sessions_max).unwrap_or(usize::MAX),
         };

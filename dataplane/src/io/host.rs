@@ -8,7 +8,7 @@ use super::doorbell::{self, Doorbell};
 use super::gauge::Gauges;
 use super::net::choose::{Ask, Chosen, choose};
 use super::net::sockets::Steering;
-use super::net::{AnyNet, Backend, Choice, PortRange, Refusal, ports};
+use super::net::{AnyNet, Backend, Choice, PortRange, Refusal, Step, ports};
 use super::thread::{Shell, Standing, cores};
 use crate::command::{CaptureHandle, Command, PromptHandle, SpecHandle};
 use crate::limits::{Limits, PHASES};
@@ -70,6 +70,8 @@ pub enum HostError {
     Kernel(std::io::Error),
     /// More shards than places, or none.
     Shards,
+    /// Another program on this host takes the packets of the port range, whatever the backend.
+    PortsTaken,
     /// A worker died while starting.
     Worker(usize),
 }
@@ -79,6 +81,9 @@ impl std::fmt::Display for HostError {
         match self {
             HostError::Kernel(e) => write!(f, "the kernel refuses a thread or descriptor: {e}"),
             HostError::Shards => f.write_str("there must be at least one shard, and a place for each"),
+            HostError::PortsTaken => f.write_str(
+                "another program on this host (a second Carillon?) takes the packets of the media ports: choose others",
+            ),
             HostError::Worker(i) => write!(f, "worker {i} died while starting"),
         }
     }
@@ -166,6 +171,9 @@ impl Host {
             interface: config.interface.clone(),
         };
         let Chosen { backend, nets, steering, passed } = choose(&ask);
+        if passed.iter().any(|(_, why)| why.step == Step::Taken) {
+            return Err(HostError::PortsTaken);
+        }
         let stop = Arc::new(AtomicBool::new(false));
         let mut host = Host { workers: Vec::new(), threads: Vec::new(), stop, _steering: steering };
         for (id, (&core, net)) in config.cores.iter().zip(nets).enumerate() {
