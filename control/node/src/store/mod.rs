@@ -1,4 +1,4 @@
-//! The store's doors: SQLite ([`sqlite`], the default), and the handle by which async shells ask.
+//! The store's doors: SQLite ([`sqlite`], the default), PostgreSQL ([`postgres`], for a cluster), and the handle by which async shells ask.
 //!
 //! Tables: `orders` (payload, appended), `ready` (narrow: what may be claimed), `live` (one hot row per order that is
 //! not over), `intake` (request ids), `caps` (rolling log per key), `records`, `story`, `notices`. A finished order
@@ -8,10 +8,12 @@
 mod db;
 mod engine;
 pub mod handle;
+pub mod postgres;
 pub mod sqlite;
 
 #[cfg(test)]
 mod suite;
 
 pub use handle::{Handle, Limits};
+pub use postgres::Postgres;
 pub use sqlite::Sqlite;

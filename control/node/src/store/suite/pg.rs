@@ -1,0 +1,159 @@
+//! The same rules on PostgreSQL: a private server from Debian's package in a temporary folder, on a Unix socket.
+
+use super::ALL;
+use super::fixture::{Bed, START, order};
+use crate::store::Postgres;
+use control::store::{Answer, Ask, Store};
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+use units::{Mono, Now, ServerId, TenantId, Wall};
+
+const BIN: &str = "/usr/lib/postgresql/15/bin";
+
+/// A server that ends with the value.
+pub(super) struct Server {
+    child: Child,
+    folder: tempfile::TempDir,
+    databases: u32,
+}
+
+impl Server {
+    /// `None` with a word why, if this machine has none.
+    pub(super) fn start(durable: bool) -> Option<Self> {
+        if !Path::new(BIN).join("postgres").exists() {
+            println!("SKIPPED: PostgreSQL 15 is not installed ({BIN})");
+            return None;
+        }
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        // PostgreSQL refuses to run as root; Debian's package made a user for it.
+        assert!(run("chmod", &["777", &text(folder.path())]), "the folder is ours");
+        let data = folder.path().join("data");
+        let made =
+            as_postgres("initdb", &["-D", &text(&data), "-A", "trust", "-U", "postgres", "-N", "-E", "UTF8"])
+                .stdout(Stdio::null())
+                .status();
+        assert!(made.expect("initdb starts").success());
+        let fsync = if durable { "fsync=on" } else { "fsync=off" };
+        let args = ["-D", &text(&data), "-k", &text(folder.path()), "-c", "listen_addresses=", "-c", fsync];
+        let child = as_postgres("postgres", &args).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        let server = Self { child: child.expect("postgres starts"), folder, databases: 0 };
+        server.wait();
+        Some(server)
+    }
+
+    fn wait(&self) {
+        for _ in 0..600 {
+            let ready = Command::new(format!("{BIN}/pg_isready"))
+                .args(["-h", &text(self.folder.path())])
+                .stdout(Stdio::null())
+                .status();
+            if ready.is_ok_and(|s| s.success()) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        panic!("PostgreSQL does not come up");
+    }
+
+    /// A new empty database with the layout, by its connection string.
+    pub(super) fn database(&mut self) -> String {
+        self.databases += 1;
+        let (host, name) = (text(self.folder.path()), format!("t{}", self.databases));
+        let made =
+            Command::new(format!("{BIN}/createdb")).args(["-h", &host, "-U", "postgres", &name]).status();
+        assert!(made.expect("createdb starts").success());
+        let url = format!("host={host} user=postgres dbname={name}");
+        assert!(Postgres::migrate(&url).expect("an empty database takes the layout") > 0);
+        url
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let data: PathBuf = self.folder.path().join("data");
+        let stop = as_postgres("pg_ctl", &["-D", &text(&data), "-m", "immediate", "stop"])
+            .stdout(Stdio::null())
+            .status();
+        if !stop.is_ok_and(|s| s.success()) {
+            let _ = self.child.kill();
+        }
+        let _ = self.child.wait();
+    }
+}
+
+fn text(path: &Path) -> String {
+    path.display().to_string()
+}
+
+fn run(program: &str, args: &[&str]) -> bool {
+    Command::new(program).args(args).status().is_ok_and(|s| s.success())
+}
+
+fn as_postgres(program: &str, args: &[&str]) -> Command {
+    let program = format!("{BIN}/{program}");
+    let root = std::fs::metadata("/proc/self").is_ok_and(|m| std::os::unix::fs::MetadataExt::uid(&m) == 0);
+    let mut command = if root {
+        let mut command = Command::new("runuser");
+        command.args(["-u", "postgres", "--", &program]);
+        command
+    } else {
+        Command::new(program)
+    };
+    command.args(args).current_dir("/");
+    command
+}
+
+#[test]
+fn postgres_keeps_the_same_rules() {
+    let Some(mut server) = Server::start(false) else { return };
+    for (name, rule) in ALL {
+        println!("{name}");
+        let store = Postgres::open(&server.database()).expect("it opens");
+        rule(&mut Bed::new(store));
+    }
+    two_writers_claim_nothing_twice(&server.database());
+    a_newer_layout_is_refused(&server.database());
+}
+
+/// Goal: with two nodes claiming from one line at once, no order is claimed twice and none is left.
+fn two_writers_claim_nothing_twice(url: &str) {
+    const ORDERS: u32 = 400;
+    let mut bed = Bed::new(Postgres::open(url).expect("it opens"));
+    (0..ORDERS).for_each(|n| {
+        bed.accept(order(n));
+    });
+    let claim = |owner: u32, url: String| {
+        let mut store = Postgres::open(&url).expect("it opens");
+        let now = Now { mono: Mono(0), wall: Wall(START) };
+        let mut claimed = Vec::new();
+        loop {
+            let (tenant, due, owner) = (TenantId(1), now.wall, ServerId(owner));
+            let ask = Ask::Claim { priority: 5, tenant, due, max: 7, lease_ms: 60_000, owner };
+            match store.run(now, vec![ask]).pop() {
+                Some(Ok(Answer::Claimed(batch, None))) if batch.is_empty() => return claimed,
+                Some(Ok(Answer::Claimed(batch, _))) => claimed.extend(batch.into_iter().map(|c| c.order.id)),
+                other => panic!("{other:?}"),
+            }
+        }
+    };
+    let other = url.to_owned();
+    let thread = std::thread::spawn(move || claim(2, other));
+    let mut all = claim(1, url.to_owned());
+    all.extend(thread.join().expect("no panic"));
+    let apart: BTreeSet<_> = all.iter().collect();
+    assert_eq!((all.len(), apart.len()), (400, 400));
+}
+
+fn a_newer_layout_is_refused(url: &str) {
+    let psql = Command::new(format!("{BIN}/psql"))
+        .args([
+            &url.replace(' ', "&").replacen("host=", "postgresql:///?host=", 1),
+            "-qc",
+            "INSERT INTO layout VALUES (999)",
+        ])
+        .status();
+    assert!(psql.expect("psql starts").success());
+    assert!(Postgres::open(url).is_err());
+}
