@@ -10,6 +10,7 @@ mod lease;
 mod notice;
 mod read;
 mod recover;
+mod registry;
 
 use super::db::{Db, DbError, Unreadable, Value};
 use control::store::{Answer, Ask, Error};
@@ -176,6 +177,8 @@ impl<'a, D: Db> Batch<'a, D> {
             Ask::Adopt { from, to } => self.orphans(*from, *to),
             Ask::NextDue => self.next_due(),
             Ask::Lines => Ok(Answer::Lines(self.lines()?)),
+            Ask::Beat { name, role, address, epoch } => self.beat(name, role, address, *epoch),
+            Ask::KeepShards { owner, keep_ms } => self.keep_shards(*owner, *keep_ms),
             Ask::Expire { max } => self.expire(*max),
             Ask::Prune { orders, records, intake } => self.prune(orders.0, records.0, intake.0),
         }
@@ -215,6 +218,9 @@ fn lock_keys(batch: &[Ask]) -> Vec<i64> {
             }
             Ask::Append(_) => {
                 keys.insert(lock_key(&[b"records"]));
+            }
+            Ask::Beat { .. } | Ask::KeepShards { .. } => {
+                keys.insert(lock_key(&[b"registry"]));
             }
             _ => {}
         }

@@ -1,8 +1,11 @@
 //! The tests both stores pass: one function per rule, given a fresh store. [`super::sqlite`] and the PostgreSQL store run
 //! the same list.
 
+mod bench;
 mod desk;
+mod durable;
 mod fixture;
+mod model;
 mod pg;
 mod rules;
 
@@ -50,4 +53,6 @@ suite!(
     uncounted_tries_give_the_attempt_back,
     a_story_is_found_by_its_order,
     retention_forgets_what_is_over_only,
+    a_process_that_was_replaced_is_fenced,
+    shards_have_one_owner_and_move_when_it_dies,
 );

@@ -60,13 +60,18 @@ impl Server {
     /// A new empty database with the layout, by its connection string.
     pub(super) fn database(&mut self) -> String {
         self.databases += 1;
-        let (host, name) = (text(self.folder.path()), format!("t{}", self.databases));
-        let made =
-            Command::new(format!("{BIN}/createdb")).args(["-h", &host, "-U", "postgres", &name]).status();
-        assert!(made.expect("createdb starts").success());
-        let url = format!("host={host} user=postgres dbname={name}");
-        assert!(Postgres::migrate(&url).expect("an empty database takes the layout") > 0);
-        url
+        if self.databases == 1 {
+            let steps = Postgres::migrate(&self.create("blank", "template1"));
+            assert!(steps.expect("an empty database takes the layout") > 0);
+        }
+        self.create(&format!("t{}", self.databases), "blank")
+    }
+
+    fn create(&self, name: &str, template: &str) -> String {
+        let host = text(self.folder.path());
+        let args = ["-h", &host, "-U", "postgres", "-T", template, name];
+        assert!(run(&format!("{BIN}/createdb"), &args), "{name} is new");
+        format!("host={host} user=postgres dbname={name}")
     }
 }
 
