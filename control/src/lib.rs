@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 pub mod bus;
+pub mod call;
 pub mod cdr;
 pub mod config;
 pub mod desk;
@@ -14,4 +15,5 @@ pub mod policy;
 pub mod queue;
 pub mod record;
 pub mod schedule;
+pub mod shard;
 pub mod store;

@@ -1,6 +1,72 @@
-//! Named limits of the control plane, in one place, with the sums where one follows from another.
+//! Named limits of every room, filled from the configuration in one place, with the sums where one follows from
+//! another.
 //!
 //! Every value bounds something that comes from outside: what is above it is refused with the field named, never cut.
+
+use crate::config::Config;
+use std::time::Duration;
+
+/// Bounds of the interpreter.
+#[must_use]
+pub fn vxml(config: &Config) -> vxml::Limits {
+    vxml::Limits {
+        document_octets_max: config.vxml.document_max.len(),
+        script_memory_max: config.vxml.script_memory_max.len(),
+        script_time_max: config.vxml.script_step_max.duration(),
+        ..vxml::Limits::default()
+    }
+}
+
+/// Sizes of each of `workers` workers: together they carry all calls, with a second bearer for one in four (a bridge),
+/// and a tenth more because the least loaded is only nearly so.
+#[must_use]
+pub fn worker(config: &Config, workers: u16) -> dataplane::limits::Limits {
+    let calls = u64::from(config.limits.calls_max);
+    let bearers = (calls * 5 / 4 * 11 / 10).div_ceil(u64::from(workers.max(1))).max(20);
+    let bearers = u32::try_from(bearers).unwrap_or(u32::MAX);
+    dataplane::limits::Limits {
+        bearers,
+        // A respec lends one while the old is still out.
+        specs: bearers.saturating_mul(2),
+        captures: bearers,
+        ..dataplane::limits::Limits::default()
+    }
+}
+
+/// Bounds of a shard's endpoint: a call has up to two legs; a leg may have four transactions at a time, and they
+/// outlive it by 64*T1.
+#[must_use]
+pub fn endpoint(config: &Config) -> signalling::sip::endpoint::Limits {
+    let calls = usize::try_from(config.limits.calls_max).unwrap_or(usize::MAX);
+    let rate = usize::try_from(config.limits.calls_rate.milli_hz / 1_000).unwrap_or(usize::MAX);
+    let dying = rate.saturating_mul(CLEARING_S);
+    let legs_max = calls.saturating_mul(2).saturating_add(dying).max(64);
+    signalling::sip::endpoint::Limits {
+        legs_max,
+        transactions_max: legs_max.saturating_mul(4),
+        ..signalling::sip::endpoint::Limits::default()
+    }
+}
+
+/// Bounds of the desk.
+#[must_use]
+pub fn desk(config: &Config) -> crate::desk::Limits {
+    let mut retry = crate::queue::RetryTable::default();
+    retry.attempts_max = config.policy.attempts_max;
+    let wait = config.policy.retry_after.ms;
+    retry.no_answer = vec![wait; usize::try_from(config.policy.attempts_max).unwrap_or(0)];
+    crate::desk::Limits {
+        lease_ms: config.store.lease.ms,
+        policy: PolicyLimits { permit_ms: config.policy.permit_max.ms, ..PolicyLimits::default() },
+        retry,
+        ..crate::desk::Limits::default()
+    }
+}
+
+/// 64*T1 (RFC 3261 §17), s.
+const CLEARING_S: usize = 32;
+
+const _: () = assert!(Duration::from_millis(500 * 64).as_secs() == 32);
 
 /// Bounds of one order as it comes in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,9 +3,12 @@
 
 pub mod canon;
 pub mod form;
+pub mod mail;
+pub mod mailbox;
 pub mod number;
 pub mod refusal;
 pub mod request;
+pub mod smtp;
 pub mod time;
 
 pub use refusal::{Reason, Refusal};

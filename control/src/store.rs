@@ -288,6 +288,26 @@ pub enum Ask {
         /// Kept for so long, ms.
         keep_ms: u64,
     },
+    /// Change shelves, all or nothing.
+    Keep(Vec<Keep>),
+    /// Read one thing from a shelf.
+    Kept {
+        /// Where.
+        shelf: Shelf,
+        /// Under which name.
+        name: String,
+    },
+    /// Read a page of a shelf, by name.
+    KeptFrom {
+        /// Where.
+        shelf: Shelf,
+        /// Names that begin so.
+        prefix: String,
+        /// After this name.
+        after: Option<String>,
+        /// At most, 1..=1,000.
+        limit: u32,
+    },
     /// Retention: forget finished orders, records, story lines and request ids older than these.
     Prune {
         /// Finished orders accepted before this, with their story.
@@ -331,6 +351,35 @@ pub struct Claimed {
     pub crashes: u32,
     /// When it was accepted.
     pub accepted: Wall,
+}
+
+/// Small things kept by name: what the machines need beside orders. Each shelf is a sorted map.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Shelf {
+    /// Who is not to be called: `policy::suppress`.
+    Suppressions,
+    /// Tenants and keys made by API or CLI, beside the configured ones.
+    Tenants,
+    /// Parts that came with orders: `<order>/<content id>`.
+    Attachments,
+    /// Campaigns.
+    Campaigns,
+    /// Signed requests already seen: `<tenant>/<request id>`.
+    Seen,
+    /// The customer table: zone, language, last conversation.
+    Customers,
+}
+
+/// One change of a shelf: a value, or `None` to take it away.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Keep {
+    /// Where.
+    pub shelf: Shelf,
+    /// Under which name.
+    pub name: String,
+    /// What.
+    pub value: Option<Vec<u8>>,
 }
 
 /// What was journalled for an open attempt.
@@ -394,6 +443,10 @@ pub enum Answer {
     Nodes(Vec<Node>),
     /// The shards the asker owns, with their fencing numbers.
     Shards(Vec<(u8, u64)>),
+    /// One thing from a shelf.
+    Kept(Option<Vec<u8>>),
+    /// Things from a shelf, by name.
+    KeptFrom(Vec<(String, Vec<u8>)>),
 }
 
 impl Ask {
@@ -408,6 +461,8 @@ impl Ask {
                 | Ask::StoryOf(_)
                 | Ask::NextDue
                 | Ask::Lines
+                | Ask::Kept { .. }
+                | Ask::KeptFrom { .. }
         )
     }
 }

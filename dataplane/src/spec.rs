@@ -1,6 +1,7 @@
 //! What a bearer is: lent to the worker in a [`Spec`] and given back at the end.
 
 use crate::command::Detectors;
+use crate::srtp::Srtp;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use units::{Codec, Seed};
 
@@ -57,6 +58,8 @@ pub struct Rtp {
     /// Learn the far side's real address from its first packet, once, before we send the first one, and only the port
     /// may differ: off by default (RTP bleed).
     pub symmetric: bool,
+    /// SRTP, if agreed; nothing unprotected is then sent or accepted. Respecifying with the same keys goes on counting.
+    pub srtp: Option<Box<Srtp>>,
     /// Our synchronisation source.
     pub ssrc: u32,
     /// Our first sequence number.
@@ -109,6 +112,7 @@ impl Spec {
                 payload_type: codec.payload_type(),
                 event_payload_type: None,
                 symmetric: false,
+                srtp: None,
                 ssrc: rng.next_u32(),
                 // Below half the range, so that SRTP's rollover counter cannot be missed at the start (RFC 3711 §3.3.1).
                 sequence: u16::try_from(rng.below(0x8000)).expect("below 2^15"),
@@ -137,6 +141,15 @@ impl Spec {
     pub fn with_events(mut self, payload_type: u8) -> Self {
         if let Medium::Rtp(rtp) = &mut self.medium {
             rtp.event_payload_type = Some(payload_type);
+        }
+        self
+    }
+
+    /// With SRTP; no effect on a timeslot.
+    #[must_use]
+    pub fn with_srtp(mut self, srtp: Srtp) -> Self {
+        if let Medium::Rtp(rtp) = &mut self.medium {
+            rtp.srtp = Some(Box::new(srtp));
         }
         self
     }

@@ -9,5 +9,6 @@
 mod caller;
 mod customer;
 mod demo;
+mod farend;
 mod third_party;
 mod world;

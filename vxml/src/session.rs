@@ -422,6 +422,11 @@ pub enum Trace {
         /// Its message.
         message: Option<String>,
     },
+    /// A prompt that nobody can hear any more: the call is over.
+    Unheard {
+        /// Its words.
+        text: String,
+    },
     /// Input matched, or did not.
     Input {
         /// `dtmf` or `voice`.

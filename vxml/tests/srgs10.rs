@@ -126,3 +126,35 @@ fn w3c_srgs_suite_scoreboard_only_improves() {
         "the scoreboard is to list all"
     );
 }
+
+#[test]
+fn w3c_vxml_suite_inline_grammars_compile() {
+    let Some(folder) = corpus() else {
+        println!("SKIPPED: no corpora");
+        return;
+    };
+    let (mut count, mut refused) = (0, Vec::new());
+    for entry in std::fs::read_dir(folder.join("../vxml20/vxml")).expect("readable") {
+        let path = entry.expect("readable").path();
+        let Ok(document) = std::fs::read_to_string(&path) else { continue };
+        for piece in document.split("<grammar").skip(1) {
+            let Some((body, _)) = piece.split_once("</grammar>") else { continue };
+            // An empty element followed by others, or a commented one.
+            if body.split('>').next().is_some_and(|tag| tag.ends_with('/')) {
+                continue;
+            }
+            let text = format!("<grammar{body}</grammar>");
+            let inline = Some(vxml::grammar::Inline { lang: "en-US" });
+            let limits = Limits::default();
+            let grammar = Grammar::parse_xml(&text, BASE, inline, &limits);
+            let compiled = grammar.and_then(|g| Network::compile(&g, &|_| None, &limits));
+            count += 1;
+            if let Err(error) = compiled {
+                refused.push(format!("{}: {error}", path.display()));
+            }
+        }
+    }
+    println!("{count} inline grammars");
+    assert_eq!(refused, Vec::<String>::new());
+    assert!(count >= 15, "{count}");
+}

@@ -291,7 +291,7 @@ mod tests {
     #[test]
     fn wrong_packets_are_counted_apart() {
         let mut ear = Ear::new(0, 300, false);
-        for bad in [&b""[..], &[0x80; 11], &[0x40; 172], &[0x80; 172]] {
+        for bad in [&b""[..], &[0x80; 11], &[0x40; 172], &[0x85; 172]] {
             ear.packet(Mono(0), bad);
         }
         assert_eq!((ear.hearing().wrong, ear.hearing().packets), (4, 0));

@@ -15,6 +15,8 @@ pub struct Node {
     pub name: String,
     /// Number of this server in records; different on each.
     pub server_id: u32,
+    /// Folder for what the process keeps to itself.
+    pub state: String,
     /// Unix socket for the command line.
     pub admin_socket: String,
     /// `text` or `json`.
@@ -30,6 +32,7 @@ impl Default for Node {
         Self {
             name: "carillon".into(),
             server_id: 1,
+            state: "/var/lib/carillon".into(),
             admin_socket: "/run/carillon/admin.sock".into(),
             log_format: LogFormat::Text,
             log: "info".into(),
@@ -117,6 +120,8 @@ pub struct Media {
     pub workers: u16,
     /// `auto` takes the best that the host allows and says which.
     pub backend: Backend,
+    /// Network interface for `xdp`; without one it is not tried.
+    pub interface: Option<String>,
     /// Codecs offered and taken, best first.
     pub codecs: Vec<Codec>,
     /// Jitter buffer: shortest and longest.
@@ -137,6 +142,7 @@ impl Default for Media {
             rtp_ports: [20_000, 29_999],
             workers: 0,
             backend: Backend::Auto,
+            interface: None,
             codecs: vec![Codec::Pcmu, Codec::Pcma],
             jitter: [Span::from_ms(20), Span::from_ms(200)],
             realtime: true,
@@ -160,8 +166,6 @@ pub enum Backend {
     Xdp,
     /// A socket per bearer.
     Plain,
-    /// The plain sockets, driven by io_uring.
-    Uring,
 }
 
 /// `[vxml]`.

@@ -450,4 +450,4 @@ fn purpose_word(p: Purpose) -> &'static str {
 
 #[cfg(test)]
 #[path = "judge_tests.rs"]
-mod tests;
+pub(super) mod tests;

@@ -9,9 +9,11 @@
 pub mod calendar;
 pub mod decision;
 pub mod facts;
+pub mod house;
 pub mod judge;
 pub mod pass;
 pub mod rule;
+pub mod suppress;
 pub mod window;
 pub mod zones;
 

@@ -71,12 +71,26 @@ pub struct Gauges {
     pub lateness: Gauge,
     /// How long they take, ns.
     pub cost: Gauge,
+    busy_ns: AtomicU64,
     counts: [AtomicU64; COUNTS],
 }
 
 const COUNTS: usize = 12 + crate::rtp::REFUSED_KINDS;
 
 impl Gauges {
+    /// Counts one tick: how late it began and how long it took. Only the owning worker calls this.
+    pub fn tick(&self, late_ns: u64, cost_ns: u64) {
+        self.lateness.record(late_ns);
+        self.cost.record(cost_ns);
+        self.busy_ns.store(self.busy_ns.load(Relaxed) + cost_ns, Relaxed);
+    }
+
+    /// Nanoseconds spent in ticks so far.
+    #[must_use]
+    pub fn busy_ns(&self) -> u64 {
+        self.busy_ns.load(Relaxed)
+    }
+
     /// Publishes counters. Only the owning worker calls this.
     pub fn publish(&self, c: &Counts, n: &NetCounts) {
         let values = [

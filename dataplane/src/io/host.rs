@@ -6,7 +6,9 @@
 
 use super::doorbell::{self, Doorbell};
 use super::gauge::Gauges;
-use super::net::{AnyNet, Backend, Choice, plain, ports};
+use super::net::choose::{Ask, Chosen, choose};
+use super::net::sockets::Steering;
+use super::net::{AnyNet, Backend, Choice, PortRange, Refusal, ports};
 use super::thread::{Shell, Standing, cores};
 use crate::command::{CaptureHandle, Command, PromptHandle, SpecHandle};
 use crate::limits::{Limits, PHASES};
@@ -29,6 +31,8 @@ pub struct Config {
     pub backend: Choice,
     /// The address that media comes to.
     pub ip: IpAddr,
+    /// The interface that `xdp` would listen on; without one it is not tried.
+    pub interface: Option<String>,
     /// Its ports.
     pub ports: RangeInclusive<u16>,
     /// The cores to pin workers to, one each; empty: all that the process may use but the first (at least one).
@@ -48,6 +52,7 @@ impl Default for Config {
         Self {
             backend: Choice::Auto,
             ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            interface: None,
             ports: 16_384..=32_767,
             cores: Vec::new(),
             shards: 1,
@@ -96,6 +101,8 @@ pub struct WorkerInfo {
     pub standing: Standing,
     /// How its packets travel.
     pub backend: Backend,
+    /// What would have been better, and why the host does not allow it.
+    pub passed: Vec<(Backend, Refusal)>,
     /// Octets of its tables per bearer: hot and cold.
     pub bearer_octets: (usize, usize),
     /// What it shows while it runs.
@@ -106,6 +113,9 @@ impl std::fmt::Display for WorkerInfo {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let reason = |e: i32| std::io::Error::from_raw_os_error(e);
         write!(f, "worker {}: net {}", self.id, self.backend)?;
+        for (backend, why) in &self.passed {
+            write!(f, " (not {backend}: {why})")?;
+        }
         match self.standing.pinned {
             Ok(core) => write!(f, ", core {core}")?,
             Err(e) => write!(f, ", not pinned ({})", reason(e))?,
@@ -130,6 +140,7 @@ pub struct Host {
     workers: Vec<WorkerInfo>,
     threads: Vec<JoinHandle<()>>,
     stop: Arc<AtomicBool>,
+    _steering: Option<Steering>,
 }
 
 impl Host {
@@ -146,9 +157,18 @@ impl Host {
         limits.shards = config.shards;
         let bells = (0..config.shards).map(|_| doorbell::doorbell()).collect::<std::io::Result<Vec<_>>>()?;
         let mut links: Vec<Vec<ControlEnds>> = bells.iter().map(|_| Vec::new()).collect();
-        let mut host =
-            Host { workers: Vec::new(), threads: Vec::new(), stop: Arc::new(AtomicBool::new(false)) };
-        for (id, &core) in config.cores.iter().enumerate() {
+        let ask = Ask {
+            choice: config.backend,
+            ip: config.ip,
+            range: PortRange { first: *config.ports.start(), last: *config.ports.end() },
+            workers: u16::try_from(config.cores.len()).map_err(|_| HostError::Shards)?,
+            places: limits.places(),
+            interface: config.interface.clone(),
+        };
+        let Chosen { backend, nets, steering, passed } = choose(&ask);
+        let stop = Arc::new(AtomicBool::new(false));
+        let mut host = Host { workers: Vec::new(), threads: Vec::new(), stop, _steering: steering };
+        for (id, (&core, net)) in config.cores.iter().zip(nets).enumerate() {
             let mut ends = Vec::new();
             for shard in &mut links {
                 let (control, worker) = worker::links(&limits);
@@ -162,10 +182,18 @@ impl Host {
                 gauges: Arc::new(Gauges::default()),
                 stop: Arc::clone(&host.stop),
             };
-            host.spawn(id, limits, shell, ends)?;
+            let gauges = Arc::clone(&shell.gauges);
+            let standing = host.spawn(id, limits, shell, ends, net)?;
+            let number = u16::try_from(id).map_err(|_| HostError::Worker(id))?;
+            let bearer_octets = worker::bearer_octets();
+            let passed = passed.clone();
+            host.workers.push(WorkerInfo { id: number, standing, backend, passed, bearer_octets, gauges });
         }
+        let steered = backend != Backend::Plain;
         let ends = links.into_iter().zip(bells).enumerate();
-        let ends = ends.map(|(shard, (links, bell))| ControlEnd::new(shard, links, bell, &config)).collect();
+        let ends = ends
+            .map(|(shard, (links, bell))| ControlEnd::new(shard, links, bell, &config, steered))
+            .collect();
         Ok((host, ends))
     }
 
@@ -175,24 +203,19 @@ impl Host {
         limits: Limits,
         shell: Shell,
         ends: Vec<worker::LinkEnds>,
-    ) -> Result<(), HostError> {
+        net: AnyNet,
+    ) -> Result<Standing, HostError> {
         let number = u16::try_from(id).map_err(|_| HostError::Worker(id))?;
         let (tell, told) = std::sync::mpsc::sync_channel(1);
-        let gauges = Arc::clone(&shell.gauges);
         let thread = std::thread::Builder::new().name(format!("media-{id}")).spawn(move || {
-            // Everything is made here, on the core that will use it.
-            let net = AnyNet::Plain(plain::Plain::new(limits.places()));
             let mut worker = Worker::new(number, limits, net, ends);
             let standing = shell.settle(&worker);
-            if tell.send((standing, Backend::Plain)).is_ok() {
+            if tell.send(standing).is_ok() {
                 shell.run(&mut worker);
             }
         })?;
         self.threads.push(thread);
-        let (standing, backend) = told.recv().map_err(|_| HostError::Worker(id))?;
-        let bearer_octets = worker::bearer_octets();
-        self.workers.push(WorkerInfo { id: number, standing, backend, bearer_octets, gauges });
-        Ok(())
+        told.recv().map_err(|_| HostError::Worker(id))
     }
 
     /// The running workers.
@@ -286,13 +309,40 @@ struct Hand {
     first_stride: (u32, u32),
     specs: Handles,
     captures: Handles,
+    /// Free RTP ports of this shard on this worker, where ports are steered.
+    ports: Option<Vec<u16>>,
 }
 
 /// What the lender keeps of a place.
 #[derive(Debug, Default)]
 struct Held {
     generation: u16,
-    pair: Option<ports::Pair>,
+    bound: Option<Bound>,
+}
+
+/// How a place's port is held.
+#[derive(Debug)]
+enum Bound {
+    /// By sockets of its own.
+    Own(ports::Pair),
+    /// By being taken out of the list of a steered range.
+    Steered(u16),
+}
+
+impl Bound {
+    fn port(&self) -> u16 {
+        match self {
+            Bound::Own(pair) => pair.local.port(),
+            Bound::Steered(port) => *port,
+        }
+    }
+
+    fn sockets(&self) -> Option<Sockets> {
+        match self {
+            Bound::Own(pair) => Some(Sockets { rtp: pair.rtp.as_raw_fd(), rtcp: pair.rtcp.as_raw_fd() }),
+            Bound::Steered(_) => None,
+        }
+    }
 }
 
 /// Free handles of one kind.
@@ -310,11 +360,14 @@ impl Handles {
 }
 
 impl ControlEnd {
-    fn new(shard: usize, links: Vec<ControlEnds>, bell: Doorbell, config: &Config) -> Self {
+    fn new(shard: usize, links: Vec<ControlEnds>, bell: Doorbell, config: &Config, steered: bool) -> Self {
         let shard = u32::try_from(shard).expect("shards are few");
         let prompts = config.limits.prompts;
+        let workers = u32::try_from(links.len()).expect("cores are few");
+        let share = |worker| ports::Share { worker, workers, shard, shards: u32::from(config.shards) };
+        let ports = |worker| steered.then(|| ports::steered(&config.ports, share(worker)));
         Self {
-            links: links.into_iter().map(|ends| Hand::new(ends, shard, config)).collect(),
+            links: (0..).zip(links).map(|(w, ends)| Hand::new(ends, shard, config, ports(w))).collect(),
             bell,
             prompts: Handles::new(prompts),
             prompt_returns: vec![0; usize::try_from(prompts).expect("fits memory")],
@@ -335,12 +388,19 @@ impl ControlEnd {
             None => (0..self.links.len()).min_by_key(|&w| self.links[w].open).ok_or(Busy::Unknown)?,
         };
         let hand = self.links.get_mut(worker).ok_or(Busy::Unknown)?;
-        let pair = ports::bind_pair(self.ip, &self.ports, &mut self.rng)
-            .map_err(|e| Busy::Ports(e.raw_os_error().unwrap_or(0)))?;
-        let local = pair.local;
-        let index = hand.take_place().ok_or(Busy::Places)?;
+        let bound = match &mut hand.ports {
+            Some(free) => Bound::Steered(ports::draw(free, &mut self.rng).ok_or(Busy::Ports(0))?),
+            None => ports::bind_pair(self.ip, &self.ports, &mut self.rng)
+                .map(Bound::Own)
+                .map_err(|e| Busy::Ports(e.raw_os_error().unwrap_or(0)))?,
+        };
+        let local = SocketAddr::new(self.ip, bound.port());
+        let Some(index) = hand.take_place() else {
+            hand.give_port(&bound);
+            return Err(Busy::Places);
+        };
         let held = hand.held(index).ok_or(Busy::Unknown)?;
-        held.pair = Some(pair);
+        held.bound = Some(bound);
         let generation = held.generation;
         let worker = u16::try_from(worker).map_err(|_| Busy::Unknown)?;
         Ok(Place { bearer: BearerId { worker, generation, index }, local })
@@ -376,12 +436,14 @@ impl ControlEnd {
     /// # Errors
     /// [`Busy::Handles`], [`Busy::Ring`], [`Busy::Unknown`].
     pub fn lend_spec(&mut self, bearer: BearerId, mut spec: Spec) -> Result<SpecHandle, Busy> {
+        let ip = self.ip;
         let hand = self.hand(bearer.worker)?;
-        let held =
-            hand.held(bearer.index).filter(|h| h.generation == bearer.generation).ok_or(Busy::Unknown)?;
-        if let (Medium::Rtp(rtp), Some(pair)) = (&mut spec.medium, &held.pair) {
-            rtp.local = pair.local;
-            rtp.sockets = Some(Sockets { rtp: pair.rtp.as_raw_fd(), rtcp: pair.rtcp.as_raw_fd() });
+        let held = hand.held(bearer.index).filter(|h| h.generation == bearer.generation);
+        let held = held.ok_or(Busy::Unknown)?;
+        if let Medium::Rtp(rtp) = &mut spec.medium {
+            let bound = held.bound.as_ref().ok_or(Busy::Unknown)?;
+            rtp.local = SocketAddr::new(ip, bound.port());
+            rtp.sockets = bound.sockets();
         }
         let handle = SpecHandle(hand.specs.take()?);
         hand.lend(Lent::Spec(handle, Box::new(spec))).inspect_err(|_| hand.specs.0.push(handle.0))?;
@@ -490,7 +552,7 @@ impl ControlEnd {
 }
 
 impl Hand {
-    fn new(ends: ControlEnds, shard: u32, config: &Config) -> Self {
+    fn new(ends: ControlEnds, shard: u32, config: &Config, ports: Option<Vec<u16>>) -> Self {
         let limits = &config.limits;
         let (stride, per_phase) = (u32::from(config.shards), limits.phase_places());
         // Within each phase the shards' places alternate.
@@ -508,6 +570,7 @@ impl Hand {
             first_stride: (shard, stride),
             specs: Handles::new(limits.specs),
             captures: Handles::new(limits.captures),
+            ports,
         }
     }
 
@@ -526,10 +589,19 @@ impl Hand {
             return;
         };
         held.generation = held.generation.wrapping_add(1);
-        held.pair = None;
+        let bound = held.bound.take();
         self.open = self.open.saturating_sub(1);
         let phase = usize::try_from(bearer.index / per_phase).expect("below 20");
         self.free[phase].push(bearer.index);
+        if let Some(bound) = bound {
+            self.give_port(&bound);
+        }
+    }
+
+    fn give_port(&mut self, bound: &Bound) {
+        if let (Some(free), Bound::Steered(port)) = (&mut self.ports, bound) {
+            free.push(*port);
+        }
     }
 
     fn held(&mut self, index: u32) -> Option<&mut Held> {

@@ -53,7 +53,6 @@ impl Shell {
             clock::sleep_until(Mono(next));
             let now = clock::now();
             let late = now.mono.0.saturating_sub(next);
-            self.gauges.lateness.record(late);
             worker.tick(now);
             for (shard, ringer) in self.ringers.iter().enumerate() {
                 if worker.take_pushed(shard) {
@@ -61,7 +60,7 @@ impl Shell {
                 }
             }
             let end = clock::mono().0;
-            self.gauges.cost.record(end.saturating_sub(now.mono.0));
+            self.gauges.tick(late, end.saturating_sub(now.mono.0));
             // A late tick has served the milliseconds it missed: the next one is the next that is still to come.
             if end > next + TICK_NS {
                 next = end / TICK_NS * TICK_NS;
@@ -114,7 +113,11 @@ pub fn cores() -> Vec<usize> {
     if cores.is_empty() { vec![0] } else { cores }
 }
 
-fn raise(priority: i32) -> Result<(), i32> {
+/// Puts the calling thread into `SCHED_FIFO`.
+///
+/// # Errors
+/// The errno, as without `CAP_SYS_NICE`.
+pub fn raise(priority: i32) -> Result<(), i32> {
     let param = libc::sched_param { sched_priority: priority };
     // SAFETY: `param` is valid; 0 is the calling thread.
     let rc = unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &raw const param) };

@@ -11,7 +11,8 @@ use crate::jitter::Jitter;
 use crate::limits::{FRAME, SEND_DIGITS};
 use crate::play::{Ended, Queue, Sound};
 use crate::report::{BearerCounts, CaptureEnd, DigitVia, PlayEnd, Report};
-use crate::spec::{Direction, NOWHERE, Spec};
+use crate::spec::{Direction, Medium, NOWHERE, Spec};
+use crate::srtp::Srtp;
 use crate::tone::Generator;
 use std::net::SocketAddr;
 use units::{BearerId, Codec, Digit, Samples};
@@ -50,6 +51,8 @@ pub(super) struct Hot {
     pub(super) started: bool,
     pub(super) symmetric: bool,
     pub(super) rtp: bool,
+    /// SRTP is agreed.
+    pub(super) secure: bool,
 }
 
 impl Default for Hot {
@@ -78,6 +81,7 @@ impl Default for Hot {
             started: false,
             symmetric: false,
             rtp: false,
+            secure: false,
         }
     }
 }
@@ -116,6 +120,7 @@ pub(super) struct Cold {
     pub(super) events_seen: bool,
     /// The last packet sent was no audio: the next one begins a talkspurt.
     pub(super) mark_next: bool,
+    pub(super) control: super::control::Control,
 }
 
 impl Default for Cold {
@@ -142,6 +147,7 @@ impl Default for Cold {
             silent_told: 0,
             events_seen: false,
             mark_next: true,
+            control: super::control::Control::default(),
         }
     }
 }
@@ -163,6 +169,17 @@ pub(super) struct Bearer<'a> {
 }
 
 impl Bearer<'_> {
+    /// The SRTP context, where one is agreed.
+    pub(super) fn srtp(&mut self) -> Option<&mut Srtp> {
+        if !self.hot.secure {
+            return None;
+        }
+        match &mut self.cold.spec.as_mut()?.1.medium {
+            Medium::Rtp(rtp) => rtp.srtp.as_deref_mut(),
+            Medium::Timeslot { .. } => None,
+        }
+    }
+
     /// A digit was heard: told once; cuts what it may cut, at once.
     pub(super) fn digit(&mut self, digit: Digit, via: DigitVia, length: Samples) {
         self.link.edge(Report::Digit { bearer: self.id, digit, via, length });

@@ -54,7 +54,7 @@ impl Floor {
             }
             Command::Bridge { a, b } => self.bridge(a, b),
             Command::Unbridge { bearer } => self.unbridge(bearer),
-            Command::Close { bearer } => self.close(net, bearer),
+            Command::Close { bearer } => self.close(net, ms, bearer),
             Command::ReturnPrompt { prompt } => self.links[shard].want_prompt(prompt),
             Command::StopPlay { bearer } => self.with(bearer, |b| b.cut(PlayEnd::Stopped)),
             Command::Pause { bearer, on } => self.with(bearer, |b| b.cold.queue.pause(on)),
@@ -101,6 +101,7 @@ impl Floor {
         reset(cold);
         cold.heard = [crate::codec::silence(spec.codec); crate::limits::FRAME];
         cold.detectors = spec.detectors;
+        cold.control.begin(ms, &spec);
         cold.spec = Some((handle, spec));
         link.edge(Report::Opened { bearer, port });
     }
@@ -122,12 +123,14 @@ impl Floor {
             b.hot.started = false;
         }
         b.cold.detectors = spec.detectors;
+        b.cold.control.remote = spec.as_rtp().and_then(|rtp| rtp.remote_rtcp);
         if let Some(rtp) = spec.as_rtp() {
             // The place was attached before, so its sockets and port stay as they are; what can fail is the address
             // family, and then nothing is sent.
             let _ = net.attach(bearer.index, rtp);
         }
         if let Some((old_handle, old)) = b.cold.spec.as_mut() {
+            keep_counting(old, &mut spec);
             std::mem::swap(old, &mut spec);
             let returned = std::mem::replace(old_handle, handle);
             b.link.return_spec(returned, spec, bearer);
@@ -228,16 +231,28 @@ impl Floor {
         }
     }
 
-    fn close(&mut self, net: &mut impl Net, bearer: BearerId) {
+    fn close(&mut self, net: &mut impl Net, ms: u64, bearer: BearerId) {
         if self.named(bearer).is_none() {
             self.counts.commands_stale += 1;
             return;
         }
         self.part(bearer.index);
+        let wall_ms = self.wall_ms;
+        self.with(bearer, |b| b.bye(ms, wall_ms, net));
         net.detach(bearer.index);
         if let Some(b) = self.named(bearer) {
             b.close();
         }
+    }
+}
+
+/// The same keys mean the same counters (RFC 3711 §9.1: a keystream is never used twice).
+fn keep_counting(old: &mut Spec, new: &mut Spec) {
+    if let (Medium::Rtp(old), Medium::Rtp(new)) = (&mut old.medium, &mut new.medium)
+        && let (Some(a), Some(b)) = (&old.srtp, &new.srtp)
+        && a.same_keys(b)
+    {
+        std::mem::swap(&mut old.srtp, &mut new.srtp);
     }
 }
 
@@ -287,6 +302,7 @@ fn adopt(hot: &mut Hot, spec: &Spec) {
             hot.payload_type = rtp.payload_type;
             hot.event_type = rtp.event_payload_type.unwrap_or(NO_TYPE);
             hot.symmetric = rtp.symmetric;
+            hot.secure = rtp.srtp.is_some();
         }
         None => hot.rtp = false,
     }

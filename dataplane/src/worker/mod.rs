@@ -7,6 +7,7 @@
 
 mod bearer;
 mod commands;
+mod control;
 mod link;
 mod listen;
 mod receive;
@@ -58,6 +59,8 @@ struct Floor {
     links: Box<[Link]>,
     counts: Counts,
     limits: Limits,
+    /// UTC at the tick, for RTCP.
+    wall_ms: u64,
 }
 
 impl<N: Net> Worker<N> {
@@ -72,6 +75,7 @@ impl<N: Net> Worker<N> {
             links: ends.into_iter().map(|ends| Link::new(ends, &limits)).collect(),
             counts: Counts::default(),
             limits,
+            wall_ms: 0,
         };
         Self { net, floor, served_ms: None }
     }
@@ -81,6 +85,7 @@ impl<N: Net> Worker<N> {
         let ms = now.mono.as_ms();
         let floor = &mut self.floor;
         floor.counts.ticks += 1;
+        floor.wall_ms = u64::try_from(now.wall.0).unwrap_or(0);
         let mut next = self.served_ms.map_or(ms, |served| served + 1);
         if ms >= next + floor.limits.catch_up_ms {
             floor.counts.skipped_ms += ms - next;
@@ -171,10 +176,11 @@ impl Floor {
     /// One bearer's 20 ms.
     fn frame(&mut self, place: u32, ms: u64, net: &mut impl Net) {
         let peers = self.peers(place);
-        let silent_ms = self.limits.silent_ms;
+        let (silent_ms, wall_ms) = (self.limits.silent_ms, self.wall_ms);
         let Some(mut bearer) = self.bearer(place) else { return };
         bearer.listen(ms, silent_ms);
         bearer.speak(&peers, net);
+        bearer.control(ms, wall_ms, net);
         self.counts.frames += 1;
     }
 

@@ -19,11 +19,13 @@ const PAYLOAD_MIN: usize = 40;
 
 impl Floor {
     /// Takes one packet.
-    pub(super) fn arrive(&mut self, ms: u64, arrival: Arrival<'_>) {
+    pub(super) fn arrive(&mut self, ms: u64, mut arrival: Arrival<'_>) {
         let Some(mut bearer) = self.bearer(arrival.place) else { return self.refuse(Refused::Nobody) };
+        // RFC 5761 §4: on a shared port RTCP is known by its packet types.
+        let multiplexed = bearer.hot.rtp && matches!(arrival.bytes, [_, 192..=223, ..]);
         let result = match arrival.channel {
-            Channel::Rtp => bearer.rtp(ms, &arrival),
-            Channel::Rtcp => Ok(()),
+            Channel::Rtp if !multiplexed => bearer.rtp(ms, &mut arrival),
+            Channel::Rtp | Channel::Rtcp => bearer.rtcp(ms, &mut arrival),
         };
         if let Err(kind) = result {
             bearer.hot.counts.refused = bearer.hot.counts.refused.wrapping_add(1);
@@ -33,12 +35,17 @@ impl Floor {
 }
 
 impl Bearer<'_> {
-    fn rtp(&mut self, ms: u64, arrival: &Arrival<'_>) -> Result<(), Refused> {
+    fn rtp(&mut self, ms: u64, arrival: &mut Arrival<'_>) -> Result<(), Refused> {
         // S12: the source is fixed by the SDP; not one octet of another one is looked at.
         if arrival.from != self.hot.remote {
             self.learn_source(arrival)?;
         }
-        let packet = rtp::parse(arrival.bytes)?;
+        let clear = match self.srtp() {
+            Some(_) if arrival.bytes.len() > rtp::PACKET_MAX => return Err(Refused::Oversized),
+            Some(srtp) => srtp.unprotect(arrival.bytes)?,
+            None => arrival.bytes.len(),
+        };
+        let packet = rtp::parse(&arrival.bytes[..clear])?;
         let is_event = packet.payload_type == self.hot.event_type;
         let len = packet.payload.len();
         let fits = if is_event {

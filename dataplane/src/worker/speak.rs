@@ -126,14 +126,20 @@ impl Bearer<'_> {
     }
 
     fn send(&mut self, marker: bool, payload_type: u8, timestamp: u32, payload: &[u8], net: &mut impl Net) {
+        let place = self.id.index;
         let hot = &mut *self.hot;
         let header = Header { marker, payload_type, sequence: hot.tx_sequence, timestamp, ssrc: hot.ssrc };
         hot.tx_sequence = hot.tx_sequence.wrapping_add(1);
         hot.counts.sent = hot.counts.sent.wrapping_add(1);
-        net.send(self.id.index, Channel::Rtp, hot.remote, |buffer| {
+        let remote = hot.remote;
+        let octets = u32::try_from(payload.len()).expect("at most a frame");
+        self.cold.control.octets = self.cold.control.octets.wrapping_add(octets);
+        let srtp = self.srtp();
+        net.send(place, Channel::Rtp, remote, |buffer| {
             rtp::write_header(buffer, &header);
-            buffer[HEADER..HEADER + payload.len()].copy_from_slice(payload);
-            HEADER + payload.len()
+            let len = HEADER + payload.len();
+            buffer[HEADER..len].copy_from_slice(payload);
+            srtp.map_or(len, |srtp| srtp.protect(buffer, len))
         });
     }
 }

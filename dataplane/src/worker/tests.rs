@@ -481,3 +481,66 @@ fn an_edge_waits_for_room_in_the_ring() {
     assert_eq!(items, (0..50).collect::<Vec<_>>());
     assert_eq!(worker.counts().edges_lost, 0);
 }
+
+#[test]
+fn rfc3550_6_4_reports_are_sent_and_tell_the_loss() {
+    let mut rig = Rig::new();
+    let mut far = rig.open(2, Codec::Pcmu, |_| ());
+    for i in 0..1000_u32 {
+        let bytes = far.packet(0, &[1; FRAME]);
+        if i % 4 != 3 {
+            rig.deliver(&far, bytes);
+        }
+        rig.run(20);
+    }
+    let to = SocketAddr::new(far.remote.ip(), far.remote.port() + 1);
+    let reports: Vec<_> = rig.sent.iter().filter(|p| p.remote == to).collect();
+    assert!((2..=8).contains(&reports.len()), "{} reports in 20 s", reports.len());
+    assert!(reports.iter().all(|p| p.local.port() == far.local.port() + 1));
+    let last = crate::rtcp::read(&reports.last().expect("some").bytes, far.ssrc).expect("ours");
+    let block = last.about_us.expect("a block about the far side");
+    assert!(block.fraction.abs_diff(64) <= 2 && block.lost > 100, "{block:?}");
+    rig.sent.clear();
+    rig.send(Command::Close { bearer: far.bearer });
+    rig.run(1);
+    let bye = rig.sent.iter().find(|p| p.remote == to).expect("a BYE");
+    assert!(crate::rtcp::read(&bye.bytes, 0).expect("ours").bye);
+}
+
+#[test]
+fn srtp_both_ways_and_nothing_in_the_clear() {
+    use crate::srtp::{MASTER, Srtp, Suite};
+    let mut rig = Rig::new();
+    let (ours, theirs) = ([1; MASTER], [2; MASTER]);
+    let mut far = rig.open(0, Codec::Pcmu, |s| {
+        *s = s.clone().with_srtp(Srtp::new(Suite::HmacSha1_80, &ours, &theirs));
+    });
+    let mut end = Srtp::new(Suite::HmacSha1_80, &theirs, &ours);
+    let press = build(EventPacket { event: 7, end: false, volume: 9, duration: 160 });
+    let clear = far.packet(101, &press);
+    rig.deliver(&far, clear.clone());
+    rig.run(1);
+    assert_eq!((rig.digits(), rig.worker.counts().refused.iter().sum::<u64>()), (String::new(), 1));
+    let mut protected = clear;
+    let len = protected.len();
+    protected.resize(len + crate::srtp::GROWTH, 0);
+    let n = end.protect(&mut protected, len);
+    protected.truncate(n);
+    rig.deliver(&far, protected);
+    rig.run(100);
+    assert_eq!(rig.digits(), "7");
+    let mut sent = std::mem::take(&mut rig.sent);
+    assert!(sent.len() > 4);
+    for packet in sent.iter_mut().filter(|p| p.remote == far.remote) {
+        assert_eq!(end.unprotect(&mut packet.bytes), Ok(172));
+        assert_eq!(packet.bytes[12..172], [0xff; FRAME]);
+    }
+    // A new specification with the same keys goes on counting: the same packets are still replays.
+    let mut spec = Spec::rtp(far.local, far.remote, Codec::Pcmu, Seed(9)).with_events(101);
+    spec = spec.with_srtp(Srtp::new(Suite::HmacSha1_80, &ours, &theirs));
+    let spec = rig.lend_spec(spec);
+    rig.send(Command::Respec { bearer: far.bearer, spec });
+    rig.run(40);
+    let mut last = rig.sent.pop().expect("sent on");
+    assert_eq!(end.unprotect(&mut last.bytes), Ok(172));
+}

@@ -34,7 +34,7 @@ pub(crate) struct Control {
 /// `QuickJS` calls the handler once every 10,000 loop turns or calls; they count as that many steps.
 pub(crate) const POLL_STEPS: u64 = 10_000;
 /// The clock is read at every n-th allocation, and at each one that is large.
-const CLOCK_EVERY: u32 = 8;
+const CLOCK_EVERY: u32 = 2;
 const LARGE: usize = 4096;
 
 impl Control {
@@ -113,9 +113,8 @@ fn size_of_block(ptr: *mut c_void) -> usize {
 
 unsafe extern "C" fn js_calloc(opaque: *mut c_void, count: q::size_t, size: q::size_t) -> *mut c_void {
     let c = control(opaque);
-    let Some(total) = usize::try_from(count)
-        .ok()
-        .and_then(|n| usize::try_from(size).ok().and_then(|s| n.checked_mul(s)))
+    let Some(total) =
+        usize::try_from(count).ok().and_then(|n| usize::try_from(size).ok().and_then(|s| n.checked_mul(s)))
     else {
         return std::ptr::null_mut();
     };

@@ -125,6 +125,10 @@ impl Raw {
             let cut = (0..=500).rev().find(|&i| text.is_char_boundary(i)).unwrap_or(0);
             text.truncate(cut);
         }
-        if syntax { ScriptError::Syntax(Thrown(text.into())) } else { ScriptError::Thrown(Thrown(text.into())) }
+        if syntax {
+            ScriptError::Syntax(Thrown(text.into()))
+        } else {
+            ScriptError::Thrown(Thrown(text.into()))
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! One engine: a runtime, a context, and a table of slots that hold scope objects.
 
 use crate::alloc::{Control, FUNCTIONS, interrupt};
-use crate::code::{may_write, wrap_expression, wrap_program};
+use crate::code::{has_big_integer, may_write, wrap_expression, wrap_program};
 use crate::{Code, ScriptError, Thrown, Value};
 use rquickjs_sys as q;
 use std::ffi::{c_char, c_int, c_void};
@@ -99,7 +99,10 @@ impl Engine {
 
     /// Sets what `Date.now()` says from now on.
     pub fn set_wall(&mut self, wall: Wall) {
-        #[expect(clippy::cast_precision_loss, reason = "milliseconds since 1970 stay below 2^53 for 285,000 years")]
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "milliseconds since 1970 stay below 2^53 for 285,000 years"
+        )]
         let ms = wall.0 as f64;
         self.control.wall_ms = ms;
     }
@@ -129,6 +132,11 @@ impl Engine {
     pub fn link(&mut self, scope: Slot, name: &str, target: Slot) {
         let object = self.raw.dup(self.at(target));
         self.raw.put(self.at(scope), name, object);
+    }
+
+    /// Removes a property of a scope object.
+    pub fn unlink(&mut self, scope: Slot, name: &str) {
+        self.raw.delete(self.at(scope), name);
     }
 
     /// Sets a property of a scope object, defining it if need be.
@@ -169,8 +177,11 @@ impl Engine {
     /// # Errors
     /// `Syntax` when it is none.
     pub fn compile(&mut self, source: &str) -> Result<Code, ScriptError> {
-        // Alone first: text that closes our brackets and opens others must not pass.
-        self.check(&format!("(\n{source}\n)"))?;
+        // In other brackets first: text that closes the wrapper's and opens others must not pass.
+        self.check(&format!("[\n{source}\n]"))?;
+        if source.trim().is_empty() {
+            return Err(ScriptError::Syntax(Thrown("an expression is wanted".into())));
+        }
         self.bytecode(&wrap_expression(source), source)
     }
 
@@ -250,7 +261,13 @@ impl Engine {
     ///
     /// # Errors
     /// What the script threw, or a limit.
-    pub fn run(&mut self, code: &Code, chain: &[Slot; 5], current: Slot, lenient: bool) -> Result<(), ScriptError> {
+    pub fn run(
+        &mut self,
+        code: &Code,
+        chain: &[Slot; 5],
+        current: Slot,
+        lenient: bool,
+    ) -> Result<(), ScriptError> {
         let current = self.at(current);
         let result = self.guarded(|e| {
             let v = e.invoke(code, chain, Some(current))?;
@@ -287,10 +304,7 @@ impl Engine {
     }
 
     /// Runs `f` with the budget armed and turns a spent budget into its error.
-    fn guarded<T>(
-        &mut self,
-        f: impl FnOnce(&mut Self) -> Result<T, ScriptError>,
-    ) -> Result<T, ScriptError> {
+    fn guarded<T>(&mut self, f: impl FnOnce(&mut Self) -> Result<T, ScriptError>) -> Result<T, ScriptError> {
         let c = &mut *self.control;
         c.steps_left = self.steps_max;
         c.expired = false;
@@ -360,6 +374,9 @@ impl Engine {
     }
 
     fn bytecode(&mut self, wrapped: &str, source: &str) -> Result<Code, ScriptError> {
+        if has_big_integer(source) {
+            return Err(ScriptError::Syntax(Thrown("big integers are not supported".into())));
+        }
         let writes = may_write(source);
         let bytes = self.guarded(|e| e.raw.write(wrapped).ok_or_else(|| e.raw.caught()))?;
         Ok(Code { bytes: bytes.into(), writes })
@@ -730,7 +747,14 @@ impl Raw {
         }
         // SAFETY: a plain C function without data.
         unsafe {
-            q::JS_NewCFunction2(self.ctx, Some(now), c"now".as_ptr(), 0, q::JSCFunctionEnum_JS_CFUNC_generic, 0)
+            q::JS_NewCFunction2(
+                self.ctx,
+                Some(now),
+                c"now".as_ptr(),
+                0,
+                q::JSCFunctionEnum_JS_CFUNC_generic,
+                0,
+            )
         }
     }
 }

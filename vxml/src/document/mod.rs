@@ -8,6 +8,7 @@ mod parse;
 mod schema;
 
 pub use names::Tag;
+pub(crate) use parse::decode;
 pub use parse::{Problem, Rule, parse};
 
 use crate::script::Expr;
@@ -151,10 +152,27 @@ impl Document {
         Some(self.programs[i].1.get_or_init(|| Box::new(crate::script::Program::new(&self.full_text(node)))))
     }
 
+    /// All character data below a node, but for what stands in grammars.
+    #[must_use]
+    pub fn full_text_without_grammars(&self, node: NodeId) -> String {
+        match self.tag(node) {
+            Tag::Text => self.text(node).to_owned(),
+            Tag::Grammar => String::new(),
+            _ => self.children(node).map(|c| self.full_text_without_grammars(c)).collect(),
+        }
+    }
+
+    /// What references are resolved against.
+    #[must_use]
+    pub fn base(&self) -> &Url {
+        &self.base
+    }
+
     /// A dialog of this document by its id, or the first one.
     #[must_use]
     pub fn dialog(&self, id: Option<&str>) -> Option<NodeId> {
-        let mut dialogs = self.children(self.root()).filter(|&n| matches!(self.tag(n), Tag::Form | Tag::Menu));
+        let mut dialogs =
+            self.children(self.root()).filter(|&n| matches!(self.tag(n), Tag::Form | Tag::Menu));
         match id {
             None => dialogs.next(),
             Some(id) => dialogs.find(|&n| self.attribute(n, "id") == Some(id)),
@@ -193,7 +211,11 @@ impl Document {
     #[must_use]
     pub fn size_octets(&self) -> usize {
         self.nodes.len() * size_of::<Node>()
-            + self.attributes.iter().map(|a| size_of::<Attribute>() + a.name.len() + a.value.len()).sum::<usize>()
+            + self
+                .attributes
+                .iter()
+                .map(|a| size_of::<Attribute>() + a.name.len() + a.value.len())
+                .sum::<usize>()
             + self.text.len()
     }
 }

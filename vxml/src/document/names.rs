@@ -74,13 +74,30 @@ impl Tag {
     #[must_use]
     pub fn is_ssml(self) -> bool {
         use Tag::{
-            Audio, Break, Desc, Emphasis, Enumerate, Lexicon, Mark, Meta, Metadata, P, Paragraph, Phoneme, Prosody, S,
-            SayAs, Sentence, Sub, Value, Voice,
+            Audio, Break, Desc, Emphasis, Enumerate, Lexicon, Mark, Meta, Metadata, P, Paragraph, Phoneme,
+            Prosody, S, SayAs, Sentence, Sub, Value, Voice,
         };
         matches!(
             self,
-            Audio | Break | Desc | Emphasis | Enumerate | Lexicon | Mark | Meta | Metadata | P | Paragraph | Phoneme
-                | Prosody | S | SayAs | Sentence | Sub | Value | Voice
+            Audio
+                | Break
+                | Desc
+                | Emphasis
+                | Enumerate
+                | Lexicon
+                | Mark
+                | Meta
+                | Metadata
+                | P
+                | Paragraph
+                | Phoneme
+                | Prosody
+                | S
+                | SayAs
+                | Sentence
+                | Sub
+                | Value
+                | Voice
         )
     }
 

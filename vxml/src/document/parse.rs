@@ -424,7 +424,10 @@ impl<'a> Builder<'a> {
     }
 
     #[expect(clippy::type_complexity, reason = "attributes and the prefixes they declare, used once")]
-    fn attribute_list(&mut self, e: &BytesStart<'_>) -> Option<(Vec<(String, String)>, Vec<(String, String)>)> {
+    fn attribute_list(
+        &mut self,
+        e: &BytesStart<'_>,
+    ) -> Option<(Vec<(String, String)>, Vec<(String, String)>)> {
         let (mut pairs, mut prefixes) = (Vec::new(), Vec::new());
         for attribute in e.attributes() {
             let attribute = match attribute {
@@ -474,7 +477,9 @@ impl<'a> Builder<'a> {
             .find(|(p, _)| p == prefix)
             .map(|(_, uri)| uri.as_str());
         let ours = match bound {
-            Some(NAMESPACE | "http://www.w3.org/2001/06/grammar" | "http://www.w3.org/2001/10/synthesis") => true,
+            Some(NAMESPACE | "http://www.w3.org/2001/06/grammar" | "http://www.w3.org/2001/10/synthesis") => {
+                true
+            }
             Some(_) => self.lenient && prefix.is_empty(),
             None => prefix.is_empty(),
         };
@@ -526,8 +531,9 @@ impl<'a> Builder<'a> {
         let mut url = url.clone();
         url.set_fragment(None);
         let scripts = self.nodes.iter().enumerate().filter(|(_, n)| n.tag == Tag::Script);
-        let programs =
-            scripts.map(|(i, _)| (u32::try_from(i).expect("bounded by nodes_max"), OnceLock::new())).collect();
+        let programs = scripts
+            .map(|(i, _)| (u32::try_from(i).expect("bounded by nodes_max"), OnceLock::new()))
+            .collect();
         let mut document = Document {
             base: url.clone(),
             url,
@@ -566,7 +572,10 @@ mod tests {
 
     #[test]
     fn problems_carry_line_and_column() {
-        assert_eq!(rules(&vxml("<form>\n <blok/></form>"), false), [(3, 2, Rule::UnknownElement("blok".into()))]);
+        assert_eq!(
+            rules(&vxml("<form>\n <blok/></form>"), false),
+            [(3, 2, Rule::UnknownElement("blok".into()))]
+        );
         assert_eq!(
             rules(&vxml("<form><block><goto/></block></form>"), false)[0].2.to_string(),
             "<goto> takes exactly one of next, expr, nextitem, expritem"

@@ -52,32 +52,35 @@ fn attributes(tag: Tag) -> [&'static [&'static str]; 3] {
         ],
         Tag::Property => [&["name", "value"], NONE, NONE],
         Tag::Prosody => [&["pitch", "contour", "range", "rate", "duration", "volume"], NONE, NONE],
-        Tag::Record => {
-            [ITEM, &["modal", "beep", "maxtime", "finalsilence", "dtmfterm", "type"], NONE]
-        }
+        Tag::Record => [ITEM, &["modal", "beep", "maxtime", "finalsilence", "dtmfterm", "type"], NONE],
         Tag::Return => [&["namelist"], EVENT, NONE],
         Tag::SayAs => [&["interpret-as", "format", "detail", "type"], NONE, NONE],
         Tag::Script => [&["src", "srcexpr", "charset"], FETCH, NONE],
         Tag::Sub => [&["alias"], NONE, NONE],
-        Tag::Subdialog => {
-            [ITEM, &["src", "srcexpr", "namelist", "method", "enctype"], FETCH_FA]
-        }
+        Tag::Subdialog => [ITEM, &["src", "srcexpr", "namelist", "method", "enctype"], FETCH_FA],
         Tag::Submit => [&["next", "expr", "namelist", "method", "enctype"], FETCH_FA, NONE],
         Tag::Throw => [EVENT, NONE, NONE],
         Tag::Transfer => [
             ITEM,
-            &["dest", "destexpr", "bridge", "type", "connecttimeout", "maxtime", "transferaudio", "aai", "aaiexpr"],
+            &[
+                "dest",
+                "destexpr",
+                "bridge",
+                "type",
+                "connecttimeout",
+                "maxtime",
+                "transferaudio",
+                "aai",
+                "aaiexpr",
+            ],
             NONE,
         ],
         Tag::Value => [&["expr"], NONE, NONE],
         Tag::Voice => [&["gender", "age", "variant", "name", "xml:lang"], NONE, NONE],
         Tag::Vxml => [&["version", "xml:base", "xml:lang", "application"], NONE, NONE],
-        Tag::Text
-        | Tag::Other
-        | Tag::Else
-        | Tag::Enumerate
-        | Tag::Metadata
-        | Tag::Reprompt => [NONE, NONE, NONE],
+        Tag::Text | Tag::Other | Tag::Else | Tag::Enumerate | Tag::Metadata | Tag::Reprompt => {
+            [NONE, NONE, NONE]
+        }
     }
 }
 
@@ -117,9 +120,21 @@ pub(crate) struct Choose {
 /// The exclusions of an element.
 pub(crate) fn choices(tag: Tag) -> &'static [Choose] {
     match tag {
-        Tag::Choice => &[Choose { of: &["next", "expr", "event", "eventexpr"], one: true, section: "VoiceXML 2.0 §2.2.2" }],
-        Tag::Link => &[Choose { of: &["next", "expr", "event", "eventexpr"], one: true, section: "VoiceXML 2.0 §2.5" }],
-        Tag::Goto => &[Choose { of: &["next", "expr", "nextitem", "expritem"], one: true, section: "VoiceXML 2.0 §5.3.7" }],
+        Tag::Choice => &[Choose {
+            of: &["next", "expr", "event", "eventexpr"],
+            one: true,
+            section: "VoiceXML 2.0 §2.2.2",
+        }],
+        Tag::Link => {
+            &[Choose {
+                of: &["next", "expr", "event", "eventexpr"], one: true, section: "VoiceXML 2.0 §2.5"
+            }]
+        }
+        Tag::Goto => &[Choose {
+            of: &["next", "expr", "nextitem", "expritem"],
+            one: true,
+            section: "VoiceXML 2.0 §5.3.7",
+        }],
         Tag::Submit => &[Choose { of: &["next", "expr"], one: true, section: "VoiceXML 2.0 §5.3.8" }],
         Tag::Subdialog => &[Choose { of: &["src", "srcexpr"], one: true, section: "VoiceXML 2.0 §2.3.4" }],
         Tag::Exit => &[Choose { of: &["expr", "namelist"], one: false, section: "VoiceXML 2.0 §5.3.9" }],
@@ -147,22 +162,55 @@ pub(crate) fn choices(tag: Tag) -> &'static [Choose] {
 /// Whether `child` may stand directly in `parent`.
 pub(crate) fn nests(parent: Tag, child: Tag) -> bool {
     use Tag::{
-        Assign, Audio, Block, Break, Choice, Clear, Data, Desc, Disconnect, Else, Elseif, Emphasis, Enumerate, Exit,
-        Field, Filled, Foreach, Form, Goto, Grammar, If, Initial, Lexicon, Link, Log, Mark, Menu, Meta, Metadata, Object,
-        Option, P, Param, Phoneme, Prompt, Property, Prosody, Record, Reprompt, Return, S, SayAs, Script, Sub, Subdialog,
-        Submit, Text, Throw, Transfer, Value, Var, Voice, Vxml,
+        Assign, Audio, Block, Break, Choice, Clear, Data, Desc, Disconnect, Else, Elseif, Emphasis,
+        Enumerate, Exit, Field, Filled, Foreach, Form, Goto, Grammar, If, Initial, Lexicon, Link, Log, Mark,
+        Menu, Meta, Metadata, Object, Option, P, Param, Phoneme, Prompt, Property, Prosody, Record, Reprompt,
+        Return, S, SayAs, Script, Sub, Subdialog, Submit, Text, Throw, Transfer, Value, Var, Voice, Vxml,
     };
     let executable = matches!(
         child,
-        Assign | Audio | Clear | Data | Disconnect | Enumerate | Exit | Foreach | Goto | If | Log | Prompt | Reprompt
-            | Return | Script | Submit | Text | Throw | Value | Var
+        Assign
+            | Audio
+            | Clear
+            | Data
+            | Disconnect
+            | Enumerate
+            | Exit
+            | Foreach
+            | Goto
+            | If
+            | Log
+            | Prompt
+            | Reprompt
+            | Return
+            | Script
+            | Submit
+            | Text
+            | Throw
+            | Value
+            | Var
     );
     let speech = matches!(
         child,
-        Text | Audio | Break | Emphasis | Enumerate | Foreach | Mark | P | Phoneme | Prosody | S | SayAs | Sub | Value
-            | Voice | Tag::Paragraph | Tag::Sentence
+        Text | Audio
+            | Break
+            | Emphasis
+            | Enumerate
+            | Foreach
+            | Mark
+            | P
+            | Phoneme
+            | Prosody
+            | S
+            | SayAs
+            | Sub
+            | Value
+            | Voice
+            | Tag::Paragraph
+            | Tag::Sentence
     );
-    let dialog = child.is_catch() || matches!(child, Property | Link | Grammar | Filled | Prompt | Text | Audio | Value);
+    let dialog = child.is_catch()
+        || matches!(child, Property | Link | Grammar | Filled | Prompt | Text | Audio | Value);
     match parent {
         Vxml => {
             child.is_catch()
@@ -172,13 +220,31 @@ pub(crate) fn nests(parent: Tag, child: Tag) -> bool {
             child.is_catch()
                 || matches!(
                     child,
-                    Block | Field | Filled | Grammar | Initial | Link | Object | Property | Record | Script | Subdialog
-                        | Transfer | Var | Data
+                    Block
+                        | Field
+                        | Filled
+                        | Grammar
+                        | Initial
+                        | Link
+                        | Object
+                        | Property
+                        | Record
+                        | Script
+                        | Subdialog
+                        | Transfer
+                        | Var
+                        | Data
                 )
         }
-        Menu => child.is_catch() || matches!(child, Audio | Choice | Enumerate | Prompt | Property | Script | Text | Value),
+        Menu => {
+            child.is_catch()
+                || matches!(child, Audio | Choice | Enumerate | Prompt | Property | Script | Text | Value)
+        }
         Field => dialog || matches!(child, Option | Enumerate),
-        Initial => child.is_catch() || matches!(child, Property | Link | Grammar | Prompt | Text | Audio | Value | Enumerate),
+        Initial => {
+            child.is_catch()
+                || matches!(child, Property | Link | Grammar | Prompt | Text | Audio | Value | Enumerate)
+        }
         Record | Transfer => dialog || child == Enumerate,
         Object => (dialog || child == Param) && !matches!(child, Grammar),
         Subdialog => child == Param || dialog && !matches!(child, Grammar),

@@ -419,8 +419,8 @@ impl<'t> Parser<'t> {
             let rest = self.rest();
             if rest.starts_with("//") {
                 self.at += rest.find(['\n', '\r']).unwrap_or(rest.len());
-            } else if rest.starts_with("/*") {
-                self.at += rest[2..].find("*/").ok_or(Fault::Syntax("the end of a comment"))? + 4;
+            } else if let Some(comment) = rest.strip_prefix("/*") {
+                self.at += comment.find("*/").ok_or(Fault::Syntax("the end of a comment"))? + 4;
             } else {
                 return Ok(());
             }

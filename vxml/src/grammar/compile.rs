@@ -118,9 +118,8 @@ impl<'a> Compiler<'a> {
         let outer = std::mem::replace(&mut self.current, subnet);
         let (start, accept) = (self.state()?, self.state()?);
         self.current = outer;
-        let calls = Vec::new();
         let name = rule.name.clone();
-        self.net.subnets.push(Subnet { name, start, accept, source: grammar, rule: rule.clone(), calls });
+        self.net.subnets.push(Subnet { name, start, accept, source: grammar, rule: rule.clone() });
         self.by_rule.insert((grammar, at), subnet);
         self.work.push((grammar, rule, subnet));
         Ok(subnet)
@@ -252,6 +251,10 @@ impl<'a> Compiler<'a> {
             min = min.min(1);
             max = Some(max.unwrap_or(1).min(1));
         }
+        // What cannot fit is refused before it costs anything.
+        if index(max.unwrap_or(min)) > self.limits.states_max {
+            return Err(Fault::TooLarge(Limit::States).into());
+        }
         let (more, stop) = match repeat.prob {
             Some(p) => (cost(p), cost(1.0 - p)),
             None => (0, 0),
@@ -290,6 +293,10 @@ impl<'a> Compiler<'a> {
         to: u32,
         price: Price,
     ) -> Result<(), GrammarError> {
+        let link = (grammar, reference.clone());
+        if let Some(&(subnet, label)) = self.net.links.get(&link) {
+            return self.transition(from, Label::Call { subnet, label }, to, price);
+        }
         let (subnet, label) = match &reference.uri {
             Some(uri) => {
                 let target = self.external(uri, reference)?;
@@ -307,7 +314,7 @@ impl<'a> Compiler<'a> {
                 (self.subnet(grammar, name, false)?, NO_TOKEN)
             }
         };
-        self.net.subnets[index(self.current)].calls.push(subnet);
+        self.net.links.insert(link, (subnet, label));
         self.transition(from, Label::Call { subnet, label }, to, price)
     }
 
@@ -396,12 +403,12 @@ impl<'a> Compiler<'a> {
 
     /// Which states can reach the accepting state of their subnet.
     fn alive(&self) -> Vec<bool> {
-        let mut into: Vec<Vec<u32>> = vec![Vec::new(); self.owners.len()];
-        let mut calls: Vec<Vec<u32>> = vec![Vec::new(); self.owners.len()];
+        let mut into = Chains::new(self.owners.len(), self.drafts.len());
+        let mut calls = Chains::new(self.owners.len(), self.drafts.len());
         for (n, (_, t)) in self.drafts.iter().enumerate() {
-            into[index(t.to)].push(number(n));
+            into.add(t.to, number(n));
             if let Label::Call { subnet, .. } = t.label {
-                calls[index(self.net.subnets[index(subnet)].start)].push(number(n));
+                calls.add(self.net.subnets[index(subnet)].start, number(n));
             }
         }
         let mut alive = vec![false; self.owners.len()];
@@ -410,7 +417,7 @@ impl<'a> Compiler<'a> {
             if std::mem::replace(&mut alive[index(state)], true) {
                 continue;
             }
-            for &n in into[index(state)].iter().chain(&calls[index(state)]) {
+            for n in into.of(state).chain(calls.of(state)) {
                 let (from, t) = self.drafts[index(n)];
                 let callee = match t.label {
                     Label::Call { subnet, .. } => alive[index(self.net.subnets[index(subnet)].start)],
@@ -422,6 +429,27 @@ impl<'a> Compiler<'a> {
             }
         }
         alive
+    }
+}
+
+/// Lists of draft numbers by state, in two arrays.
+struct Chains {
+    heads: Vec<u32>,
+    nexts: Vec<u32>,
+}
+
+impl Chains {
+    fn new(states: usize, drafts: usize) -> Self {
+        Self { heads: vec![u32::MAX; states], nexts: vec![u32::MAX; drafts] }
+    }
+
+    fn add(&mut self, state: u32, draft: u32) {
+        self.nexts[index(draft)] = std::mem::replace(&mut self.heads[index(state)], draft);
+    }
+
+    fn of(&self, state: u32) -> impl Iterator<Item = u32> {
+        let some = |n: u32| (n != u32::MAX).then_some(n);
+        std::iter::successors(some(self.heads[index(state)]), move |&n| some(self.nexts[index(n)]))
     }
 }
 

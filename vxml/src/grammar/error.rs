@@ -76,6 +76,8 @@ pub enum Fault {
     BadDtmfToken(Box<str>),
     /// No such builtin type: VoiceXML `error.unsupported.builtin`.
     UnsupportedBuiltin(Box<str>),
+    /// A builtin's voice form in a language that is not spoken here: `error.unsupported.language`.
+    UnsupportedLanguage(Box<str>),
     /// A builtin's parameter is impossible (VoiceXML 2.0 appendix P): `error.badfetch`.
     BadParameter(Box<str>),
 }
@@ -98,6 +100,7 @@ impl GrammarError {
     pub fn event(&self) -> &'static str {
         match self.fault {
             Fault::UnsupportedBuiltin(_) => "error.unsupported.builtin",
+            Fault::UnsupportedLanguage(_) => "error.unsupported.language",
             Fault::UnknownFormat => "error.unsupported.format",
             _ => "error.badfetch",
         }
@@ -150,6 +153,7 @@ impl fmt::Display for Fault {
             Fault::MediaTypeMismatch => f.write_str("the grammar is not of the declared type (SRGS 2.2.2)"),
             Fault::BadDtmfToken(text) => write!(f, "{text} is no DTMF key (SRGS appendix E)"),
             Fault::UnsupportedBuiltin(name) => write!(f, "builtin {name} does not exist"),
+            Fault::UnsupportedLanguage(lang) => write!(f, "language {lang} is not supported by the builtins"),
             Fault::BadParameter(name) => write!(f, "builtin parameter {name} is impossible (VoiceXML 2.0 P)"),
         }
     }

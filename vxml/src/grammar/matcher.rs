@@ -45,7 +45,9 @@ pub struct Matcher {
     /// The item that has matched everything so far.
     complete: Option<u32>,
     pub(super) words: Vec<Box<str>>,
+    /// Steps for the current word, and for all.
     work: usize,
+    work_in_all: usize,
 }
 
 /// A state reached, counted from where its subnet was entered.
@@ -87,6 +89,7 @@ impl Matcher {
             complete: None,
             words: Vec::new(),
             work: 0,
+            work_in_all: 0,
         };
         new.reset()?;
         Ok(new)
@@ -101,6 +104,7 @@ impl Matcher {
         self.positions.clear();
         self.waiting.clear();
         self.words.clear();
+        self.work_in_all = 0;
         self.begin_position();
         let mut agenda = Agenda::new();
         if let Some(start) = self.net.subnets.first().map(|s| s.start) {
@@ -206,6 +210,10 @@ impl Matcher {
         self.work += 1;
         if self.work > self.net.limits.work_per_word_max {
             return Err(MatchError(Limit::WorkPerWord));
+        }
+        self.work_in_all += 1;
+        if self.work_in_all > self.net.limits.work_max {
+            return Err(MatchError(Limit::Work));
         }
         let at = match self.known.get(&(state, origin)) {
             Some(&at) => {

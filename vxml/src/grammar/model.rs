@@ -105,7 +105,7 @@ pub(super) struct Repeat {
 }
 
 /// A rule reference (§2.2).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct RuleRef {
     /// Absolute URI of the other grammar; `None`: this one.
     pub uri: Option<Box<str>>,
@@ -167,9 +167,9 @@ impl Grammar {
             return Err(Fault::UndefinedRule(root.into()).into());
         }
         for reference in self.refs() {
-            let missing = |name: &&Box<str>| reference.uri.is_none() && !self.index.contains_key(&***name);
-            if let Some(name) = reference.rule.as_ref().filter(missing) {
-                return Err(Fault::UndefinedRule(name.clone()).into());
+            let local = reference.rule.as_deref().filter(|_| reference.uri.is_none());
+            if let Some(name) = local.filter(|name| !self.index.contains_key(*name)) {
+                return Err(Fault::UndefinedRule(name.into()).into());
             }
         }
         Ok(())
@@ -242,10 +242,6 @@ impl Grammar {
     #[must_use]
     pub fn metas(&self) -> &[(Box<str>, Box<str>)] {
         &self.metas
-    }
-
-    pub(super) fn rule(&self, name: &str) -> Option<&Arc<Rule>> {
-        self.index.get(name).map(|&at| &self.rules[at])
     }
 }
 

@@ -9,7 +9,7 @@ use super::builtin;
 use super::compile::Compiler;
 use super::error::GrammarError;
 use super::limits::Limits;
-use super::model::{Grammar, Mode, Rule, TagFormat};
+use super::model::{Grammar, Mode, Rule, RuleRef, TagFormat};
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
@@ -32,6 +32,8 @@ pub struct Network {
     /// URIs by which subnets of other grammars are called.
     pub(super) labels: Vec<Arc<str>>,
     pub(super) sources: Vec<Source>,
+    /// Which subnet a reference of a document calls, and under which label.
+    pub(super) links: HashMap<(u32, RuleRef), (u32, u32)>,
 }
 
 /// What the semantics of the rules of one document need.
@@ -52,8 +54,6 @@ pub struct Subnet {
     pub accept: u32,
     pub(super) source: u32,
     pub(super) rule: Arc<Rule>,
-    /// Subnets called, in order of the rule's references.
-    pub(super) calls: Vec<u32>,
 }
 
 /// One state: its transitions are `words` (sorted by word) and then `others`.

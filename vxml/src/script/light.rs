@@ -308,8 +308,8 @@ impl Parser<'_> {
                 }
                 return Some(Ast::TypeOf(path));
             }
-            "new" | "delete" | "void" | "function" | "this" | "in" | "instanceof" | "class" | "arguments" | "eval"
-            | "NaN" | "Infinity" | "yield" | "await" | "let" => return None,
+            "new" | "delete" | "void" | "function" | "this" | "in" | "instanceof" | "class" | "arguments"
+            | "eval" | "NaN" | "Infinity" | "yield" | "await" | "let" => return None,
             _ => {}
         }
         let mut path = vec![head];
@@ -336,7 +336,9 @@ impl Parser<'_> {
                     (self.s.get(self.at) == Some(&b']')).then(|| self.at += 1)?;
                     path.push(key.into());
                 }
-                Some(b'(' | b'=') if self.s[self.at] == b'(' || self.s.get(self.at + 1) != Some(&b'=') => return None,
+                Some(b'(' | b'=') if self.s[self.at] == b'(' || self.s.get(self.at + 1) != Some(&b'=') => {
+                    return None;
+                }
                 Some(b'i') => return None,
                 _ => return Some(Ast::Path(path)),
             }
@@ -400,10 +402,26 @@ mod tests {
 
     #[test]
     fn the_rest_is_the_engines() {
-        for source in
-            ["f(1)", "x++", "x = 1", "a ? b : c", "[1]", "{}", "010", "1e3", "'a\\n'", "x += 1", "o + 1", "'a'.length",
-             "x in o", "y", "/a/", "x >> 1", "1n", "s.length"]
-        {
+        for source in [
+            "f(1)",
+            "x++",
+            "x = 1",
+            "a ? b : c",
+            "[1]",
+            "{}",
+            "010",
+            "1e3",
+            "'a\\n'",
+            "x += 1",
+            "o + 1",
+            "'a'.length",
+            "x in o",
+            "y",
+            "/a/",
+            "x >> 1",
+            "1n",
+            "s.length",
+        ] {
             if source != "s.length" {
                 check(source, None);
             }

@@ -3,14 +3,21 @@
 //! Until an expression is met that is more than literals, names and comparisons, variables live in Rust and a session
 //! has no engine. The first such expression makes one and moves everything there.
 
+pub(crate) mod dom;
 mod light;
 mod scan;
 mod scopes;
 
-pub use scopes::{ScopeId, Scopes};
+pub use scopes::{Chain, ScopeError, ScopeId, Scopes};
 
 use engine::{Code, ScriptError};
 use std::sync::OnceLock;
+
+/// Whether a text is a plain variable name, without members.
+#[must_use]
+pub fn is_identifier(name: &str) -> bool {
+    light::variable(name).is_some_and(|path| path.len() == 1)
+}
 
 /// An expression of a document: its source, its simple form if it has one, and its bytecode once somebody needed it.
 #[derive(Debug)]

@@ -82,7 +82,9 @@ impl Scan<'_> {
         let statement = match self.at.checked_sub(2).and_then(|i| self.tokens.get(i)) {
             None | Some(Token::Punct(b';' | b'}' | b'{')) => true,
             Some(Token::Punct(b')' | b']') | Token::Other) => true,
-            Some(Token::Word(w)) => !matches!(*w, "return" | "typeof" | "new" | "in" | "of" | "void" | "delete" | "throw"),
+            Some(Token::Word(w)) => {
+                !matches!(*w, "return" | "typeof" | "new" | "in" | "of" | "void" | "delete" | "throw")
+            }
             Some(Token::Punct(_)) => false,
         };
         if statement && !inside && self.braces.is_empty() {
@@ -186,7 +188,10 @@ mod tests {
     fn check(source: &str, vars: &str, functions: &str, lexical: &str) {
         let d = declared(source);
         let text = |v: &[String]| v.join(" ");
-        assert_eq!((text(&d.vars), text(&d.functions), text(&d.lexical)), (vars.into(), functions.into(), lexical.into()));
+        assert_eq!(
+            (text(&d.vars), text(&d.functions), text(&d.lexical)),
+            (vars.into(), functions.into(), lexical.into())
+        );
     }
 
     #[test]

@@ -99,13 +99,16 @@ fn members(v: &Value, path: &[Box<str>]) -> Result<Value, Bail> {
     for name in path {
         // Strings have methods and the like; only their length is known here.
         let known = matches!(v, Value::Object(_)) && **name != *"length"
-            || matches!(v, Value::Array(_)) && (&**name == "length" || name.bytes().all(|b| b.is_ascii_digit()))
+            || matches!(v, Value::Array(_))
+                && (&**name == "length" || name.bytes().all(|b| b.is_ascii_digit()))
             || matches!(v, Value::String(_)) && &**name == "length";
         if !known {
             return Err(Bail);
         }
         v = match &v {
-            Value::Object(props) => props.iter().find(|(k, _)| **k == **name).map(|(_, v)| v.clone()).unwrap_or_default(),
+            Value::Object(props) => {
+                props.iter().find(|(k, _)| **k == **name).map(|(_, v)| v.clone()).unwrap_or_default()
+            }
             other => other.member(name),
         };
     }
@@ -167,6 +170,17 @@ impl Scopes {
         }
     }
 
+    /// Takes a name by which scripts reach the scope away again.
+    pub fn unlabel(&mut self, id: ScopeId, label: &str) {
+        let scope = &mut self.scopes[id.0 as usize];
+        if let Some(i) = scope.labels.iter().position(|l| *l == label) {
+            scope.labels.swap_remove(i);
+            if let (Some(e), Some(slot)) = (&mut self.engine, scope.slot) {
+                e.unlink(slot, label);
+            }
+        }
+    }
+
     /// Forgets a scope and what it holds.
     pub fn close(&mut self, id: ScopeId) {
         let scope = std::mem::take(&mut self.scopes[id.0 as usize]);
@@ -214,6 +228,20 @@ impl Scopes {
         }
     }
 
+    /// Evaluates a program that sees none of the session's variables.
+    ///
+    /// # Errors
+    /// What the script threw, or a limit.
+    pub fn eval_alone(&mut self, source: &str) -> Result<Value, ScriptError> {
+        self.ensure_engine()?;
+        let engine = self.engine.as_mut().expect("just made");
+        let code = engine.compile(source)?;
+        let nothing = engine.scope();
+        let value = engine.eval(&code, &[nothing; 5]);
+        engine.drop_scope(nothing);
+        value
+    }
+
     /// Evaluates an expression.
     ///
     /// # Errors
@@ -256,7 +284,13 @@ impl Scopes {
     ///
     /// # Errors
     /// What the script threw, or a limit.
-    pub fn eval_into(&mut self, expr: &Expr, chain: &Chain, id: ScopeId, name: &str) -> Result<(), ScriptError> {
+    pub fn eval_into(
+        &mut self,
+        expr: &Expr,
+        chain: &Chain,
+        id: ScopeId,
+        name: &str,
+    ) -> Result<(), ScriptError> {
         if let Some(v) = self.without_engine(expr, chain)
             && v.is_primitive()
         {
@@ -418,8 +452,13 @@ mod tests {
 
     fn scopes(lenient: bool) -> (Scopes, Chain) {
         let mut s = Scopes::new(Config::default(), lenient);
-        let chain =
-            [s.open(&["session"]), s.open(&["application"]), s.open(&["document"]), s.open(&["dialog"]), s.open(&[])];
+        let chain = [
+            s.open(&["session"]),
+            s.open(&["application"]),
+            s.open(&["document"]),
+            s.open(&["dialog"]),
+            s.open(&[]),
+        ];
         (s, chain)
     }
 
@@ -434,7 +473,10 @@ mod tests {
             assert_eq!(s.assign("x", &Expr::new("'a'"), &c), Ok(()));
             assert_eq!(s.get(c[2], "x"), Some(Value::text("a")));
             assert_eq!(s.assign("y", &Expr::new("1"), &c), Err(ScopeError::Undeclared("y".into())));
-            assert_eq!(s.assign("dialog.y", &Expr::new("1"), &c), Err(ScopeError::Undeclared("dialog.y".into())));
+            assert_eq!(
+                s.assign("dialog.y", &Expr::new("1"), &c),
+                Err(ScopeError::Undeclared("dialog.y".into()))
+            );
             assert_eq!(s.assign("document.x", &Expr::new("2"), &c), Ok(()));
             assert_eq!(s.eval(&Expr::new("x"), &c), Ok(Value::Number(2.0)));
         }

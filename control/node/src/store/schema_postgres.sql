@@ -56,3 +56,6 @@ CREATE TABLE servers (
   epoch BIGINT NOT NULL, seen BIGINT NOT NULL);
 CREATE TABLE shards (
   shard BIGINT NOT NULL PRIMARY KEY, owner BIGINT NOT NULL, epoch BIGINT NOT NULL, until BIGINT NOT NULL);
+-- Small things by name. Names are compared by octets.
+CREATE TABLE shelf (
+  shelf BIGINT NOT NULL, name TEXT COLLATE "C" NOT NULL, value BYTEA NOT NULL, PRIMARY KEY (shelf, name));

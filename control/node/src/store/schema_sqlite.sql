@@ -54,3 +54,8 @@ CREATE TABLE IF NOT EXISTS servers (
   epoch INTEGER NOT NULL, seen INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS shards (
   shard INTEGER PRIMARY KEY, owner INTEGER NOT NULL, epoch INTEGER NOT NULL, until INTEGER NOT NULL);
+
+-- Small things by name. Names are compared by octets.
+CREATE TABLE IF NOT EXISTS shelf (
+  shelf INTEGER NOT NULL, name TEXT NOT NULL, value BLOB NOT NULL,
+  PRIMARY KEY (shelf, name)) WITHOUT ROWID;

@@ -31,12 +31,26 @@ fn packet(seq: u16, payload_type: u8, timestamp: u32, payload: &[u8]) -> Vec<u8>
 }
 
 #[test]
-fn a_prompt_is_heard_a_digit_cuts_it_and_all_comes_back() {
+fn plain_a_prompt_is_heard_a_digit_cuts_it_and_all_comes_back() {
+    whole_call(Backend::Plain, 16_384..=20_000);
+}
+
+#[test]
+fn sockets_a_prompt_is_heard_a_digit_cuts_it_and_all_comes_back() {
+    whole_call(Backend::Sockets, 20_002..=21_001);
+}
+
+fn whole_call(backend: Backend, ports: RangeInclusive<u16>) {
     let far = UdpSocket::bind("127.0.0.1:0").expect("a port");
     far.set_read_timeout(Some(Duration::from_secs(10))).expect("a timeout");
     let limits = Limits { bearers: 40, ..Limits::default() };
-    let config = Config { limits, priority: 0, seed: Seed(3), ..Config::default() };
+    let config = Config { limits, priority: 0, seed: Seed(3), ports, ..Config::default() };
+    let config = Config { backend: Choice::Only(backend), ..config };
     let (host, mut ends) = Host::start(config).expect("a dataplane");
+    if host.workers()[0].backend != backend {
+        println!("SKIPPED: {}", host.workers()[0]);
+        return;
+    }
     let mut end = ends.remove(0);
     let place = end.reserve(None).expect("a place");
     assert!(place.local.port().is_multiple_of(2));

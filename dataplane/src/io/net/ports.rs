@@ -42,6 +42,30 @@ pub fn bind_pair(ip: IpAddr, range: &RangeInclusive<u16>, rng: &mut Rng) -> std:
     Err(last)
 }
 
+/// Which part of a steered range one shard has on one worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Share {
+    pub(crate) worker: u32,
+    pub(crate) workers: u32,
+    pub(crate) shard: u32,
+    pub(crate) shards: u32,
+}
+
+/// The RTP ports of a share: those that the steering brings to the worker, dealt to the shards in turn.
+pub(crate) fn steered(range: &RangeInclusive<u16>, share: Share) -> Vec<u16> {
+    let mine = |port: &u16| {
+        let pair = u32::from(port / 2);
+        pair % share.workers == share.worker && pair / share.workers % share.shards == share.shard
+    };
+    range.clone().filter(|port| port.is_multiple_of(2) && port < range.end()).filter(mine).collect()
+}
+
+/// A random one of the free ports.
+pub(crate) fn draw(free: &mut Vec<u16>, rng: &mut Rng) -> Option<u16> {
+    let n = u64::try_from(free.len()).ok().filter(|n| *n > 0)?;
+    Some(free.swap_remove(usize::try_from(rng.below(n)).ok()?))
+}
+
 fn bind(local: SocketAddr) -> std::io::Result<Pair> {
     let rtp = UdpSocket::bind(local)?;
     let rtcp = UdpSocket::bind(SocketAddr::new(local.ip(), local.port() + 1))?;

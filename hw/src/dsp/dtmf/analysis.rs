@@ -5,16 +5,17 @@
 //! sum to a constant, so the sum of amplitudes over windows is a duration. (Cheaper windows, made of blocks with a
 //! weight each, were tried: their images 400 Hz away let the dial tone in.)
 
+use super::kernel::{self, Rows};
 use crate::dsp::math::{cos, narrow, sin};
 
 /// Samples from window to window.
 pub(super) const HOP: usize = 40;
 /// Samples in a window.
-const WINDOW: usize = 120;
+pub(super) const WINDOW: usize = 120;
 /// Tones correlated: eight of DTMF, then 350 and 440 Hz.
 pub(super) const TONES: usize = 10;
 /// Real parts, then imaginary parts.
-const PARTS: usize = 2 * TONES;
+pub(super) const PARTS: usize = 2 * TONES;
 /// First of the dial tones.
 pub(super) const DIAL: usize = 8;
 
@@ -61,7 +62,7 @@ pub(super) struct Window {
 
 impl Window {
     fn of(samples: &[i16; WINDOW], weakest: f32) -> Self {
-        let power = power(samples);
+        let power = kernel::energy(samples, &WEIGHT) * POWER_SCALE;
         if power < weakest {
             return Self { parts: [0.0; PARTS], power };
         }
@@ -69,7 +70,7 @@ impl Window {
             clippy::cast_precision_loss,
             reason = "24 bits are far more than the window's own leakage needs"
         )]
-        let parts = correlate(samples).map(|sum| sum as f32 * AMPLITUDE_SCALE);
+        let parts = kernel::correlate(samples, &PAIRS).map(|sum| sum as f32 * AMPLITUDE_SCALE);
         Self { parts, power }
     }
 
@@ -119,28 +120,6 @@ impl Analysis {
     }
 }
 
-/// Sums of samples times the windowed tones; integers, so that every kernel agrees to the bit.
-fn correlate(samples: &[i16; WINDOW]) -> [i32; PARTS] {
-    let mut sums = [0i32; PARTS];
-    for (x, row) in samples.chunks_exact(2).zip(&PAIRS) {
-        let (a, b) = (i32::from(x[0]), i32::from(x[1]));
-        for (sum, r) in sums.iter_mut().zip(row) {
-            *sum += a * i32::from(r[0]) + b * i32::from(r[1]);
-        }
-    }
-    sums
-}
-
-/// Mean square under the window.
-fn power(samples: &[i16; WINDOW]) -> f32 {
-    let mut sum = 0.0;
-    for (x, w) in samples.iter().zip(&WEIGHT) {
-        let x = f32::from(*x);
-        sum += x * x * w;
-    }
-    sum * POWER_SCALE
-}
-
 /// How far a tone off its nominal frequency by `hz` is attenuated by the window, in power (1 at 0 Hz). Good to 0.1 dB
 /// within 60 Hz.
 pub(super) fn droop(hz: f32) -> f32 {
@@ -169,11 +148,12 @@ const fn hann(n: usize) -> f64 {
     s * s
 }
 
-const fn weights() -> [f32; WINDOW] {
-    let mut t = [0.0; WINDOW];
+/// One weight for each pair of samples.
+const fn weights() -> [f32; WINDOW / 2] {
+    let mut t = [0.0; WINDOW / 2];
     let mut n = 0;
-    while n < WINDOW {
-        t[n] = narrow(hann(n));
+    while n < t.len() {
+        t[n] = narrow((hann(2 * n) + hann(2 * n + 1)) / 2.0);
         n += 1;
     }
     t
@@ -187,7 +167,7 @@ const fn coefficient(x: f64) -> i16 {
 }
 
 /// Two samples' rows side by side, as the multiply-and-add instructions of vector units want them.
-const fn pairs() -> [[[i16; 2]; PARTS]; WINDOW / 2] {
+const fn pairs() -> Rows {
     let mut t = [[[0; 2]; PARTS]; WINDOW / 2];
     let mut n = 0;
     while n < WINDOW {
@@ -227,8 +207,8 @@ const fn dial_overlap() -> Complex {
     Complex { re: narrow(re / 60.0), im: narrow(im / 60.0) }
 }
 
-static PAIRS: [[[i16; 2]; PARTS]; WINDOW / 2] = pairs();
-static WEIGHT: [f32; WINDOW] = weights();
+static PAIRS: Rows = pairs();
+static WEIGHT: [f32; WINDOW / 2] = weights();
 static HOP_TURN: [Complex; TONES] = hop_turns();
 const DIAL_OVERLAP: Complex = dial_overlap();
 const DIAL_OVERLAP_SQUARE: f32 = DIAL_OVERLAP.re * DIAL_OVERLAP.re + DIAL_OVERLAP.im * DIAL_OVERLAP.im;

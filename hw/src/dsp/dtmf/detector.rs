@@ -50,8 +50,12 @@ pub struct Event {
 pub struct Limits {
     /// Weakest tone taken, dBm0.
     pub weakest_dbm0: f32,
-    /// Largest frequency error taken, as a share.
+    /// Largest frequency error of a tone taken, as a share.
     pub frequency_error_max: f32,
+    /// Largest difference of the errors of the two tones taken. Two harmonics of a voice miss every pair of Q.23 by at
+    /// least 3.7 % (4/3 against 941 and 1209 Hz) unless both are higher than the sixth; two tones 1.5 % off differ by
+    /// 3 % at most.
+    pub skew_max: f32,
     /// High tone over low tone, dB.
     pub twist_max_db: f32,
     /// Low tone over high tone, dB.
@@ -60,7 +64,7 @@ pub struct Limits {
     pub tone_min_ms: f32,
     /// Longest gap bridged, ms.
     pub gap_max_ms: f32,
-    /// Share of the power that the two tones must explain.
+    /// Share of the power that the two tones must explain, over the whole digit.
     pub purity_min: f32,
 }
 
@@ -68,12 +72,13 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             weakest_dbm0: -42.0,
-            frequency_error_max: 0.025,
+            frequency_error_max: 0.0205,
+            skew_max: 0.033,
             twist_max_db: 8.0,
             reverse_twist_max_db: 12.0,
             tone_min_ms: 31.5,
             gap_max_ms: 28.0,
-            purity_min: 0.8,
+            purity_min: 0.9,
         }
     }
 }
@@ -83,6 +88,7 @@ impl Default for Limits {
 struct Bounds {
     weakest_square: f32,
     frequency_error_max: f32,
+    skew_max: f32,
     twist_max: f32,
     twist_min: f32,
     tone_min: f32,
@@ -95,6 +101,7 @@ impl From<&Limits> for Bounds {
         Self {
             weakest_square: level::peak(l.weakest_dbm0).powi(2),
             frequency_error_max: l.frequency_error_max,
+            skew_max: l.skew_max,
             twist_max: 10f32.powf(l.twist_max_db / 10.0),
             twist_min: 10f32.powf(-l.reverse_twist_max_db / 10.0),
             tone_min: l.tone_min_ms / HOP_MS,
@@ -165,7 +172,7 @@ impl Detector {
             if run.gives_way_to(seen, w) {
                 run.finish(middle, emit);
             } else {
-                run.follow(w, &self.before, self.dial, &self.bounds);
+                run.follow(w, &self.before, self.dial);
                 if !run.certain && run.is_certain(&self.bounds) {
                     run.certain = true;
                     emit(run.event(Edge::Start, middle));
@@ -217,6 +224,8 @@ struct Track {
     sum: f32,
     /// Amplitude at full strength: the greatest.
     full: f32,
+    /// Sum of the squares of the amplitudes of the windows that are whole.
+    squares: f32,
     /// Sum of phase advances, weighted by power.
     advance: Complex,
     /// The weight of that sum.
@@ -246,9 +255,12 @@ struct Run {
     pair: Pair,
     low: Track,
     high: Track,
-    /// Windows at full strength that were pure, and that were not.
+    /// Windows at full strength that were nearly pure, and that were not.
     good: u16,
     bad: u16,
+    /// Power of the windows that are whole, and what of it a dial tone explains.
+    power: f32,
+    dial: f32,
     /// Amplitude missing since the last window at full strength, in windows.
     gap: f32,
     /// Gaps bridged, in windows.
@@ -270,6 +282,8 @@ impl Run {
             high: track(pair.high),
             good: 0,
             bad: 0,
+            power: 0.0,
+            dial: 0.0,
             gap: 0.0,
             bridged: 0.0,
             credit: 0.0,
@@ -289,13 +303,12 @@ impl Run {
         self.good == 0 || self.gap > 0.8 || drowned
     }
 
-    fn follow(&mut self, w: &Window, before: &Window, dial: f32, bounds: &Bounds) {
+    fn follow(&mut self, w: &Window, before: &Window, dial: f32) {
         let (l, h) = (w.tone(self.pair.low), w.tone(self.pair.high));
         let (al, ah) = (l.magnitude(), h.magnitude());
-        let droop_l = droop(self.low.hz());
-        let droop_h = droop(self.high.hz());
-        let (pl, ph) = (al * al / 2.0 / droop_l, ah * ah / 2.0 / droop_h);
-        let pure = pl + ph + explained_dial(w, dial) >= bounds.purity_min * w.power;
+        let dial = explained_dial(w, dial);
+        let (square_l, square_h) = (al * al / droop(self.low.hz()), ah * ah / droop(self.high.hz()));
+        let pure = (square_l + square_h) / 2.0 + dial >= WINDOW_PURITY * w.power;
         if pure {
             self.low.full = self.low.full.max(al);
             self.high.full = self.high.full.max(ah);
@@ -311,13 +324,26 @@ impl Run {
         self.bridged += self.gap;
         self.credit += self.gap.min(CREDIT_MAX);
         self.gap = 0.0;
+        let whole = rl.max(rh) >= WHOLE;
+        if whole {
+            self.power += w.power;
+            self.dial += dial;
+            self.low.squares += al * al;
+            self.high.squares += ah * ah;
+        }
         if pure {
             self.good = self.good.saturating_add(1);
             self.low.add_advance(self.pair.low, l, before.tone(self.pair.low));
             self.high.add_advance(self.pair.high, h, before.tone(self.pair.high));
-        } else {
+        } else if whole {
             self.bad = self.bad.saturating_add(1);
         }
+    }
+
+    /// Share of the power that the tones explain, over the windows that are whole.
+    fn purity(&self) -> f32 {
+        let tones = self.low.squares / droop(self.low.hz()) + self.high.squares / droop(self.high.hz());
+        (tones / 2.0 + self.dial) / self.power.max(1.0)
     }
 
     /// Windows' worth of tone.
@@ -326,17 +352,26 @@ impl Run {
     }
 
     fn is_certain(&self, b: &Bounds) -> bool {
-        let (l, h) = (self.low.full * self.low.full, self.high.full * self.high.full);
         self.duration() + self.credit >= b.tone_min
             && self.good >= GOOD_MIN
-            && self.bad <= self.good
-            && l.min(h) >= b.weakest_square
-            && h <= l * b.twist_max
-            && h >= l * b.twist_min
-            && self.low.coherence() >= COHERENCE_MIN
+            && self.bad.saturating_mul(GOOD_PER_BAD) <= self.good
+            && self.has_levels(b)
+            && self.has_frequencies(b)
+            && self.purity() >= b.purity_min
+    }
+
+    fn has_levels(&self, b: &Bounds) -> bool {
+        let (l, h) = (self.low.full * self.low.full, self.high.full * self.high.full);
+        l.min(h) >= b.weakest_square && h <= l * b.twist_max && h >= l * b.twist_min
+    }
+
+    fn has_frequencies(&self, b: &Bounds) -> bool {
+        let low = self.low.hz() / HZ[self.pair.low];
+        let high = self.high.hz() / HZ[self.pair.high];
+        self.low.coherence() >= COHERENCE_MIN
             && self.high.coherence() >= COHERENCE_MIN
-            && self.low.hz().abs() <= b.frequency_error_max * HZ[self.pair.low]
-            && self.high.hz().abs() <= b.frequency_error_max * HZ[self.pair.high]
+            && low.abs().max(high.abs()) <= b.frequency_error_max
+            && (low - high).abs() <= b.skew_max
     }
 
     fn is_over(&self, b: &Bounds) -> bool {
@@ -398,9 +433,16 @@ const LOOK_PURITY: f32 = 0.55;
 const FULL_STRENGTH: f32 = 0.6;
 /// A hole of 10 ms (Q.24) counts as tone, in windows, with a margin.
 const CREDIT_MAX: f32 = 2.4;
+/// Share of the full amplitude of either tone from which no edge or hole can be in the window (those weaken both; an
+/// echo may weaken one).
+const WHOLE: f32 = 0.9;
+/// Purity of a single window.
+const WINDOW_PURITY: f32 = 0.75;
 const GOOD_MIN: u16 = 3;
+/// An impulse may spoil one window for each of these.
+const GOOD_PER_BAD: u16 = 2;
 const BAD_MAX: u16 = 4;
-const COHERENCE_MIN: f32 = 0.92;
+const COHERENCE_MIN: f32 = 0.975;
 /// Weight of a new window in the mean of the dial tone (about 50 ms).
 const DIAL_MEAN: f32 = 0.1;
 

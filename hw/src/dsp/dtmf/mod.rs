@@ -3,6 +3,7 @@
 mod analysis;
 mod detector;
 mod generator;
+mod kernel;
 
 pub use detector::{Detector, Edge, Event, Limits};
 pub use generator::{Generator, Keying};

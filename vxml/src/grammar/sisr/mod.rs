@@ -14,8 +14,9 @@
 mod native;
 mod script;
 
-use super::model::TagFormat;
-use super::network::{Network, index};
+use super::builtin::Matched;
+use super::model::{Mode, TagFormat};
+use super::network::{Network, index, matching_form};
 use super::parse::{Parse, ParseEvent};
 use serde_json::{Map, Value};
 use std::fmt;
@@ -173,12 +174,19 @@ impl Walk<'_> {
     fn compute(&mut self, frame: &Frame, text: &str) -> Computed {
         let source = &self.net.sources[index(frame.source)];
         if let TagFormat::Builtin(builtin) = source.format {
-            return Computed::Value(builtin.value(&self.parse.words[index(frame.from)..index(frame.to)]));
+            let words = &self.parse.words[index(frame.from)..index(frame.to)];
+            let inner = frame.acts.iter().filter_map(|a| match a {
+                Act::Child { rule, value: Computed::Value(value), .. } => Some((&**rule, value)),
+                _ => None,
+            });
+            let words = words.iter().map(|w| matching_form(w)).collect();
+            let matched = Matched { rule: &frame.rule, words, inner: inner.collect() };
+            return Computed::Value(builtin.value(self.parse.mode == Mode::Voice, &matched));
         }
         let tags = || {
             frame.acts.iter().filter_map(|a| if let Act::Tag { code, .. } = a { Some(code) } else { None })
         };
-        let Some(last) = tags().last() else {
+        let Some(last) = tags().next_back() else {
             // SISR 1.0 §4: without tags a rule's value is that of the last rule it refers to, or else its words.
             let child = frame.acts.iter().rev().find_map(|a| match a {
                 Act::Child { value, .. } => Some(value.clone()),
@@ -194,7 +202,16 @@ impl Walk<'_> {
         };
         match plain {
             Some(value) => Computed::Value(value),
-            None => Computed::Slot(self.program.rule(frame.source, &source.header_tags, &frame.acts)),
+            None => {
+                let mut acts = frame.acts.clone();
+                if let Some((before, after)) =
+                    native::collect(&acts).filter(|_| source.format == TagFormat::Default)
+                {
+                    acts.insert(0, Act::Tag { code: before.into(), text: String::new() });
+                    acts.push(Act::Tag { code: after.into(), text: text.to_owned() });
+                }
+                Computed::Slot(self.program.rule(frame.source, &source.header_tags, &acts))
+            }
         }
     }
 }

@@ -52,12 +52,34 @@ pub(super) fn forgiving(acts: &[Act]) -> Option<Value> {
         return run(acts, Map::new(), false);
     }
     if codes.iter().any(|code| code.contains('=')) {
-        if let Some(value) = run(acts, Map::new(), true) {
-            return Some(value);
-        }
-        return None;
+        return run(acts, Map::new(), true);
     }
     Some(Value::String((*last).to_owned()))
+}
+
+/// For forgiving tags that are scripts but do not set `out`: one tag that declares the names they assign, and one
+/// that makes an object of them.
+pub(super) fn collect(acts: &[Act]) -> Option<(String, String)> {
+    let codes =
+        || acts.iter().filter_map(|a| if let Act::Tag { code, .. } = a { Some(&**code) } else { None });
+    if codes().any(|code| words(code).any(|w| w == "out")) {
+        return None;
+    }
+    let mut names: Vec<&str> = Vec::new();
+    for statement in codes().flat_map(|code| code.split([';', '\n', '{', '}'])) {
+        let statement = statement.trim_start();
+        let statement = statement.strip_prefix("var ").unwrap_or(statement);
+        let Some((name, value)) = statement.split_once('=') else { continue };
+        let name = name.trim();
+        let legal = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+        if legal && !value.starts_with('=') && !RESERVED.contains(&name) && !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    let members: Vec<String> = names.iter().map(|n| format!("{n}:{n}")).collect();
+    (!names.is_empty())
+        .then(|| (format!("var {};", names.join(",")), format!("out={{{}}};", members.join(","))))
 }
 
 fn words(code: &str) -> impl Iterator<Item = &str> {
@@ -104,10 +126,6 @@ impl<'c> Cursor<'c> {
         self.space();
         let (&head, tail) = path.split_first()?;
         if declares && (head == "out" || !tail.is_empty()) {
-            return None;
-        }
-        if declares && (self.rest.is_empty() || self.rest.starts_with(';')) {
-            scope.vars.entry(head).or_insert(Value::Null);
             return None;
         }
         let adds = self.eat("+=");

@@ -11,6 +11,7 @@ mod notice;
 mod read;
 mod recover;
 mod registry;
+mod shelf;
 
 use super::db::{Db, DbError, Unreadable, Value};
 use control::store::{Answer, Ask, Error};
@@ -180,6 +181,11 @@ impl<'a, D: Db> Batch<'a, D> {
             Ask::Beat { name, role, address, epoch } => self.beat(name, role, address, *epoch),
             Ask::KeepShards { owner, keep_ms } => self.keep_shards(*owner, *keep_ms),
             Ask::Expire { max } => self.expire(*max),
+            Ask::Keep(changes) => self.keep_things(changes),
+            Ask::Kept { shelf, name } => self.kept(*shelf, name),
+            Ask::KeptFrom { shelf, prefix, after, limit } => {
+                self.kept_from(*shelf, prefix, after.as_deref(), *limit)
+            }
             Ask::Prune { orders, records, intake } => self.prune(orders.0, records.0, intake.0),
         }
     }

@@ -4,7 +4,7 @@
 mod bench;
 mod desk;
 mod durable;
-mod fixture;
+pub(super) mod fixture;
 mod model;
 mod pg;
 mod rules;
@@ -55,4 +55,5 @@ suite!(
     retention_forgets_what_is_over_only,
     a_process_that_was_replaced_is_fenced,
     shards_have_one_owner_and_move_when_it_dies,
+    shelves_keep_things_by_name,
 );

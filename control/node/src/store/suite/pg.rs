@@ -2,8 +2,10 @@
 
 use super::ALL;
 use super::fixture::{Bed, START, order};
+use super::model::Model;
 use crate::store::Postgres;
-use control::store::{Answer, Ask, Store};
+use control::order::State;
+use control::store::{Answer, Ask, Error, Store};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -15,6 +17,7 @@ const BIN: &str = "/usr/lib/postgresql/15/bin";
 /// A server that ends with the value.
 pub(super) struct Server {
     child: Child,
+    args: Vec<String>,
     folder: tempfile::TempDir,
     databases: u32,
 }
@@ -37,10 +40,28 @@ impl Server {
         assert!(made.expect("initdb starts").success());
         let fsync = if durable { "fsync=on" } else { "fsync=off" };
         let args = ["-D", &text(&data), "-k", &text(folder.path()), "-c", "listen_addresses=", "-c", fsync];
-        let child = as_postgres("postgres", &args).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
-        let server = Self { child: child.expect("postgres starts"), folder, databases: 0 };
+        let args = args.map(str::to_owned).to_vec();
+        let child = boot(&args);
+        let server = Self { child, args, folder, databases: 0 };
         server.wait();
         Some(server)
+    }
+
+    /// As if its machine lost power.
+    fn stop(&mut self) {
+        let data: PathBuf = self.folder.path().join("data");
+        let stop = as_postgres("pg_ctl", &["-D", &text(&data), "-m", "immediate", "stop"])
+            .stdout(Stdio::null())
+            .status();
+        if !stop.is_ok_and(|s| s.success()) {
+            let _ = self.child.kill();
+        }
+        let _ = self.child.wait();
+    }
+
+    fn start_again(&mut self) {
+        self.child = boot(&self.args);
+        self.wait();
     }
 
     fn wait(&self) {
@@ -77,15 +98,14 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        let data: PathBuf = self.folder.path().join("data");
-        let stop = as_postgres("pg_ctl", &["-D", &text(&data), "-m", "immediate", "stop"])
-            .stdout(Stdio::null())
-            .status();
-        if !stop.is_ok_and(|s| s.success()) {
-            let _ = self.child.kill();
-        }
-        let _ = self.child.wait();
+        self.stop();
     }
+}
+
+fn boot(args: &[String]) -> Child {
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let child = as_postgres("postgres", &args).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+    child.expect("postgres starts")
 }
 
 fn text(path: &Path) -> String {
@@ -113,13 +133,46 @@ fn as_postgres(program: &str, args: &[&str]) -> Command {
 #[test]
 fn postgres_keeps_the_same_rules() {
     let Some(mut server) = Server::start(false) else { return };
+    let url = server.database();
     for (name, rule) in ALL {
         println!("{name}");
-        let store = Postgres::open(&server.database()).expect("it opens");
-        rule(&mut Bed::new(store));
+        rule(&mut Bed::new(Postgres::open(&url).expect("it opens")));
+        empty(&url);
     }
-    two_writers_claim_nothing_twice(&server.database());
-    a_newer_layout_is_refused(&server.database());
+    for seed in 0..2 {
+        Model::new(Postgres::open(&url).expect("it opens"), seed).run(300);
+        empty(&url);
+    }
+    two_writers_claim_nothing_twice(&url);
+    empty(&url);
+    an_absent_database_accepts_nothing(&mut server, &url);
+    assert!(psql(&url, "INSERT INTO layout VALUES (999)"));
+    assert!(Postgres::open(&url).is_err(), "a newer program wrote it");
+}
+
+fn psql(url: &str, sql: &str) -> bool {
+    run(&format!("{BIN}/psql"), &["-d", url, "-qc", sql])
+}
+
+fn empty(url: &str) {
+    let all = "TRUNCATE orders, intake, ready, live, caps, records, story, notices, servers, shards, shelf RESTART IDENTITY";
+    assert!(psql(url, all));
+}
+
+/// Goal: while PostgreSQL is away nothing is accepted, and when it is back (after a crash) everything answered is there.
+fn an_absent_database_accepts_nothing(server: &mut Server, url: &str) {
+    let mut bed = Bed::new(Postgres::open(url).expect("it opens"));
+    let stored = bed.accept(order(1));
+    server.stop();
+    for _ in 0..3 {
+        let answer = bed.ask(Ask::Accept { orders: vec![(order(2), [0; 32])], due: vec![Wall(START)] });
+        assert_eq!(answer.err(), Some(Error::Unavailable));
+        bed.pass(400);
+    }
+    server.start_again();
+    bed.pass(1_000);
+    assert_eq!(bed.state(stored).0, State::Scheduled);
+    bed.accept(order(2));
 }
 
 /// Goal: with two nodes claiming from one line at once, no order is claimed twice and none is left.
@@ -149,16 +202,4 @@ fn two_writers_claim_nothing_twice(url: &str) {
     all.extend(thread.join().expect("no panic"));
     let apart: BTreeSet<_> = all.iter().collect();
     assert_eq!((all.len(), apart.len()), (400, 400));
-}
-
-fn a_newer_layout_is_refused(url: &str) {
-    let psql = Command::new(format!("{BIN}/psql"))
-        .args([
-            &url.replace(' ', "&").replacen("host=", "postgresql:///?host=", 1),
-            "-qc",
-            "INSERT INTO layout VALUES (999)",
-        ])
-        .status();
-    assert!(psql.expect("psql starts").success());
-    assert!(Postgres::open(url).is_err());
 }

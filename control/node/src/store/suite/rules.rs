@@ -2,7 +2,7 @@
 
 use super::fixture::{Bed, START, cap, order, record, told};
 use control::order::{Disposition, Order, State};
-use control::store::{Answer, Ask, Error, StoryLine, attempt_of};
+use control::store::{Answer, Ask, Error, Keep, Shelf, StoryLine, attempt_of};
 use std::collections::BTreeSet;
 use units::{AttemptId, OrderId, ServerId, TenantId, Wall};
 
@@ -463,4 +463,35 @@ pub(super) fn shards_have_one_owner_and_move_when_it_dies(bed: &mut Bed) {
     let taken = turn(bed, "b", 1);
     assert_eq!(taken.len(), 64);
     assert!(first.iter().all(|(shard, epoch)| taken.contains(&(*shard, epoch + 1))));
+}
+
+pub(super) fn shelves_keep_things_by_name(bed: &mut Bed) {
+    let keep = |name: &str, value: Option<&[u8]>| Keep {
+        shelf: Shelf::Tenants,
+        name: name.to_owned(),
+        value: value.map(<[u8]>::to_vec),
+    };
+    let changes = vec![
+        keep("a/2", Some(&[2])),
+        keep("a/1", Some(&[1])),
+        keep("b/1", Some(&[3])),
+        keep("a/Z", Some(&[9])),
+    ];
+    assert!(bed.ask(Ask::Keep(changes)).is_ok());
+    assert!(bed.ask(Ask::Keep(vec![keep("a/1", Some(&[7])), keep("b/1", None)])).is_ok());
+    let page = |bed: &mut Bed, after: Option<&str>, limit| {
+        let (shelf, prefix, after) = (Shelf::Tenants, "a/".to_owned(), after.map(str::to_owned));
+        match bed.ask(Ask::KeptFrom { shelf, prefix, after, limit }) {
+            Ok(Answer::KeptFrom(things)) => {
+                things.into_iter().map(|(name, value)| (name, value[0])).collect::<Vec<_>>()
+            }
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(page(bed, None, 2), [("a/1".to_owned(), 7), ("a/2".to_owned(), 2)]);
+    assert_eq!(page(bed, Some("a/2"), 2), [("a/Z".to_owned(), 9)], "in order of octets");
+    let gone = Ask::Kept { shelf: Shelf::Tenants, name: "b/1".into() };
+    assert!(matches!(bed.ask(gone), Ok(Answer::Kept(None))));
+    let elsewhere = Ask::Kept { shelf: Shelf::Campaigns, name: "a/1".into() };
+    assert!(matches!(bed.ask(elsewhere), Ok(Answer::Kept(None))));
 }

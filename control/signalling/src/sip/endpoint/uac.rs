@@ -1,6 +1,6 @@
 //! Calls that we place: INVITE, its responses, CANCEL and ACK (RFC 3261 §13.2, §9.1).
 
-use super::leg::{Calling, Leg, Phase};
+use super::leg::{Auth, Calling, Leg, Phase};
 use super::request::{ALLOW, SUPPORTED};
 use super::tx::{Machine, Owner, Purpose, derived};
 use super::{Endpoint, Error, Hop, Output};
@@ -8,7 +8,7 @@ use crate::leg::{Ended, Indication, Media, Place, Rtp};
 use crate::sdp::{Body, Description, Local, agree, find_body};
 use crate::sip::cause;
 use crate::sip::dialog::Dialog;
-use crate::sip::wire::fields::q850;
+use crate::sip::wire::fields::{has, q850};
 use crate::sip::wire::{Core, HeaderId, Message, NameAddr, Scheme, Uri, values};
 use std::time::Duration;
 use units::{Cause, LegId, Now, Private};
@@ -64,6 +64,15 @@ impl Endpoint {
             uac: true,
             unacked: None,
             offered: None,
+            reoffer: None,
+            session: None,
+            auth: place
+                .credentials
+                .clone()
+                .map(|credentials| Box::new(Auth { credentials, realm: None, last: None })),
+            updates: false,
+            referred: None,
+            caller: None,
             armed: None,
             phase: Phase::Calling(Box::new(Calling {
                 tx: 0,
@@ -71,6 +80,8 @@ impl Endpoint {
                 cancel: None,
                 cancelled_until: None,
                 trying_told: false,
+                session_s: self.config.session_expires_s,
+                min_se_s: self.config.min_se_s,
                 place,
             })),
         })
@@ -86,6 +97,10 @@ impl Endpoint {
         w.field(HeaderId::Contact, &leg.contact);
         w.field(HeaderId::Allow, ALLOW);
         w.field(HeaderId::Supported, SUPPORTED);
+        if let Some(seconds) = calling.session_s {
+            w.field(HeaderId::SessionExpires, seconds);
+            w.field(HeaderId::MinSe, calling.min_se_s);
+        }
         w.field(HeaderId::UserAgent, &self.config.user_agent);
         if let Some(asserted) = &place.asserted {
             w.field(HeaderId::AssertedIdentity, asserted.expose());
@@ -130,7 +145,13 @@ impl Endpoint {
             return self.cancel_if_wanted(now, leg);
         }
         let fork = core.to.tag().and_then(|tag| self.fork(leg, tag, m));
+        if let Some(which) = fork
+            && !self.take_reliable(now, leg, which, m, core)
+        {
+            return;
+        }
         leg.alerted |= status == 180 || status == 183;
+        leg.updates |= has(m, HeaderId::Allow, "UPDATE");
         let media = fork.and_then(|_| self.answer_in(leg, m)).map(Media::Rtp);
         if leg.dialogs.len() == 1 && fork.is_some() {
             self.export(leg);
@@ -184,6 +205,8 @@ impl Endpoint {
             *dialog = Dialog { remote_cseq: dialog.remote_cseq, ..fresh };
         }
         let media = self.answer_in(leg, m).or(early);
+        leg.updates |= has(m, HeaderId::Allow, "UPDATE");
+        self.session_agreed(now, leg, m);
         let clear = clear.or(media.is_none().then_some(Cause::INCOMPATIBLE));
         leg.phase = Phase::AckDue { cseq: core.cseq.number, clear };
         self.export(leg);
@@ -201,7 +224,7 @@ impl Endpoint {
         let keep = std::mem::take(&mut leg.dialogs);
         if self.fork(leg, tag, m).is_some() {
             self.send_ack(leg, 0, core.cseq.number, b"");
-            self.send_in_dialog(now, leg, Purpose::Bye, "BYE", |_| {}, ("", b""));
+            self.send_in_dialog(now, leg, (0, Purpose::Bye), "BYE", |_| {}, ("", b""));
         }
         leg.dialogs = keep;
     }
@@ -219,7 +242,7 @@ impl Endpoint {
         done.unwrap_or(Err(Error::NoLeg(id)))
     }
 
-    fn failed(&mut self, _now: Now, leg: &mut Leg, status: u16, m: &Message<'_>) {
+    fn failed(&mut self, now: Now, leg: &mut Leg, status: u16, m: &Message<'_>) {
         let Phase::Calling(calling) = &leg.phase else { return };
         let wanted = calling.cancel;
         if (300..400).contains(&status) && wanted.is_none() {
@@ -231,6 +254,7 @@ impl Endpoint {
         let redress = matches!(status, 603 | 608).then(|| redress(m)).flatten();
         let alerted = leg.alerted;
         self.end(
+            now,
             leg,
             Ended { cause, status: Some(status), by_peer: wanted.is_none(), retry_after_s, alerted, redress },
         );
@@ -247,7 +271,7 @@ impl Endpoint {
     }
 
     /// Nothing was heard, or the transport failed.
-    pub(super) fn invite_unanswered(&mut self, leg: &mut Leg) {
+    pub(super) fn invite_unanswered(&mut self, now: Now, leg: &mut Leg) {
         let cancel = match &leg.phase {
             Phase::Calling(calling) => calling.cancel,
             _ => return,
@@ -255,7 +279,7 @@ impl Endpoint {
         // A trunk that is silent is the network's fault, and another trunk may do better.
         let cause = cancel.unwrap_or(Cause::NETWORK_OUT_OF_ORDER);
         let alerted = leg.alerted;
-        self.end(leg, by_us(cause, alerted));
+        self.end(now, leg, by_us(cause, alerted));
     }
 
     /// Ringing has been long enough, or a CANCEL was not obeyed.
@@ -268,7 +292,7 @@ impl Endpoint {
             // RFC 3261 §9.1: 64*T1 after the CANCEL the INVITE counts as ended.
             let tx = calling.tx;
             self.drop_tx(tx);
-            return self.end(leg, by_us(cause, alerted));
+            return self.end(now, leg, by_us(cause, alerted));
         }
         if calling.cancel.is_none() && calling.ring_until <= now.mono {
             calling.cancel = Some(if alerted { Cause::NO_ANSWER } else { Cause::NO_RESPONSE });

@@ -43,7 +43,7 @@ pub(super) fn dot<M: Machine>(name: &str, start: M) -> String {
                 edges.insert(format!("  {from} -> {to} [label=\"{label} / {out}\"];"));
             }
             // A state is entered some dozen times, since its data (how often retransmitted) tells when it ends.
-            let visits = seen.entry(format!("{to}")).or_insert(0);
+            let visits = seen.entry(to.to_owned()).or_insert(0);
             if *visits < 24 {
                 *visits += 1;
                 todo.push((m, when));

@@ -157,7 +157,7 @@ impl<'a> Message<'a> {
         if name.is_empty() || !name.iter().all(|&b| is_token(b)) || line.first().is_some_and(|&b| is_lws(b)) {
             return self.blame(Owed::bad("Bad Header Field Name"));
         }
-        if line.iter().any(|&b| (b < 0x20 && !is_lws(b)) || b == 0x7f) {
+        if has_stray_control(line) {
             self.blame(Owed::bad("Control Character In Header Field"));
         }
         let id = HeaderId::of(name);
@@ -210,6 +210,22 @@ fn field_end(bytes: &[u8], at: usize) -> Option<usize> {
         end = line_end(bytes, end + 2)?;
     }
     Some(end)
+}
+
+/// RFC 3261 §25.1: a control character is legal only as a quoted-pair (RFC 4475 §3.1.1.2), CR and LF only as a fold.
+fn has_stray_control(line: &[u8]) -> bool {
+    let mut before = 0;
+    line.iter().enumerate().any(|(i, &b)| {
+        let stray = match b {
+            b'\t' => false,
+            b'\r' => line.get(i + 1) != Some(&b'\n'),
+            b'\n' => before != b'\r',
+            0..0x20 | 0x7f => before != b'\\',
+            _ => false,
+        };
+        before = b;
+        stray
+    })
 }
 
 fn start_line(line: &[u8]) -> Result<(Start<'_>, Option<Owed>), Unframed> {
@@ -305,6 +321,8 @@ mod tests {
             ("OPTIONS sip:a SIP/2.0\r\nl: -1\r\n\r\n", 400),
             ("OPTIONS sip:a SIP/2.0\r\nl: 9\r\n\r\nx", 400),
             ("OPTIONS sip:a SIP/2.0\r\nVia x\r\n\r\n", 400),
+            ("OPTIONS sip:a SIP/2.0\r\nX: a\nVia: b\r\n\r\n", 400),
+            ("OPTIONS sip:a SIP/2.0\r\nX: a\0\r\n\r\n", 400),
         ] {
             assert_eq!(parse(text).expect("framed").defect().map(|o| o.status), Some(status), "{text:?}");
         }

@@ -132,7 +132,7 @@ pub fn ascii(bytes: &[u8]) -> Option<&str> {
     if bytes.is_ascii() { std::str::from_utf8(bytes).ok() } else { None }
 }
 
-/// A value as owned text: folds become one space, other control characters vanish, what is no UTF-8 is replaced.
+/// A value as owned text: folds become one space, other control characters become `?`, what is no UTF-8 is replaced.
 #[must_use]
 pub fn clean(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(trim(bytes));
@@ -143,11 +143,18 @@ pub fn clean(bytes: &[u8]) -> String {
             folded = true;
         } else if folded && (c == ' ' || c == '\t') {
             // Still inside the fold.
-        } else if c == '\t' || !c.is_control() {
+        } else {
             if std::mem::take(&mut folded) {
                 out.push(' ');
             }
-            out.push(c);
+            // A tab is white space; any other control character may stand behind a backslash that must keep its pair.
+            out.push(if c == '\t' {
+                ' '
+            } else if c.is_control() {
+                '?'
+            } else {
+                c
+            });
         }
     }
     out
@@ -181,7 +188,7 @@ mod tests {
         c.skip_lws();
         assert_eq!(c.token(), Some("INVITE"));
         assert!(c.is_done());
-        assert_eq!(clean(b"a \r\n  b\x07"), "a  b");
+        assert_eq!(clean(b"a \r\n  b\x07"), "a  b?");
     }
 
     #[test]

@@ -1,0 +1,211 @@
+//! The admin socket: the command line reaches a running node over a Unix socket, one JSON question and one JSON answer
+//! a connection. Who may open the socket may do everything; the file's mode is the lock.
+
+use crate::shard::{Inbox, Post};
+use crate::store::Handle;
+use control::shard::CallView;
+use control::store::{Answer, Ask};
+use serde::{Deserialize, Serialize};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::Arc;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::oneshot;
+use units::{AttemptId, Cause, OrderId};
+
+/// A question.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Question {
+    /// Calls that are up.
+    Calls,
+    /// An order with its records and its story.
+    Call(OrderId),
+    /// How the workers run.
+    Workers,
+    /// Servers and their load.
+    Servers,
+    /// Why an order is not being dialled now.
+    Why(OrderId),
+    /// End a call.
+    Clear(AttemptId),
+    /// As SIGHUP.
+    Reload,
+    /// As SIGTERM.
+    Drain,
+}
+
+/// An answer.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reply {
+    /// It is this.
+    Ok(serde_json::Value),
+    /// It cannot be answered.
+    Error(String),
+}
+
+/// What the socket answers from.
+pub struct Admin {
+    /// The shards.
+    pub shards: Vec<Post>,
+    /// The store.
+    pub store: Handle,
+    /// Lines on the workers.
+    pub workers: Arc<dyn Fn() -> Vec<String> + Send + Sync>,
+    /// The desk.
+    pub desk: crate::desk::Way,
+    /// As SIGHUP.
+    pub reload: Arc<tokio::sync::Notify>,
+    /// As SIGTERM.
+    pub drain: Arc<tokio::sync::Notify>,
+}
+
+/// Octets of a question.
+const QUESTION_MAX: u64 = 64 * 1_024;
+
+/// Opens the socket, for its owner only.
+///
+/// # Errors
+/// The operating system's.
+pub fn bind(path: &Path) -> std::io::Result<UnixListener> {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    // A socket that a dead process left behind; one that lives would answer.
+    if path.exists() && std::os::unix::net::UnixStream::connect(path).is_err() {
+        std::fs::remove_file(path)?;
+    }
+    let listener = UnixListener::bind(path)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+    Ok(listener)
+}
+
+impl Admin {
+    /// Answers for ever.
+    pub async fn run(self, listener: UnixListener) {
+        let admin = Arc::new(self);
+        loop {
+            match listener.accept().await {
+                Ok((stream, _)) => {
+                    let admin = Arc::clone(&admin);
+                    tokio::spawn(async move { admin.serve(stream).await });
+                }
+                Err(error) => tracing::warn!(%error, "admin socket"),
+            }
+        }
+    }
+
+    async fn serve(&self, mut stream: UnixStream) {
+        let mut question = Vec::new();
+        if (&mut stream).take(QUESTION_MAX).read_to_end(&mut question).await.is_err() {
+            return;
+        }
+        let reply = match serde_json::from_slice(&question) {
+            Ok(question) => self.answer(question).await.map_or_else(Reply::Error, Reply::Ok),
+            Err(error) => Reply::Error(error.to_string()),
+        };
+        if let Ok(octets) = serde_json::to_vec(&reply) {
+            // Who asked may have gone.
+            drop(stream.write_all(&octets).await);
+        }
+    }
+
+    async fn answer(&self, question: Question) -> Result<serde_json::Value, String> {
+        match question {
+            Question::Calls => Ok(serde_json::json!(self.calls().await)),
+            Question::Call(order) => self.call(order).await,
+            Question::Workers => Ok(serde_json::json!((self.workers)())),
+            Question::Servers => self.servers().await,
+            Question::Why(order) => self.why(order).await,
+            Question::Clear(attempt) => {
+                for shard in &self.shards {
+                    shard.send(Inbox::Clear(attempt, Cause::NORMAL)).await.map_err(|e| e.to_string())?;
+                }
+                Ok(serde_json::json!("told"))
+            }
+            Question::Reload => {
+                self.reload.notify_one();
+                Ok(serde_json::json!("reloading; the log says what was taken"))
+            }
+            Question::Drain => {
+                self.drain.notify_one();
+                Ok(serde_json::json!("draining"))
+            }
+        }
+    }
+
+    async fn calls(&self) -> Vec<CallView> {
+        let mut calls = Vec::new();
+        for shard in &self.shards {
+            let (answer, waits) = oneshot::channel();
+            if shard.send(Inbox::View(answer)).await.is_ok() {
+                calls.extend(waits.await.unwrap_or_default());
+            }
+        }
+        calls
+    }
+
+    async fn servers(&self) -> Result<serde_json::Value, String> {
+        let (answer, waits) = oneshot::channel();
+        let asked = self.desk.send(crate::desk::Message::Servers(answer)).await;
+        asked.map_err(|error| error.to_string())?;
+        let servers = waits.await.map_err(|error| error.to_string())?;
+        let row = |(server, used, slots): (units::ServerId, f64, u32)| serde_json::json!({ "server": server.0, "used": used, "slots_out": slots });
+        Ok(servers.into_iter().map(row).collect())
+    }
+
+    async fn call(&self, order: OrderId) -> Result<serde_json::Value, String> {
+        let status = match self.ask(Ask::Status { tenant: None, order }).await? {
+            Answer::Status(Some(status)) => status,
+            _ => return Err(format!("there is no order {order}")),
+        };
+        let records =
+            match self.ask(Ask::Records { tenant: None, order: Some(order), after: 0, limit: 100 }).await? {
+                Answer::Records(records) => records,
+                _ => Vec::new(),
+            };
+        let story = match self.ask(Ask::StoryOf(order)).await? {
+            Answer::Story(story) => story,
+            _ => Vec::new(),
+        };
+        Ok(serde_json::json!({ "status": status, "records": records, "story": story }))
+    }
+
+    async fn why(&self, order: OrderId) -> Result<serde_json::Value, String> {
+        match self.ask(Ask::Status { tenant: None, order }).await? {
+            Answer::Status(Some(status)) => Ok(serde_json::json!({
+                "state": status.state,
+                "disposition": status.disposition,
+                "due": status.due,
+                "attempts": status.attempts,
+                "decision": status.decision.as_deref().and_then(|d| serde_json::from_str::<serde_json::Value>(d).ok()),
+            })),
+            _ => Err(format!("there is no order {order}")),
+        }
+    }
+
+    async fn ask(&self, ask: Ask) -> Result<Answer, String> {
+        self.store.ask(ask).await.map_err(|error| format!("the store says {error:?}"))
+    }
+}
+
+/// Asks a running node.
+///
+/// # Errors
+/// That nobody answers there, or what the node says.
+pub async fn ask(path: &Path, question: &Question) -> Result<serde_json::Value, String> {
+    let mut stream = UnixStream::connect(path)
+        .await
+        .map_err(|error| format!("no node answers at {}: {error}", path.display()))?;
+    let octets = serde_json::to_vec(question).map_err(|e| e.to_string())?;
+    stream.write_all(&octets).await.map_err(|e| e.to_string())?;
+    stream.shutdown().await.map_err(|e| e.to_string())?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.map_err(|e| e.to_string())?;
+    match serde_json::from_slice(&answer).map_err(|e| e.to_string())? {
+        Reply::Ok(value) => Ok(value),
+        Reply::Error(why) => Err(why),
+    }
+}

@@ -1,0 +1,58 @@
+//! Finds and reads `carillon.toml`.
+
+use control::config::{Config, Problem, parse};
+use std::path::Path;
+
+/// Why there is no configuration.
+#[derive(Debug)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    Read(String, std::io::Error),
+    /// What stands in it is wrong.
+    Wrong(Vec<Problem>),
+}
+
+impl std::fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            ConfigError::Read(file, error) => write!(f, "{file}: {error}"),
+            ConfigError::Wrong(problems) => {
+                let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+                f.write_str(&lines.join("\n"))
+            }
+        }
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+/// Reads a file.
+///
+/// # Errors
+/// [`ConfigError`], with every problem found.
+pub fn load(path: &Path) -> Result<Config, ConfigError> {
+    let name = path.display().to_string();
+    let text = std::fs::read_to_string(path).map_err(|error| ConfigError::Read(name.clone(), error))?;
+    parse(&name, &text).map_err(ConfigError::Wrong)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_example_is_right_and_says_what_holds_by_default() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../carillon.example.toml");
+        let example = load(&path).expect("the example is right");
+        let defaults = Config::default();
+        assert_eq!(example.node, defaults.node);
+        assert_eq!(example.media, defaults.media);
+        assert_eq!(example.vxml, defaults.vxml);
+        assert_eq!(example.policy, defaults.policy);
+        assert_eq!(example.store, defaults.store);
+        assert_eq!(example.speech, defaults.speech);
+        assert_eq!(example.limits, defaults.limits);
+        assert_eq!(example.fetch, defaults.fetch);
+        assert!(!example.tenants.is_empty() && !example.trunks.is_empty() && !example.inbound.is_empty());
+    }
+}

@@ -1,0 +1,404 @@
+//! Intake: what the doors for mail and HTTP share. A request's fields become orders, are judged, and are accepted in
+//! one durable transaction; only then does a door say yes.
+#![allow(clippy::disallowed_types, reason = "the door: doors and desk share the suppression lists")]
+
+use crate::store::Handle;
+use arc_swap::ArcSwap;
+use control::config::{self, Config};
+use control::limits::{MailLimits, OrderLimits, PolicyLimits};
+use control::order::canon;
+use control::order::form::Fields;
+use control::order::mail::Attachment;
+use control::order::mailbox::Directory;
+use control::order::{Application, Context, Order, Origin, Parsed, Refusal};
+use control::policy::suppress::{Entry, Suppressions};
+use control::policy::window::BadSpan;
+use control::policy::{Decision, Facts, Rules, Verdict, house, judge};
+use control::schedule;
+use control::store::{Answer, Ask, Error, Keep, Shelf};
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+use units::{CampaignId, Now, OrderId, Private, Seed, TenantId};
+
+/// What the configuration says about intake, made ready for use. Exchanged whole on reload.
+#[derive(Debug)]
+pub struct Settings {
+    /// Tenants by number.
+    pub tenants: HashMap<TenantId, Tenant>,
+    /// SHA-256 of a key -> whose it is, and its name.
+    pub keys: HashMap<[u8; 32], (TenantId, String)>,
+    /// SHA-256 of the operator's key.
+    pub operator_key: Option<[u8; 32]>,
+    /// Our mail addresses.
+    pub directory: Arc<Directory>,
+    /// Sender of our own mails.
+    pub sender: String,
+    /// Plain `http:` is allowed for applications and results.
+    pub http_allowed: bool,
+    /// Zone of callees of whom nothing is known.
+    pub home_zone: String,
+    /// Bounds of an order.
+    pub order: OrderLimits,
+    /// Bounds of a mail.
+    pub mail: MailLimits,
+    /// Bounds of policy.
+    pub policy: PolicyLimits,
+    /// Names of the registered applications.
+    pub applications: Vec<String>,
+}
+
+/// A tenant, made ready for use.
+#[derive(Debug)]
+pub struct Tenant {
+    /// As configured.
+    pub config: config::Tenant,
+    /// The rules its orders are judged by.
+    pub rules: Rules,
+}
+
+/// Why settings cannot be made of a configuration.
+#[derive(Debug, thiserror::Error)]
+#[error("hours of tenant `{tenant}`: {why}")]
+pub struct BadSettings {
+    tenant: String,
+    why: BadSpan,
+}
+
+impl Settings {
+    /// Makes settings of a configuration.
+    ///
+    /// # Errors
+    /// [`BadSettings`] if a tenant's hours cannot be read.
+    pub fn of(config: &Config) -> Result<Self, BadSettings> {
+        let operator = Arc::new(house::operator(&config.policy));
+        let customer = Arc::new(house::customer());
+        let mut tenants = HashMap::new();
+        let mut keys = HashMap::new();
+        for t in &config.tenants {
+            let own = house::tenant(t).map_err(|why| BadSettings { tenant: t.name.clone(), why })?;
+            let rules = Rules(vec![operator.clone(), Arc::new(own), customer.clone()]);
+            for (name, key) in &t.keys {
+                keys.insert(canon::digest(key.expose()), (TenantId(t.id), name.clone()));
+            }
+            tenants.insert(TenantId(t.id), Tenant { config: t.clone(), rules });
+        }
+        let directory = Directory {
+            hostname: config.smtp.hostname.clone(),
+            domains: Vec::new(),
+            tenants: config.tenants.iter().map(|t| (t.name.to_ascii_lowercase(), TenantId(t.id))).collect(),
+            tls_required: false,
+            auth_in_clear: false,
+        };
+        Ok(Self {
+            tenants,
+            keys,
+            operator_key: config.http.operator_key.as_ref().map(|k| canon::digest(k.expose())),
+            directory: Arc::new(directory),
+            sender: config.smtp.from.clone(),
+            http_allowed: config.fetch.plain_http,
+            home_zone: config.policy.zone.clone(),
+            order: OrderLimits::default(),
+            mail: MailLimits {
+                message_bytes_max: usize::try_from(config.smtp.message_max.bytes).unwrap_or(usize::MAX),
+                ..MailLimits::default()
+            },
+            policy: PolicyLimits { permit_ms: config.policy.permit_max.ms, ..PolicyLimits::default() },
+            applications: config.vxml.applications.keys().cloned().collect(),
+        })
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Intake {
+    /// The store.
+    pub store: Handle,
+    /// The clock.
+    pub now: fn() -> Now,
+    /// What the configuration says.
+    pub settings: ArcSwap<Settings>,
+    /// Who is told that there is something to do; `None`: nobody, and the desk finds out when it looks.
+    pub desk: Option<crate::desk::Way>,
+    /// Who is not to be called. Read by the judge, changed by the doors after the durable write.
+    pub suppressions: RwLock<Suppressions>,
+}
+
+/// Judges for the desk, with the rules and facts that intake has at hand.
+#[derive(Clone, Debug)]
+pub struct Bench(pub Arc<Intake>);
+
+impl control::desk::Judge for Bench {
+    fn judge(&mut self, now: Now, order: &Order) -> Decision {
+        let settings = self.0.settings.load();
+        match settings.tenants.get(&order.tenant) {
+            Some(tenant) => judge(
+                order,
+                &tenant.rules,
+                &self.0.facts(order, tenant, &settings),
+                now.wall,
+                &settings.policy,
+            ),
+            // A tenant that is gone calls nobody.
+            None => judge(order, &nobody(), &Facts::of(order), now.wall, &settings.policy),
+        }
+    }
+}
+
+/// Rules that let no call through.
+fn nobody() -> Rules {
+    use control::policy::{Applies, Check, Effect, Party, Rule, RuleSet};
+    let mut set = RuleSet::empty(Party::Operator, "system");
+    let check = Check::AllowPrefixes(Vec::new());
+    set.rules.push(Rule {
+        id: "tenant_gone".into(),
+        citation: None,
+        applies: Applies::default(),
+        effect: Effect::Refuse,
+        check,
+    });
+    Rules(vec![Arc::new(set)])
+}
+
+/// An order that was accepted.
+#[derive(Clone, Debug)]
+pub struct Accepted {
+    /// Its id (the first one's, if it is a repeat).
+    pub id: OrderId,
+    /// It was not known before.
+    pub new: bool,
+    /// How it was judged on the way in.
+    pub decision: Decision,
+}
+
+/// Why nothing was accepted.
+#[derive(Clone, Debug)]
+pub enum Declined {
+    /// The request is wrong.
+    Refused(Vec<Refusal>),
+    /// Policy refuses one of its orders: (place, decision).
+    Policy(usize, Box<Decision>),
+    /// The request id was used with other content.
+    Conflict,
+    /// Not now.
+    Unavailable,
+}
+
+/// How a request came in.
+#[derive(Clone, Debug)]
+pub struct Arrival<'a> {
+    /// Whose.
+    pub tenant: TenantId,
+    /// How.
+    pub origin: Origin,
+    /// Request id, if the request names none.
+    pub request_id: &'a str,
+    /// What came with it.
+    pub attached: &'a [Attachment],
+    /// The campaign it is a row of.
+    pub campaign: Option<CampaignId>,
+}
+
+impl Intake {
+    /// Intake over a store, with nothing learnt yet: see [`Intake::learn`].
+    #[must_use]
+    pub fn new(store: Handle, now: fn() -> Now, settings: Settings) -> Self {
+        let settings = ArcSwap::from_pointee(settings);
+        Self { store, now, settings, desk: None, suppressions: RwLock::default() }
+    }
+
+    /// Reads the suppression lists from the store; before that nothing must be dialled.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn learn(&self) -> Result<usize, Error> {
+        let mut lists = Suppressions::default();
+        let mut after = None;
+        loop {
+            let ask =
+                Ask::KeptFrom { shelf: Shelf::Suppressions, prefix: String::new(), after, limit: 1_000 };
+            let Answer::KeptFrom(page) = self.store.ask(ask).await? else { return Err(Error::Corrupt) };
+            for (_, value) in &page {
+                lists.enter(&serde_json::from_slice::<Entry>(value).map_err(|_| Error::Corrupt)?);
+            }
+            let Some((last, _)) = page.into_iter().next_back() else { break };
+            after = Some(last);
+        }
+        let held = lists.len();
+        *self.suppressions.write().unwrap_or_else(PoisonError::into_inner) = lists;
+        Ok(held)
+    }
+
+    /// Enters somebody on a suppression list, durably.
+    ///
+    /// # Errors
+    /// The store's; the entry does not bind then.
+    pub async fn suppress(&self, entry: &Entry) -> Result<(), Error> {
+        self.store.ask(Ask::Keep(vec![entry.keep()])).await?;
+        self.suppressions.write().unwrap_or_else(PoisonError::into_inner).enter(entry);
+        Ok(())
+    }
+
+    /// Takes somebody off a suppression list, durably; true if they were on it.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn release(&self, entry: &Entry) -> Result<bool, Error> {
+        self.store.ask(Ask::Keep(vec![entry.take()])).await?;
+        Ok(self.suppressions.write().unwrap_or_else(PoisonError::into_inner).strike(entry))
+    }
+
+    /// Keeps parts that came with an order, before the order is accepted.
+    async fn keep_parts(&self, orders: &[(Order, [u8; 32])], parts: &[Attachment]) -> Result<(), Error> {
+        let named = |o: &Order, p: &Attachment| Keep {
+            shelf: Shelf::Attachments,
+            name: part_name(o.id, &p.cid),
+            value: Some(part_value(p)),
+        };
+        let changes = orders.iter().flat_map(|(o, _)| parts.iter().map(move |p| named(o, p))).collect();
+        self.store.ask(Ask::Keep(changes)).await.map(|_| ())
+    }
+
+    /// A part that came with an order: its media type and content.
+    ///
+    /// # Errors
+    /// The store's; `NotFound` if no such part came.
+    pub async fn part(&self, order: OrderId, cid: &str) -> Result<(String, Vec<u8>), Error> {
+        let ask = Ask::Kept { shelf: Shelf::Attachments, name: part_name(order, cid) };
+        let Answer::Kept(Some(value)) = self.store.ask(ask).await? else { return Err(Error::NotFound) };
+        let end = value.iter().position(|b| *b == b'\n').ok_or(Error::Corrupt)?;
+        let kind = String::from_utf8(value[..end].to_vec()).map_err(|_| Error::Corrupt)?;
+        Ok((kind, value[end + 1..].to_vec()))
+    }
+
+    /// What is known about an order.
+    #[must_use]
+    pub fn facts(&self, order: &Order, tenant: &Tenant, settings: &Settings) -> Facts {
+        let mut facts = Facts::of(order).with_home_zone(Some(&settings.home_zone));
+        facts.caller_id_owned =
+            order.caller_id.as_ref().is_some_and(|id| tenant.config.caller_ids.contains(id));
+        let lists = self.suppressions.read().unwrap_or_else(PoisonError::into_inner);
+        facts.suppressions = lists.against(order.tenant, order.to.expose());
+        facts
+    }
+
+    /// Takes a request: all of its orders, or none.
+    ///
+    /// # Errors
+    /// [`Declined`]; nothing was written then.
+    pub async fn accept(&self, fields: &Fields, arrival: Arrival<'_>) -> Result<Vec<Accepted>, Declined> {
+        let now = (self.now)();
+        let attached = arrival.attached;
+        let (parsed, decisions, due) = self.weigh(fields, arrival, now)?;
+        let refused = |(i, d): (usize, &Decision)| (d.verdict == Verdict::Refuse).then(|| (i, d.clone()));
+        if let Some((i, d)) = decisions.iter().enumerate().find_map(refused) {
+            return Err(Declined::Policy(i, Box::new(d)));
+        }
+        let first = due.iter().min().copied().zip(parsed.orders.first().map(|o| (o.priority, o.tenant)));
+        let orders: Vec<(Order, [u8; 32])> = parsed.orders.into_iter().zip(parsed.digests).collect();
+        if !attached.is_empty() {
+            self.keep_parts(&orders, attached).await.map_err(|_| Declined::Unavailable)?;
+        }
+        match self.store.ask(Ask::Accept { orders, due }).await {
+            Ok(Answer::Accepted(ids)) => {
+                if let (Some(desk), Some((due, (priority, tenant)))) = (&self.desk, first) {
+                    // A desk that is too busy to be told looks again by itself.
+                    drop(desk.try_send(crate::desk::Message::Accepted(priority, tenant, due)));
+                }
+                let both = ids.into_iter().zip(decisions);
+                Ok(both.map(|((id, new), decision)| Accepted { id, new, decision }).collect())
+            }
+            Err(Error::Conflict) => Err(Declined::Conflict),
+            _ => Err(Declined::Unavailable),
+        }
+    }
+
+    /// Judges a request and accepts nothing.
+    ///
+    /// # Errors
+    /// [`Declined::Refused`] if the request is wrong.
+    pub fn dry_run(&self, fields: &Fields, arrival: Arrival<'_>) -> Result<Vec<Decision>, Declined> {
+        self.weigh(fields, arrival, (self.now)()).map(|(_, decisions, _)| decisions)
+    }
+
+    fn weigh(
+        &self,
+        fields: &Fields,
+        arrival: Arrival<'_>,
+        now: Now,
+    ) -> Result<(Parsed, Vec<Decision>, Vec<units::Wall>), Declined> {
+        let settings = self.settings.load();
+        let tenant = settings.tenants.get(&arrival.tenant).ok_or(Declined::Unavailable)?;
+        let attached: Vec<String> = arrival.attached.iter().map(|a| a.cid.clone()).collect();
+        let cx = Context {
+            tenant: arrival.tenant,
+            origin: arrival.origin,
+            request_id: arrival.request_id,
+            now: now.wall,
+            region: None,
+            http_allowed: settings.http_allowed,
+            attached: &attached,
+            campaign: arrival.campaign,
+            limits: &settings.order,
+        };
+        let seed = Seed(getrandom::u64().map_err(|_| Declined::Unavailable)?);
+        let parsed = control::order::parse(fields, &cx, &mut seed.rng()).map_err(Declined::Refused)?;
+        allowed(&settings, tenant, &parsed).map_err(|r| Declined::Refused(vec![r]))?;
+        let mut decisions = Vec::with_capacity(parsed.orders.len());
+        let mut due = Vec::with_capacity(parsed.orders.len());
+        for order in &parsed.orders {
+            let facts = self.facts(order, tenant, &settings);
+            let first = schedule::first_due(order, &facts.zones, now.wall);
+            // Judged for the time at which it is to be called, not for the time at which it came.
+            let decision = judge(order, &tenant.rules, &facts, first, &settings.policy);
+            due.push(if let Verdict::Defer { until } = decision.verdict { until } else { first });
+            decisions.push(decision);
+        }
+        Ok((parsed, decisions, due))
+    }
+}
+
+/// Name of a part on its shelf.
+fn part_name(order: OrderId, cid: &str) -> String {
+    format!("{order}/{cid}")
+}
+
+/// A part as it is kept: media type, a line feed, content.
+fn part_value(part: &Attachment) -> Vec<u8> {
+    let mut value = part.media_type.clone().into_bytes();
+    value.retain(|b| b.is_ascii_graphic());
+    value.push(b'\n');
+    value.extend_from_slice(&part.content);
+    value
+}
+
+/// What the tenant may ask for at all: purposes, and applications that exist.
+fn allowed(settings: &Settings, tenant: &Tenant, parsed: &Parsed) -> Result<(), Refusal> {
+    use control::order::Reason;
+    let Some(first) = parsed.orders.first() else { return Ok(()) };
+    let purposes = &tenant.config.purposes;
+    if !purposes.is_empty() && !purposes.contains(&first.purpose) {
+        return Err(Refusal::new("purpose", Reason::NotAllowed));
+    }
+    match &first.application {
+        Application::Registered(name) if !settings.applications.contains(name) => {
+            Err(Refusal::new("application", Reason::NotAllowed))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whose key is it? Compared by digest, so that the time taken tells nothing of a stored key.
+#[must_use]
+pub fn whose_key(settings: &Settings, key: &str) -> Option<(TenantId, String)> {
+    settings.keys.get(&canon::digest(key)).cloned()
+}
+
+/// Is the mail's author one whose mail the tenant takes: an address, or `@domain`?
+#[must_use]
+pub fn takes_mail_from(tenant: &Tenant, author: &Private<String>) -> bool {
+    let author = author.expose().to_ascii_lowercase();
+    tenant.config.mail_from.iter().any(|known| {
+        let known = known.expose().to_ascii_lowercase();
+        if known.starts_with('@') { author.ends_with(&known) } else { author == known }
+    })
+}

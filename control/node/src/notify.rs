@@ -1,0 +1,236 @@
+//! Results leave: webhooks and status mails, each at least once, in order per order and target, tried again with
+//! growing pauses. They leave the store's outbox only, so nothing is told that is not written down.
+//!
+//! A webhook is signed as Standard Webhooks say: HMAC-SHA256 over `id.timestamp.body`. A status mail is an automatic
+//! answer in the sense of RFC 3834 and never answers one.
+
+use crate::fetch::guard::Guard;
+use crate::store::Handle;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use control::config::Config;
+use control::order::{Origin, ResultTo};
+use control::store::{Answer, Ask, Notice, Status};
+use hmac::{Hmac, Mac};
+use lettre::message::header::{ContentType, HeaderName, HeaderValue};
+use lettre::message::{Message, MultiPart, SinglePart};
+use lettre::{AsyncSmtpTransport, AsyncTransport, Tokio1Executor};
+use sha2::Sha256;
+use std::sync::Arc;
+use std::time::Duration;
+use units::Wall;
+
+/// What the notifier works with.
+pub struct Notifier {
+    store: Handle,
+    config: Arc<arc_swap::ArcSwap<Config>>,
+    client: reqwest::Client,
+    guard: Arc<Guard>,
+}
+
+/// Notices taken from the outbox at a time.
+const BATCH: u32 = 64;
+/// Pause when the outbox is empty.
+const IDLE: Duration = Duration::from_millis(200);
+/// First pause before another try, doubled each time up to an hour.
+const RETRY_FIRST: Duration = Duration::from_secs(2);
+const RETRY_MAX: Duration = Duration::from_secs(3_600);
+/// One delivery takes no longer.
+const DELIVERY_MAX: Duration = Duration::from_secs(15);
+
+/// Why a notice did not arrive.
+#[derive(Debug)]
+enum Undelivered {
+    /// Another try may help.
+    Later(String),
+    /// It never will.
+    Never(String),
+}
+
+impl Notifier {
+    /// A notifier under the fetcher's rules: a webhook is a third party's URL, too.
+    ///
+    /// # Errors
+    /// What in the rules cannot be read.
+    pub fn new(store: Handle, config: Arc<arc_swap::ArcSwap<Config>>) -> Result<Self, String> {
+        let guard = Arc::new(Guard::new(&config.load().fetch)?);
+        let client = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .dns_resolver(crate::fetch::resolver(&guard))
+            .timeout(DELIVERY_MAX)
+            .build()
+            .map_err(|error| error.to_string())?;
+        Ok(Self { store, config, client, guard })
+    }
+
+    /// Delivers for ever.
+    pub async fn run(self) {
+        loop {
+            let due = match self.store.ask(Ask::Notices { max: BATCH }).await {
+                Ok(Answer::Notices(due)) => due,
+                _ => Vec::new(),
+            };
+            if due.is_empty() {
+                tokio::time::sleep(IDLE).await;
+            }
+            futures::future::join_all(due.into_iter().map(|notice| self.deliver(notice))).await;
+        }
+    }
+
+    async fn deliver(&self, notice: Notice) {
+        let result = match &notice.to {
+            ResultTo::Webhook(url) => self.webhook(url, &notice).await,
+            ResultTo::Mail(to) => self.mail(to.expose(), &notice).await,
+        };
+        let (id, order) = (notice.id, notice.order);
+        let done = match result {
+            Ok(()) => {
+                tracing::info!(%order, "a notice was delivered");
+                Ask::NoticeDone { id, retry: None, given_up: false }
+            }
+            Err(Undelivered::Later(why)) => {
+                let pause = RETRY_FIRST.saturating_mul(1 << notice.tries.min(11)).min(RETRY_MAX);
+                let now = crate::clock::now().wall;
+                let given_up = self.is_too_old(&notice, now);
+                tracing::warn!(%order, why, given_up, "a notice was not delivered");
+                Ask::NoticeDone { id, retry: (!given_up).then(|| now.plus(pause)), given_up }
+            }
+            Err(Undelivered::Never(why)) => {
+                tracing::warn!(%order, why, "a notice cannot be delivered");
+                Ask::NoticeDone { id, retry: None, given_up: true }
+            }
+        };
+        if let Err(error) = self.store.ask(done).await {
+            tracing::error!(%order, ?error, "the outbox was not told; the notice may go out twice");
+        }
+    }
+
+    /// Pauses double up to an hour: so many tries fill the configured time.
+    fn is_too_old(&self, notice: &Notice, _now: Wall) -> bool {
+        let max = self.config.load().http.webhook_retry_max.ms / 1_000;
+        let spent: u64 = (0..notice.tries.min(4_096)).map(|n| (2_u64 << n.min(11)).min(3_600)).sum();
+        spent > max
+    }
+
+    async fn webhook(&self, url: &str, notice: &Notice) -> Result<(), Undelivered> {
+        let url = url::Url::parse(url).map_err(|_| Undelivered::Never("no URL".into()))?;
+        self.guard.check(&url).map_err(|e| Undelivered::Never(e.to_string()))?;
+        let id = format!("msg_{}_{}", notice.order, notice.seq);
+        let timestamp = crate::clock::now().wall.0.div_euclid(1_000);
+        let mut request = self
+            .client
+            .post(url)
+            .header("content-type", "application/json")
+            .header("webhook-id", &id)
+            .header("webhook-timestamp", timestamp.to_string());
+        if let Some(secret) = self.secret(notice).await {
+            request = request.header("webhook-signature", sign(&secret, &id, timestamp, &notice.body));
+        }
+        let response = request.body(notice.body.clone()).send().await;
+        let status = response.map_err(|error| Undelivered::Later(error.without_url().to_string()))?.status();
+        match status.as_u16() {
+            200..=299 => Ok(()),
+            410 => Err(Undelivered::Never("410 Gone".into())),
+            _ => Err(Undelivered::Later(status.to_string())),
+        }
+    }
+
+    async fn secret(&self, notice: &Notice) -> Option<Vec<u8>> {
+        let tenant = self.status(notice).await?.order.tenant;
+        let config = self.config.load();
+        let secret = config.tenants.iter().find(|t| t.id == tenant.0)?.webhook_secret.clone()?;
+        Some(secret_octets(secret.expose()))
+    }
+
+    async fn status(&self, notice: &Notice) -> Option<Box<Status>> {
+        match self.store.ask(Ask::Status { tenant: None, order: notice.order }).await {
+            Ok(Answer::Status(status)) => status,
+            _ => None,
+        }
+    }
+
+    async fn mail(&self, to: &str, notice: &Notice) -> Result<(), Undelivered> {
+        let config = self.config.load_full();
+        let host =
+            config.smtp.smarthost.as_deref().ok_or_else(|| Undelivered::Never("no smarthost".into()))?;
+        let status = self.status(notice).await.ok_or_else(|| Undelivered::Later("no status".into()))?;
+        let message = status_mail(&config, to, notice, &status).map_err(Undelivered::Never)?;
+        let (host, port) = host.rsplit_once(':').unwrap_or((host, "25"));
+        let port = port.parse().map_err(|_| Undelivered::Never("smarthost has no port".into()))?;
+        let transport: AsyncSmtpTransport<Tokio1Executor> =
+            AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(host)
+                .port(port)
+                .hello_name(lettre::transport::smtp::extension::ClientId::Domain(
+                    config.smtp.hostname.clone(),
+                ))
+                .timeout(Some(DELIVERY_MAX))
+                .build();
+        match transport.send(message).await {
+            Ok(_) => Ok(()),
+            Err(error) if error.is_permanent() => Err(Undelivered::Never(error.to_string())),
+            Err(error) => Err(Undelivered::Later(error.to_string())),
+        }
+    }
+}
+
+/// `whsec_` and base64, as Standard Webhooks write secrets, or the text itself.
+fn secret_octets(secret: &str) -> Vec<u8> {
+    match secret.strip_prefix("whsec_").map(|text| STANDARD.decode(text)) {
+        Some(Ok(octets)) => octets,
+        _ => secret.as_bytes().to_vec(),
+    }
+}
+
+/// The signature header: `v1,` and base64 of HMAC-SHA256 over `id.timestamp.body`.
+#[must_use]
+pub fn sign(secret: &[u8], id: &str, timestamp: i64, body: &str) -> String {
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret).expect("HMAC takes keys of any length");
+    mac.update(format!("{id}.{timestamp}.{body}").as_bytes());
+    format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes()))
+}
+
+/// A raw header field, whose name and value are ours or were checked at acceptance.
+fn raw(name: &'static str, value: String) -> HeaderValue {
+    HeaderValue::new(HeaderName::new_from_ascii_str(name), value)
+}
+
+fn status_mail(config: &Config, to: &str, notice: &Notice, status: &Status) -> Result<Message, String> {
+    let order = notice.order;
+    let told = status.disposition.map_or_else(|| format!("{:?}", status.state), |d| format!("{d:?}"));
+    let mut mail = Message::builder()
+        .from(config.smtp.from.parse().map_err(|_| "smtp.from is no address")?)
+        .to(to.parse().map_err(|_| "no address to reply to")?)
+        .subject(format!("Call {}: {told}", status.order.request_id))
+        .message_id(Some(format!("<{order}.{}@{}>", notice.seq, config.smtp.hostname)));
+    if let Origin::Mail { message_id, .. } = &status.order.origin {
+        let id = if message_id.starts_with('<') { message_id.clone() } else { format!("<{message_id}>") };
+        mail = mail.in_reply_to(id.clone()).references(id);
+    }
+    let text = format!(
+        "Call {order}\nRequest {}\nStatus {told}\nAttempts {}\n\nThe attached part says the same for programs.\n",
+        status.order.request_id, status.attempts
+    );
+    let json = SinglePart::builder()
+        .header(ContentType::parse("application/json").map_err(|e| e.to_string())?)
+        .body(notice.body.clone());
+    let parts = MultiPart::mixed().singlepart(SinglePart::plain(text)).singlepart(json);
+    let mut message = mail.multipart(parts).map_err(|error| error.to_string())?;
+    // RFC 3834 §5: an automatic answer says so, and asks for none.
+    message.headers_mut().insert_raw(raw("Auto-Submitted", "auto-replied".into()));
+    message.headers_mut().insert_raw(raw("X-Auto-Response-Suppress", "All".into()));
+    Ok(message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn standard_webhooks_known_signature() {
+        // The worked example of the Standard Webhooks libraries.
+        let secret = secret_octets("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw");
+        let signed = sign(&secret, "msg_p5jXN8AQM9LWM0D4loKWxJek", 1_614_265_330, "{\"test\": 2432232314}");
+        assert_eq!(signed, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
+    }
+}

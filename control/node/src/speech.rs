@@ -1,0 +1,229 @@
+//! Texts are spoken by worker processes (`carillon-speech`). One that dies or is too slow is started again; the text it
+//! died of is not tried twice.
+
+use serde_json::from_slice;
+use speech::frame::{FRAME_OCTETS_MAX, Speak, Spoken};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::sync::{Mutex, mpsc, oneshot};
+use vxml::session::Speech as Text;
+
+/// Spoken text: linear samples at their rate.
+pub type Sound = hw::audio::Sound;
+
+type Asked = (Speak, oneshot::Sender<Option<Sound>>);
+
+/// A pool of workers. Cloning is cheap.
+#[derive(Clone, Debug)]
+pub struct Speaker {
+    queue: mpsc::Sender<Asked>,
+    voice: String,
+}
+
+/// Texts that wait for a worker.
+const QUEUE_MAX: usize = 1_024;
+/// Between two starts of a worker that dies.
+const RESTART: Duration = Duration::from_millis(500);
+
+impl Speaker {
+    /// Starts the workers. With none configured every text fails at once.
+    #[must_use]
+    pub fn start(config: &control::config::Speech, folder: &Path) -> Self {
+        let (queue, asked) = mpsc::channel(QUEUE_MAX);
+        let asked = Arc::new(Mutex::new(asked));
+        let program = program(&config.program);
+        for n in 0..config.workers {
+            let worker = Worker {
+                program: program.clone(),
+                folder: folder.join(format!("speech-{n}")),
+                timeout: config.timeout.duration(),
+            };
+            tokio::spawn(worker.run(Arc::clone(&asked)));
+        }
+        Self { queue, voice: config.voice.clone() }
+    }
+
+    /// Speaks; `None` if it cannot be spoken.
+    pub async fn speak(&self, speak: Speak) -> Option<Sound> {
+        let (answer, spoken) = oneshot::channel();
+        self.queue.send((speak, answer)).await.ok()?;
+        spoken.await.ok()?
+    }
+
+    /// What a resolved text asks of the engine.
+    #[must_use]
+    pub fn wish(&self, text: &Text) -> Speak {
+        let voice = text.voice.get("name").filter(|n| VOICES.contains(&n.as_str()));
+        let female = text.voice.get("gender").is_none_or(|g| g != "male");
+        let by_gender = || if female { self.voice.clone() } else { "rms".to_owned() };
+        Speak {
+            text: spoken_text(text),
+            voice: voice.cloned().unwrap_or_else(by_gender),
+            rate: factor(text.prosody.get("rate").map(String::as_str)),
+            pitch: factor(text.prosody.get("pitch").map(String::as_str)),
+        }
+    }
+}
+
+/// Voices that Debian's flite has.
+const VOICES: [&str; 5] = ["slt", "rms", "awb", "kal", "kal16"];
+
+/// Digits are read one by one where the document says so (SSML 1.0 §3.1.8 leaves the values to platforms).
+fn spoken_text(text: &Text) -> String {
+    let spell = text.say_as.as_ref().is_some_and(|s| {
+        matches!(s.interpret_as.trim_start_matches("vxml:"), "digits" | "telephone" | "characters" | "phone")
+    });
+    if !spell {
+        return text.text.clone();
+    }
+    text.text
+        .chars()
+        .filter(|c| !c.is_whitespace())
+        .map(|c| format!("{c} "))
+        .collect::<String>()
+        .trim_end()
+        .to_owned()
+}
+
+/// SSML 1.0 §3.2.4: a label, a percentage with sign, or a number.
+fn factor(value: Option<&str>) -> f32 {
+    match value.map(str::trim) {
+        Some("x-slow" | "x-low") => 0.5,
+        Some("slow" | "low") => 0.75,
+        Some("fast" | "high") => 1.3,
+        Some("x-fast" | "x-high") => 1.7,
+        Some(text) => match text.strip_suffix('%') {
+            Some(percent) if percent.starts_with(['+', '-']) => {
+                percent.parse::<f32>().map_or(1.0, |p| 1.0 + p / 100.0)
+            }
+            Some(percent) => percent.parse::<f32>().map_or(1.0, |p| p / 100.0),
+            None => text.parse().ok().filter(|n| (0.3..=3.0).contains(n)).unwrap_or(1.0),
+        },
+        None => 1.0,
+    }
+}
+
+/// Beside our own program, where a package puts both.
+fn program(configured: &str) -> PathBuf {
+    if !configured.is_empty() {
+        return PathBuf::from(configured);
+    }
+    let beside = std::env::current_exe().ok().map(|own| own.with_file_name("carillon-speech"));
+    beside.filter(|p| p.exists()).unwrap_or_else(|| PathBuf::from("carillon-speech"))
+}
+
+struct Worker {
+    program: PathBuf,
+    folder: PathBuf,
+    timeout: Duration,
+}
+
+struct Running {
+    _child: Child,
+    input: ChildStdin,
+    output: ChildStdout,
+}
+
+impl Worker {
+    async fn run(self, asked: Arc<Mutex<mpsc::Receiver<Asked>>>) {
+        let mut running = None;
+        loop {
+            let next = asked.lock().await.recv().await;
+            let Some((speak, answer)) = next else { return };
+            if running.is_none() {
+                running = self.start().await;
+            }
+            let result = match &mut running {
+                Some(worker) => tokio::time::timeout(self.timeout, worker.speak(&speak)).await.ok().flatten(),
+                None => None,
+            };
+            let spoken = match result {
+                Some(spoken) => spoken,
+                None => {
+                    tracing::warn!(
+                        started = running.is_some(),
+                        "a speech worker broke; the next text starts another"
+                    );
+                    running = None;
+                    tokio::time::sleep(RESTART).await;
+                    None
+                }
+            };
+            // Who no longer waits has hung up.
+            drop(answer.send(spoken));
+        }
+    }
+
+    async fn start(&self) -> Option<Running> {
+        tokio::fs::create_dir_all(&self.folder).await.ok()?;
+        let mut child = Command::new(&self.program)
+            .arg("--folder")
+            .arg(&self.folder)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .inspect_err(|error| tracing::error!(program = %self.program.display(), %error, "speech"))
+            .ok()?;
+        let (input, output) = (child.stdin.take()?, child.stdout.take()?);
+        Some(Running { _child: child, input, output })
+    }
+}
+
+impl Running {
+    /// `None`: the worker is broken; `Some(None)`: it is fine but could not speak this.
+    async fn speak(&mut self, speak: &Speak) -> Option<Option<Sound>> {
+        let header = serde_json::to_vec(speak).ok()?;
+        self.input.write_u32(u32::try_from(header.len()).ok()?).await.ok()?;
+        self.input.write_all(&header).await.ok()?;
+        self.input.flush().await.ok()?;
+        match from_slice(&self.frame().await?).ok()? {
+            Spoken::Failed { why } => {
+                tracing::warn!(why, "a text was not spoken");
+                Some(None)
+            }
+            Spoken::Sound { hz } => {
+                let octets = self.frame().await?;
+                let samples = octets.chunks_exact(2).map(|b| i16::from_le_bytes([b[0], b[1]])).collect();
+                Some(Some(Sound { rate: hz, samples }))
+            }
+        }
+    }
+
+    async fn frame(&mut self) -> Option<Vec<u8>> {
+        let length = usize::try_from(self.output.read_u32().await.ok()?).ok()?;
+        if length > FRAME_OCTETS_MAX {
+            return None;
+        }
+        let mut octets = vec![0; length];
+        self.output.read_exact(&mut octets).await.ok()?;
+        Some(octets)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ssml_rates_are_labels_percentages_or_numbers() {
+        let check = |value: &str, want: f32| assert!((factor(Some(value)) - want).abs() < 1e-6, "{value}");
+        check("fast", 1.3);
+        check("+10%", 1.1);
+        check("-20%", 0.8);
+        check("150%", 1.5);
+        check("2", 2.0);
+        check("nonsense", 1.0);
+    }
+
+    #[test]
+    fn digits_are_read_one_by_one_when_asked() {
+        let say_as = Some(vxml::session::SayAs { interpret_as: "digits".into(), ..Default::default() });
+        let text = Text { text: "42 7".into(), say_as, ..Text::default() };
+        assert_eq!(spoken_text(&text), "4 2 7");
+    }
+}

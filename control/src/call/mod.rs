@@ -1,0 +1,841 @@
+//! `Call`: the conductor. One call with its leg, its bearer and its VoiceXML session, from the order (or the incoming
+//! INVITE) to the record. Figure: `architecture.md` §5, steps 5 to 10.
+//!
+//! ```text
+//! Preparing ──place found, document here──▶ Intending ──intent durable, permit spent──▶ Dialling ──▶ Talking
+//!     │                 (incoming: ────────────▶ Accepting ──ACK──▶ Talking)                          │
+//!     └──────────────▶ Clearing ──leg and bearer gone──▶ Writing ──record durable──▶ Over ◀───────────┘
+//! ```
+//!
+//! Nobody is called before the document that is to talk with them is here, so a missing document never makes a
+//! telephone ring. Nothing leaves before what must be durable is: intent before INVITE, ACK's record before the ACK,
+//! the record before any notice.
+
+mod facts;
+pub mod outcome;
+pub mod play;
+pub mod route;
+mod talk;
+
+use crate::order::{Application, Disposition, Order};
+use crate::permit::{Permit, Slot};
+use crate::record::Direction;
+use crate::shard::{Ctx, Finished, Output, Purpose};
+use crate::store::{Answer, Ask, Error as StoreError, Lease};
+use dataplane::command::Command;
+use dataplane::report::{CaptureEnd, Report};
+use facts::Facts;
+use play::Loaded;
+use route::Route;
+use signalling::leg::{Action, Ended, Indication, Media, Place, Rtp};
+use signalling::sip::dialog::DialogSnapshot;
+use std::net::SocketAddr;
+use talk::{Talk, Turn};
+use units::{AttemptId, BearerId, CallId, Cause, LegId, Mono, Now, OrderId, Samples, TenantId};
+use vxml::session::{
+    Caching, Connection, Exit, FetchError, FetchRequest, Fetched, Method, Recording, Redirect, Resource,
+};
+
+/// What the desk hands over for an outbound call.
+#[derive(Debug)]
+pub struct Start {
+    /// Proof that policy allows it.
+    pub permit: Permit,
+    /// The capacity it uses.
+    pub slot: Slot,
+    /// The order.
+    pub order: Box<Order>,
+    /// The claim under which it is written about.
+    pub lease: Lease,
+    /// How it leaves.
+    pub route: Route,
+}
+
+/// What a call is told.
+#[derive(Debug)]
+pub(crate) enum Told {
+    Leg(Indication),
+    Reserved(Option<(BearerId, SocketAddr)>),
+    Report(Report),
+    Captured(Captured),
+    Fetched(Purpose, Result<Fetched, FetchError>),
+    Prompt(Purpose, Option<Loaded>),
+    Stored(Purpose, Result<Answer, StoreError>),
+    /// Clear it from our side.
+    Clear(Cause, Disposition),
+    Timer,
+}
+
+/// A capture that ended, with what was kept of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Captured {
+    /// Why.
+    pub end: CaptureEnd,
+    /// Its length.
+    pub length: Samples,
+    /// Whether anything was heard.
+    pub sound: bool,
+    /// What was kept.
+    pub recording: Option<Recording>,
+}
+
+/// One call. See the module.
+#[derive(Debug)]
+pub struct Call {
+    pub(crate) id: CallId,
+    pub(crate) leg: Option<LegId>,
+    pub(crate) bearer: Option<BearerId>,
+    /// The worker has the bearer; else it is a reserved place only.
+    opened: bool,
+    stage: Stage,
+    stage_until: Option<Mono>,
+    call_until: Mono,
+    lease: Option<Lease>,
+    order: Option<Box<Order>>,
+    route: Option<Route>,
+    /// The dialog as a neighbour needs it to end the call.
+    dialog: Vec<u8>,
+    slot: Option<Slot>,
+    facts: Facts,
+}
+
+#[derive(Debug)]
+enum Stage {
+    Preparing { permit: Option<Permit>, port: Option<u16>, document: Option<Fetched> },
+    Intending { permit: Permit, port: u16, document: Fetched },
+    Dialling { document: Fetched },
+    Accepting { document: Fetched },
+    Talking(Box<Talk>),
+    Clearing,
+    Writing { tries: u32 },
+    Over,
+}
+
+/// The bearer and the document must be there within this long, ms; the document's own timeout is shorter.
+const PREPARE_MS_MAX: u64 = 35_000;
+/// The store must answer an intent within this long, ms.
+const INTENT_MS_MAX: u64 = 10_000;
+/// Leg and bearer must be gone within this long, ms: above 64*T1 (RFC 3261 §17), after which a leg ends by itself.
+const CLEAR_MS_MAX: u64 = 40_000;
+/// Time between tries to write a record, ms.
+const WRITE_RETRY_MS: u64 = 1_000;
+
+impl Call {
+    /// An ordered call.
+    pub(crate) fn outbound(ctx: &mut Ctx<'_>, id: CallId, start: Start) -> Self {
+        let Start { permit, slot, order, lease, route } = start;
+        let application = ctx.settings.application(&order.application);
+        let connection = Connection {
+            local_uri: route.from.clone(),
+            remote_uri: route.uri.clone(),
+            protocol_name: "sip".into(),
+            protocol_version: "2.0".into(),
+            originator_is_local: true,
+            ..Connection::default()
+        };
+        let facts = Facts::new(ctx.now, lease.attempt, order.tenant, Direction::Outbound, connection).named(
+            route.from.clone(),
+            order.to.clone(),
+            &route.trunk,
+            application.unwrap_or_default(),
+        );
+        let mut call = Self::new(ctx, id, Stage::preparing(Some(permit)), facts);
+        call.slot = Some(slot);
+        call.lease = Some(lease);
+        call.order = Some(order);
+        call.route = Some(route);
+        call.prepare(ctx);
+        call
+    }
+
+    /// A call that comes in and is to be taken.
+    pub(crate) fn inbound(ctx: &mut Ctx<'_>, id: CallId, leg: LegId, arrival: Arrival) -> Self {
+        let Arrival { incoming, attempt, slot, tenant, url } = arrival;
+        let redirect = incoming.redirects.iter().map(|r| Redirect {
+            uri: r.uri.clone(),
+            pi: r.privacy.clone(),
+            si: r.screen.clone(),
+            reason: r.reason.clone(),
+        });
+        let connection = Connection {
+            local_uri: incoming.to.clone(),
+            remote_uri: incoming.from.clone(),
+            protocol_name: "sip".into(),
+            protocol_version: "2.0".into(),
+            headers: incoming.headers.clone(),
+            redirect: redirect.collect(),
+            aai: None,
+            originator_is_local: false,
+        };
+        let facts = Facts::new(ctx.now, attempt, tenant, Direction::Inbound, connection).named(
+            incoming.from,
+            incoming.to,
+            "",
+            url,
+        );
+        let mut call = Self::new(ctx, id, Stage::preparing(None), facts);
+        call.slot = Some(slot);
+        call.leg = Some(leg);
+        call.prepare(ctx);
+        call
+    }
+
+    fn new(ctx: &Ctx<'_>, id: CallId, stage: Stage, facts: Facts) -> Self {
+        Self {
+            id,
+            leg: None,
+            bearer: None,
+            opened: false,
+            stage,
+            stage_until: Some(ctx.after_ms(PREPARE_MS_MAX)),
+            call_until: ctx.after_ms(ctx.settings.call_ms_max),
+            lease: None,
+            order: None,
+            route: None,
+            dialog: Vec::new(),
+            slot: None,
+            facts,
+        }
+    }
+
+    /// The attempt, which names the call in stories and logs.
+    #[must_use]
+    pub fn attempt(&self) -> AttemptId {
+        self.facts.attempt
+    }
+
+    /// The order, for outbound calls.
+    #[must_use]
+    pub fn order(&self) -> Option<OrderId> {
+        self.order.as_ref().map(|o| o.id)
+    }
+
+    /// Whose it is.
+    #[must_use]
+    pub fn tenant(&self) -> TenantId {
+        self.facts.tenant
+    }
+
+    /// What it is doing, in one word.
+    #[must_use]
+    pub fn stage(&self) -> &'static str {
+        match &self.stage {
+            Stage::Preparing { .. } => "preparing",
+            Stage::Intending { .. } => "intending",
+            Stage::Dialling { .. } if self.facts.alerted.is_some() => "ringing",
+            Stage::Dialling { .. } => "dialling",
+            Stage::Accepting { .. } => "accepting",
+            Stage::Talking(_) => "talking",
+            Stage::Clearing => "clearing",
+            Stage::Writing { .. } => "writing",
+            Stage::Over => "over",
+        }
+    }
+
+    /// Whether it was answered.
+    #[must_use]
+    pub fn is_answered(&self) -> bool {
+        self.facts.answered.is_some()
+    }
+
+    /// When it began.
+    #[must_use]
+    pub fn began(&self) -> Now {
+        self.facts.began
+    }
+
+    /// Which way it goes.
+    #[must_use]
+    pub fn direction(&self) -> Direction {
+        self.facts.direction
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        matches!(self.stage, Stage::Over)
+    }
+
+    pub(crate) fn deadline(&self) -> Option<Mono> {
+        let talk = match &self.stage {
+            Stage::Talking(talk) => talk.deadline(),
+            _ => None,
+        };
+        let cap = (!matches!(self.stage, Stage::Clearing | Stage::Writing { .. } | Stage::Over))
+            .then_some(self.call_until);
+        [talk, cap, self.stage_until].into_iter().flatten().min()
+    }
+
+    pub(crate) fn told(&mut self, ctx: &mut Ctx<'_>, told: Told) {
+        match told {
+            Told::Leg(indication) => self.leg_told(ctx, indication),
+            Told::Reserved(place) => self.reserved(ctx, place),
+            Told::Report(report) => self.bearer_told(ctx, report),
+            Told::Fetched(Purpose::Document, result) => self.document_here(ctx, result),
+            Told::Stored(Purpose::Intent, result) => self.intent_stored(ctx, result),
+            Told::Stored(Purpose::Ack, result) => self.ack_stored(ctx, result),
+            Told::Stored(Purpose::Record, result) => self.record_stored(ctx, result),
+            Told::Clear(cause, disposition) => {
+                self.facts.disposition.get_or_insert(disposition);
+                self.clear(ctx, cause);
+            }
+            Told::Timer => self.timer(ctx),
+            Told::Fetched(..) | Told::Prompt(..) | Told::Captured(_) => self.talk(ctx, Turn::Told(told)),
+            Told::Stored(..) => {}
+        }
+        self.settle(ctx);
+    }
+
+    /// Finds a place for the bearer and fetches the document, side by side.
+    fn prepare(&mut self, ctx: &mut Ctx<'_>) {
+        ctx.story(self.facts.attempt, "call", format!("prepares {}", self.facts.application));
+        let place = ctx.token(self.id, Purpose::Place);
+        ctx.out.push_back(Output::Reserve(place));
+        if self.facts.application.is_empty() {
+            self.fail(ctx, Disposition::ApplicationError, Cause::NORMAL_UNSPECIFIED, "no such application");
+            return;
+        }
+        let request = FetchRequest {
+            url: self.facts.application.clone(),
+            resource: Resource::Document,
+            method: Method::Get,
+            fields: Vec::new(),
+            timeout_ms: ctx.settings.fetch_timeout_ms,
+            caching: Caching::default(),
+            fetchaudio: None,
+            prefetch: false,
+        };
+        let token = ctx.token(self.id, Purpose::Document);
+        let (call, tenant, order) = (self.id, self.facts.tenant, self.order());
+        ctx.out.push_back(Output::Fetch { token, call, tenant, order, request });
+    }
+
+    fn reserved(&mut self, ctx: &mut Ctx<'_>, place: Option<(BearerId, SocketAddr)>) {
+        let Some((bearer, local)) = place else {
+            self.fail(ctx, Disposition::Congestion, Cause::NO_CIRCUIT, "no bearer is free");
+            return;
+        };
+        self.bearer = Some(bearer);
+        match &mut self.stage {
+            Stage::Preparing { port, .. } => {
+                *port = Some(local.port());
+                self.prepared(ctx);
+            }
+            _ => self.close_bearer(ctx),
+        }
+    }
+
+    /// Gives the bearer back: a place at once, an open one when its worker has told its end.
+    fn close_bearer(&mut self, ctx: &mut Ctx<'_>) {
+        match self.bearer {
+            Some(bearer) if self.opened => ctx.command(Command::Close { bearer }),
+            Some(bearer) => {
+                self.bearer = None;
+                ctx.common.bearers.remove(&bearer);
+                ctx.out.push_back(Output::Release(bearer));
+            }
+            None => {}
+        }
+    }
+
+    fn document_here(&mut self, ctx: &mut Ctx<'_>, result: Result<Fetched, FetchError>) {
+        let Stage::Preparing { document, .. } = &mut self.stage else { return };
+        match result {
+            Ok(fetched) => {
+                *document = Some(fetched);
+                self.prepared(ctx);
+            }
+            Err(error) => {
+                let why = format!("document: {}", talk::fetch_error(&error));
+                self.fail(ctx, Disposition::ApplicationError, Cause::NORMAL_UNSPECIFIED, &why);
+            }
+        }
+    }
+
+    /// When both are here: write the intent, or take the incoming call.
+    fn prepared(&mut self, ctx: &mut Ctx<'_>) {
+        let ready = matches!(&self.stage, Stage::Preparing { port: Some(_), document: Some(_), .. });
+        if !ready {
+            return;
+        }
+        let Stage::Preparing { permit, port: Some(port), document: Some(document) } =
+            std::mem::replace(&mut self.stage, Stage::Clearing)
+        else {
+            unreachable!("matched above");
+        };
+        self.facts.local_port = port;
+        match permit {
+            Some(permit) => self.intend(ctx, permit, port, document),
+            None => {
+                ctx.leg(self.leg, Action::Accept { media: self.own_media(ctx, port) });
+                self.stage = Stage::Accepting { document };
+                self.stage_until = Some(ctx.after_ms(CLEAR_MS_MAX));
+            }
+        }
+    }
+
+    fn intend(&mut self, ctx: &mut Ctx<'_>, permit: Permit, port: u16, document: Fetched) {
+        let (lease, route) = (self.lease.clone(), self.route.as_ref());
+        let (Some(lease), Some(route)) = (lease, route) else {
+            permit.waive();
+            self.fail(ctx, Disposition::Failed, Cause::NO_ROUTE, "no route");
+            return;
+        };
+        let token = ctx.token(self.id, Purpose::Intent);
+        let (server, trunk, dialog) = (ctx.settings.server, route.trunk.clone(), route.constants());
+        ctx.ask(token, Ask::Intent { lease, server, trunk, dialog });
+        self.stage = Stage::Intending { permit, port, document };
+        self.stage_until = Some(ctx.after_ms(INTENT_MS_MAX));
+    }
+
+    fn intent_stored(&mut self, ctx: &mut Ctx<'_>, result: Result<Answer, StoreError>) {
+        if !matches!(self.stage, Stage::Intending { .. }) {
+            return;
+        }
+        let Stage::Intending { permit, port, document } = std::mem::replace(&mut self.stage, Stage::Clearing)
+        else {
+            unreachable!("matched above");
+        };
+        match result {
+            Ok(Answer::Cancelled(true)) => {
+                permit.waive();
+                self.fail(ctx, Disposition::Cancelled, Cause::NORMAL, "cancelled by its owner");
+            }
+            Ok(_) => match permit.spend(ctx.now.mono) {
+                Ok(_) => self.dial(ctx, port, document),
+                Err(_) => self.fail(ctx, Disposition::Congestion, Cause::TEMPORARY, "the permit lapsed"),
+            },
+            Err(error) => {
+                permit.waive();
+                let why = format!("the intent was not written: {error:?}");
+                self.fail(ctx, Disposition::Congestion, Cause::TEMPORARY, &why);
+            }
+        }
+    }
+
+    fn dial(&mut self, ctx: &mut Ctx<'_>, port: u16, document: Fetched) {
+        let media = self.own_media(ctx, port);
+        let route = self.route.as_ref().expect("an outbound call has its route from the start");
+        let place = Place {
+            to: route.uri.clone(),
+            from: route.from.clone(),
+            asserted: route.asserted.clone(),
+            hop: route.hop,
+            transport: route.transport,
+            attempt: self.facts.attempt,
+            media,
+            credentials: route.credentials.clone(),
+            headers: Vec::new(),
+            ring_max_ms: route.ring_ms_max,
+        };
+        let leg = ctx.new_leg(self.id);
+        self.leg = Some(leg);
+        self.facts.dialled = true;
+        ctx.leg(self.leg, Action::Place(Box::new(place)));
+        ctx.story(self.facts.attempt, "sip", format!("INVITE by trunk {}", self.facts.trunk));
+        self.stage = Stage::Dialling { document };
+        self.stage_until = Some(ctx.after_ms(route.ring_ms_max + CLEAR_MS_MAX));
+    }
+
+    fn own_media(&self, ctx: &Ctx<'_>, port: u16) -> Media {
+        let codecs = match &self.route {
+            Some(route) if !route.codecs.is_empty() => route.codecs.clone(),
+            _ => ctx.settings.codecs.clone(),
+        };
+        Media::Rtp(Rtp {
+            addr: SocketAddr::new(ctx.settings.media_ip, port),
+            rtcp: None,
+            codecs,
+            telephone_event: Some(TELEPHONE_EVENT),
+            sends: true,
+            receives: true,
+            srtp: None,
+            ptime_ms: 20,
+        })
+    }
+
+    fn leg_told(&mut self, ctx: &mut Ctx<'_>, indication: Indication) {
+        match indication {
+            Indication::Incoming(_) | Indication::Trying => {}
+            Indication::Progress { status, .. } => {
+                self.facts.alerted.get_or_insert(ctx.now.wall);
+                ctx.story(self.facts.attempt, "sip", format!("{status}"));
+            }
+            Indication::Answered { media } => self.answered(ctx, &media),
+            Indication::AckDue => self.ack_due(ctx),
+            Indication::Offered(media) => {
+                self.far_side(ctx, &media);
+                ctx.leg(self.leg, Action::Answer(self.own_media(ctx, self.facts.local_port)));
+            }
+            Indication::Reanswered(media) => {
+                if let Some(media) = media {
+                    self.far_side(ctx, &media);
+                }
+            }
+            // Whether another place may be called is for policy to say: the leg ends with its 3xx.
+            Indication::Redirected { status, .. } => {
+                ctx.story(self.facts.attempt, "sip", format!("{status}: redirected elsewhere"));
+            }
+            Indication::Referred { .. } => ctx.leg(self.leg, Action::ReferResult { status: 603 }),
+            Indication::Digit(digit) => self.talk(ctx, Turn::Digit(digit)),
+            Indication::ReferProgress { status } => self.talk(ctx, Turn::Referred(status)),
+            Indication::Ended(ended) => self.leg_ended(ctx, ended),
+        }
+    }
+
+    /// What a neighbour needs to end the call, as it stands now.
+    pub(crate) fn journal(&mut self, snapshot: &DialogSnapshot) {
+        self.dialog = serde_json::to_vec(snapshot).unwrap_or_default();
+    }
+
+    /// Journalled before the ACK leaves: who finds this never sends the INVITE again (`docs/reliability`).
+    fn ack_due(&mut self, ctx: &mut Ctx<'_>) {
+        match &self.lease {
+            Some(lease) => {
+                let (attempt, epoch, dialog) = (lease.attempt, lease.epoch, self.dialog.clone());
+                let token = ctx.token(self.id, Purpose::Ack);
+                ctx.ask(token, Ask::AckIntent { attempt, epoch, dialog });
+            }
+            None => self.ack(ctx),
+        }
+    }
+
+    fn ack_stored(&mut self, ctx: &mut Ctx<'_>, result: Result<Answer, StoreError>) {
+        // The call is up already, so the ACK leaves in any case: without it the callee would be cut off after 64*T1.
+        if let Err(error) = result {
+            ctx.story(self.facts.attempt, "store", format!("the ACK was not journalled: {error:?}"));
+        }
+        self.ack(ctx);
+    }
+
+    fn ack(&self, ctx: &mut Ctx<'_>) {
+        if let Some(leg) = self.leg {
+            ctx.acked(leg);
+        }
+    }
+
+    fn far_side(&mut self, ctx: &mut Ctx<'_>, media: &Media) {
+        if let (Some(bearer), Media::Rtp(far)) = (self.bearer, media) {
+            let far = Box::new(far.clone());
+            let output =
+                if self.opened { Output::Respec { bearer, far } } else { Output::Open { bearer, far } };
+            self.opened = true;
+            ctx.out.push_back(output);
+        }
+    }
+
+    fn answered(&mut self, ctx: &mut Ctx<'_>, media: &Media) {
+        let (Stage::Dialling { .. } | Stage::Accepting { .. }) = &self.stage else {
+            self.far_side(ctx, media);
+            return;
+        };
+        let (Stage::Dialling { document } | Stage::Accepting { document }) =
+            std::mem::replace(&mut self.stage, Stage::Clearing)
+        else {
+            unreachable!("matched above");
+        };
+        self.facts.answered = Some(ctx.now);
+        self.stage_until = None;
+        ctx.story(self.facts.attempt, "sip", "answered".into());
+        self.far_side(ctx, media);
+        if let Some(lease) = &self.lease {
+            let ask =
+                Ask::Progress { order: lease.order, epoch: lease.epoch, state: crate::order::State::Talking };
+            ctx.tell(ask);
+        }
+        let (codec, events) = match media {
+            Media::Rtp(far) => (far.codecs.first().copied(), far.telephone_event.is_some()),
+            Media::Timeslot { .. } => (None, false),
+        };
+        let bearer = self.bearer.expect("a call is answered with its bearer open");
+        let opening = talk::Opening {
+            call: self.id,
+            attempt: self.facts.attempt,
+            tenant: self.facts.tenant,
+            order: self.order.as_deref(),
+            bearer,
+            codec: codec.unwrap_or(ctx.settings.codecs[0]),
+            events,
+            url: self.facts.application.clone(),
+            connection: std::mem::take(&mut self.facts.connection),
+            document,
+        };
+        self.stage = Stage::Talking(Box::new(Talk::start(ctx, opening)));
+        self.talk(ctx, Turn::Begin);
+    }
+
+    /// Gives the conversation a turn, and carries out what it decided about the call itself.
+    fn talk(&mut self, ctx: &mut Ctx<'_>, turn: Turn) {
+        let Stage::Talking(talk) = &mut self.stage else {
+            talk::discard(ctx, turn);
+            return;
+        };
+        talk.turn(ctx, turn);
+        if let Some(to) = talk.take_refer() {
+            ctx.leg(self.leg, Action::Refer { to, replaces: None });
+        }
+        if talk.wants_hang_up() && self.leg.is_some() && self.facts.over.is_none() {
+            self.hang_up(ctx, Cause::NORMAL);
+        }
+        let Stage::Talking(talk) = &mut self.stage else { return };
+        if let Some(exit) = talk.take_exit() {
+            self.exited(ctx, exit);
+        }
+    }
+
+    fn exited(&mut self, ctx: &mut Ctx<'_>, exit: Exit) {
+        ctx.story(self.facts.attempt, "vxml", format!("exit: {}", talk::exit_reason(&exit)));
+        if let Stage::Talking(talk) = &mut self.stage {
+            let (values, recordings) = talk.results();
+            self.facts.values.extend(values);
+            self.facts.recordings.extend(recordings);
+        }
+        self.facts.disposition.get_or_insert(outcome::answered(Some(&exit)));
+        if let vxml::session::ExitReason::Error { event, .. } = &exit.reason {
+            self.facts.why.get_or_insert(event.clone());
+        }
+        for (name, value) in exit.values {
+            self.facts.values.insert(name, value);
+        }
+        self.clear(ctx, Cause::NORMAL);
+    }
+
+    fn leg_ended(&mut self, ctx: &mut Ctx<'_>, ended: Ended) {
+        self.leg = None;
+        self.facts.over.get_or_insert(ctx.now);
+        let status = ended.status.map_or_else(String::new, |s| format!(" {s}"));
+        let who = if ended.by_peer { "by the far end" } else { "by us" };
+        ctx.story(self.facts.attempt, "sip", format!("over{status}, cause {}, {who}", ended.cause.0));
+        self.facts.cause = ended.cause;
+        if self.facts.answered.is_none() {
+            let how = outcome::unanswered(&ended, self.facts.rang_out);
+            self.facts.disposition.get_or_insert(how);
+        }
+        self.facts.ended = Some(ended);
+        if let Stage::Talking(_) = self.stage {
+            self.stage_until = Some(ctx.after_ms(ctx.settings.final_ms_max));
+            self.talk(ctx, Turn::HangUp);
+        } else {
+            self.clear(ctx, self.facts.cause);
+        }
+    }
+
+    fn bearer_told(&mut self, ctx: &mut Ctx<'_>, report: Report) {
+        match report {
+            Report::Opened { .. } => {}
+            Report::OpenFailed { .. } => {
+                self.bearer = None;
+                self.fail(ctx, Disposition::Congestion, Cause::NO_CIRCUIT, "the bearer did not open");
+            }
+            Report::Closed { counts, .. } => {
+                self.bearer = None;
+                self.facts.counts = counts;
+                let told =
+                    format!("rtp received {} lost {} sent {}", counts.received, counts.lost, counts.sent);
+                ctx.story(self.facts.attempt, "media", told);
+                self.talk(ctx, Turn::BearerGone);
+            }
+            other => self.talk(ctx, Turn::Told(Told::Report(other))),
+        }
+    }
+
+    /// Ends a call that was never answered, with its reason.
+    fn fail(&mut self, ctx: &mut Ctx<'_>, disposition: Disposition, cause: Cause, why: &str) {
+        ctx.story(self.facts.attempt, "call", why.to_owned());
+        self.facts.disposition.get_or_insert(disposition);
+        self.facts.why.get_or_insert_with(|| why.to_owned());
+        self.clear(ctx, cause);
+    }
+
+    /// Hangs up, but lets the interpreter do its final processing.
+    fn hang_up(&mut self, ctx: &mut Ctx<'_>, cause: Cause) {
+        self.facts.over.get_or_insert(ctx.now);
+        self.facts.cause = cause;
+        ctx.leg(self.leg, Action::Clear(cause));
+        self.stage_until = Some(ctx.after_ms(ctx.settings.final_ms_max));
+    }
+
+    /// Ends everything: leg, bearer, conversation.
+    fn clear(&mut self, ctx: &mut Ctx<'_>, cause: Cause) {
+        if self.facts.ended.is_none() && self.facts.over.is_none() {
+            self.facts.cause = cause;
+            if self.leg.is_some() {
+                let refuse = self.facts.direction == Direction::Inbound && self.facts.answered.is_none();
+                let retry_after_s = None;
+                ctx.leg(
+                    self.leg,
+                    if refuse {
+                        Action::Reject { cause, status: None, retry_after_s }
+                    } else {
+                        Action::Clear(cause)
+                    },
+                );
+            }
+        }
+        self.facts.over.get_or_insert(ctx.now);
+        if matches!(self.stage, Stage::Clearing | Stage::Writing { .. } | Stage::Over)
+            && self.stage_until.is_none()
+        {
+            self.stage_until = Some(ctx.after_ms(CLEAR_MS_MAX));
+        }
+        match std::mem::replace(&mut self.stage, Stage::Clearing) {
+            Stage::Talking(mut talk) => {
+                talk.turn(ctx, Turn::BearerGone);
+                let (values, recordings) = talk.results();
+                self.facts.values.extend(values);
+                self.facts.recordings.extend(recordings);
+            }
+            Stage::Preparing { permit: Some(permit), .. } | Stage::Intending { permit, .. } => permit.waive(),
+            stage @ (Stage::Writing { .. } | Stage::Over) => {
+                self.stage = stage;
+                return;
+            }
+            _ => {}
+        }
+        self.stage_until = Some(ctx.after_ms(CLEAR_MS_MAX));
+        self.close_bearer(ctx);
+    }
+
+    fn timer(&mut self, ctx: &mut Ctx<'_>) {
+        let now = ctx.now.mono;
+        if now >= self.call_until {
+            self.call_until = Mono(u64::MAX);
+            self.fail(ctx, Disposition::Completed, Cause::TIMER, "the longest call was reached");
+        }
+        if self.stage_until.is_some_and(|until| now >= until) {
+            self.stage_until = None;
+            self.stage_timer(ctx);
+        }
+        self.talk(ctx, Turn::Timer);
+    }
+
+    fn stage_timer(&mut self, ctx: &mut Ctx<'_>) {
+        match &self.stage {
+            Stage::Preparing { .. } => {
+                self.fail(ctx, Disposition::ApplicationError, Cause::TIMER, "the document did not come");
+            }
+            Stage::Intending { .. } => {
+                self.fail(ctx, Disposition::Congestion, Cause::TIMER, "the store did not answer");
+            }
+            Stage::Dialling { .. } | Stage::Accepting { .. } => {
+                self.facts.rang_out = true;
+                self.fail(ctx, Disposition::NoAnswer, Cause::NO_ANSWER, "nobody answered");
+            }
+            Stage::Talking(_) => {
+                self.fail(ctx, Disposition::Completed, Cause::NORMAL, "final processing took too long")
+            }
+            // Neither the far end nor the worker told its end: what is ours is taken back without them.
+            Stage::Clearing => {
+                self.leg = None;
+                if let Some(bearer) = self.bearer.take() {
+                    ctx.common.bearers.remove(&bearer);
+                }
+            }
+            Stage::Writing { tries } => {
+                let tries = tries + 1;
+                self.write(ctx, tries);
+            }
+            Stage::Over => {}
+        }
+    }
+
+    /// When leg and bearer are gone the record is written.
+    fn settle(&mut self, ctx: &mut Ctx<'_>) {
+        if matches!(self.stage, Stage::Clearing) && self.leg.is_none() && self.bearer.is_none() {
+            if self.facts.dialled || self.facts.direction == Direction::Inbound {
+                self.write(ctx, 0);
+            } else {
+                self.finish(ctx);
+            }
+        }
+    }
+
+    fn write(&mut self, ctx: &mut Ctx<'_>, tries: u32) {
+        let token = ctx.token(self.id, Purpose::Record);
+        let record = self.facts.record(ctx, self.order(), None);
+        ctx.ask(token, Ask::Append(vec![record]));
+        self.stage = Stage::Writing { tries };
+        self.stage_until = None;
+    }
+
+    fn record_stored(&mut self, ctx: &mut Ctx<'_>, result: Result<Answer, StoreError>) {
+        if !matches!(self.stage, Stage::Writing { .. }) {
+            return;
+        }
+        match result {
+            // Losing a record is not allowed: it is tried until the store takes it.
+            Err(StoreError::Unavailable) => self.stage_until = Some(ctx.after_ms(WRITE_RETRY_MS)),
+            _ => self.finish(ctx),
+        }
+    }
+
+    fn finish(&mut self, ctx: &mut Ctx<'_>) {
+        let facts = &self.facts;
+        let slot = self.slot.take().expect("a call hands its slot back once, here");
+        let result = (!facts.values.is_empty() || !facts.recordings.is_empty()).then(|| facts.result());
+        ctx.out.push_back(Output::Finished(Box::new(Finished {
+            call: self.id,
+            attempt: facts.attempt,
+            lease: self.lease.take(),
+            direction: facts.direction,
+            disposition: facts.disposition.unwrap_or(Disposition::Failed),
+            cause: facts.cause,
+            status: facts.ended.as_ref().and_then(|e| e.status),
+            retry_after_s: facts.ended.as_ref().and_then(|e| e.retry_after_s),
+            alerted: facts.alerted.is_some(),
+            dialled: facts.dialled,
+            answered: facts.answered.is_some(),
+            why: facts.why.clone(),
+            result,
+            released: slot.release(facts.cause),
+        })));
+        self.stage = Stage::Over;
+        self.stage_until = None;
+    }
+
+    /// The call broke: a panic of ours. Everything it holds goes back; what can be told of it is told.
+    pub(crate) fn bury(&mut self, ctx: &mut Ctx<'_>) {
+        if self.is_over() || self.slot.is_none() {
+            self.stage = Stage::Over;
+            return;
+        }
+        self.facts.disposition = Some(Disposition::Failed);
+        self.facts.why = Some("it broke the program".to_owned());
+        self.facts.cause = Cause::TEMPORARY;
+        self.facts.over.get_or_insert(ctx.now);
+        ctx.leg(self.leg.take(), Action::Clear(Cause::TEMPORARY));
+        self.close_bearer(ctx);
+        // The conversation is the likeliest to be broken: it is forgotten, not asked again.
+        self.stage = Stage::Clearing;
+        self.stage_until = Some(ctx.after_ms(CLEAR_MS_MAX));
+    }
+}
+
+/// Payload type we offer for `telephone-event/8000`; the one most peers use.
+const TELEPHONE_EVENT: u8 = 101;
+
+/// An incoming call that a route matched.
+#[derive(Debug)]
+pub(crate) struct Arrival {
+    pub(crate) incoming: signalling::leg::Incoming,
+    pub(crate) attempt: AttemptId,
+    pub(crate) slot: Slot,
+    pub(crate) tenant: TenantId,
+    pub(crate) url: String,
+}
+
+impl Stage {
+    fn preparing(permit: Option<Permit>) -> Self {
+        Stage::Preparing { permit, port: None, document: None }
+    }
+}
+
+/// The URL of an application, as the settings know it.
+pub(crate) fn application_url(
+    application: &Application,
+    registered: impl Fn(&str) -> Option<String>,
+) -> Option<String> {
+    match application {
+        Application::Url(url) => Some(url.clone()),
+        Application::Attached(name) => Some(format!("cid:{name}")),
+        Application::Registered(name) => registered(name),
+    }
+}

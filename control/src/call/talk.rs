@@ -1,0 +1,622 @@
+//! The conversation of an answered call: the VoiceXML session on one side, the bearer and the fetcher on the other.
+
+use super::play::{Act, Listening, Playlist};
+use super::{Captured, Told};
+use crate::order::Order;
+use crate::shard::{Ctx, Output, Purpose, ScriptClock, Token};
+use dataplane::command::{Command, Cut, Detectors, Tone};
+use dataplane::report::{CaptureEnd, PlayEnd as Ended, Report};
+use serde_json::{Map, Value};
+use std::collections::{BTreeMap, VecDeque};
+use units::{AttemptId, BearerId, CallId, Codec, Digit, Mono, OrderId, Private, Samples, TenantId};
+use vxml::session::{
+    Bargein, Connection, Exit, ExitReason, FetchAudio, FetchError, FetchId, FetchRequest, Fetched, Input,
+    Listen, ListenId, Output as Asked, PlayId, Prompt, Record, Segment, Trace, Transfer, TransferEnd,
+    TransferKind,
+};
+use vxml::{Session, SessionConfig};
+
+/// What a conversation begins with.
+pub(super) struct Opening<'a> {
+    pub(super) call: CallId,
+    pub(super) attempt: AttemptId,
+    pub(super) tenant: TenantId,
+    pub(super) order: Option<&'a Order>,
+    pub(super) bearer: BearerId,
+    pub(super) codec: Codec,
+    /// The far side sends digits as RFC 4733 events: no detector is needed.
+    pub(super) events: bool,
+    pub(super) connection: Connection,
+    pub(super) document: Fetched,
+    /// As it was asked for.
+    pub(super) url: String,
+}
+
+/// What happens to a conversation.
+#[derive(Debug)]
+pub(super) enum Turn {
+    Begin,
+    Told(Told),
+    /// A digit by signalling.
+    Digit(Digit),
+    /// Status of our REFER.
+    Referred(u16),
+    HangUp,
+    BearerGone,
+    Timer,
+}
+
+#[derive(Debug)]
+pub(super) struct Talk {
+    call: CallId,
+    attempt: AttemptId,
+    tenant: TenantId,
+    order: Option<OrderId>,
+    bearer: Option<BearerId>,
+    codec: Codec,
+    events: bool,
+    session: Session,
+    /// The first document, fetched before anyone was called, and how it was asked for.
+    document: Option<Fetched>,
+    url: String,
+    list: Playlist,
+    inputs: VecDeque<Input>,
+    listening: Option<(ListenId, Listening)>,
+    capture: Option<Capture>,
+    captures: u32,
+    transfer: Option<(ListenId, Mono)>,
+    fetches: BTreeMap<FetchId, Token>,
+    waiting: Option<Waiting>,
+    hung_up: bool,
+    hang_up: bool,
+    refer: Option<Private<String>>,
+    exit: Option<Exit>,
+    values: Map<String, Value>,
+    recordings: Vec<String>,
+}
+
+#[derive(Debug)]
+struct Capture {
+    spec: Record,
+    stage: CaptureStage,
+    heard: bool,
+    no_input: bool,
+    digit: Option<Digit>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum CaptureStage {
+    /// What is queued is still played.
+    Queued,
+    Beeping,
+    Running {
+        since: Mono,
+    },
+}
+
+/// `fetchaudio` (VoiceXML 2.0 §6.1.4): after a delay, at least so long, then the answer is handed on.
+#[derive(Debug)]
+struct Waiting {
+    fetch: FetchId,
+    audio: FetchAudio,
+    from: Mono,
+    playing: Option<Mono>,
+    answer: Option<Result<Fetched, FetchError>>,
+}
+
+/// Names the record beep among the items of the bearer; the playlist counts up from zero and never gets here.
+const BEEP: u32 = u32::MAX;
+/// The record beep, ms.
+const BEEP_MS: u32 = 250;
+/// Names the play of `fetchaudio`; the interpreter counts up from zero.
+const FETCH_AUDIO: PlayId = PlayId(u32::MAX);
+/// Recordings of one call.
+const CAPTURES_MAX: u32 = 1_000;
+
+impl Talk {
+    pub(super) fn start(ctx: &mut Ctx<'_>, opening: Opening<'_>) -> Self {
+        let Opening { call, attempt, tenant, order, bearer, codec, events, connection, document, url } =
+            opening;
+        let session = open_session(ctx, call, attempt, tenant, connection, &url);
+        let detect = Detectors { dtmf: !events, ..Detectors::default() };
+        ctx.out.push_back(Output::Command(Command::Detect { bearer, on: detect }));
+        Self {
+            call,
+            attempt,
+            tenant,
+            order: order.map(|o| o.id),
+            bearer: Some(bearer),
+            codec,
+            events,
+            session,
+            document: Some(document),
+            url,
+            list: Playlist::default(),
+            inputs: VecDeque::new(),
+            listening: None,
+            capture: None,
+            captures: 0,
+            transfer: None,
+            fetches: BTreeMap::new(),
+            waiting: None,
+            hung_up: false,
+            hang_up: false,
+            refer: None,
+            exit: None,
+            values: Map::new(),
+            recordings: Vec::new(),
+        }
+    }
+
+    pub(super) fn deadline(&self) -> Option<Mono> {
+        let capture = self.capture.as_ref().and_then(Capture::deadline);
+        let waiting = self.waiting.as_ref().and_then(|w| w.deadline(self.list.is_idle()));
+        let session = self.session.deadline().map(|(at, _)| at);
+        [session, capture, waiting].into_iter().flatten().min()
+    }
+
+    /// The document hangs up, and what it said before has been heard.
+    pub(super) fn wants_hang_up(&self) -> bool {
+        self.hang_up && self.list.is_idle()
+    }
+
+    pub(super) fn take_refer(&mut self) -> Option<Private<String>> {
+        self.refer.take()
+    }
+
+    /// The end, once what was queued before it has been heard.
+    pub(super) fn take_exit(&mut self) -> Option<Exit> {
+        if self.list.is_idle() || self.hung_up { self.exit.take() } else { None }
+    }
+
+    pub(super) fn results(&mut self) -> (Map<String, Value>, Vec<String>) {
+        (std::mem::take(&mut self.values), std::mem::take(&mut self.recordings))
+    }
+
+    pub(super) fn turn(&mut self, ctx: &mut Ctx<'_>, turn: Turn) {
+        match turn {
+            Turn::Begin => {}
+            Turn::Told(told) => self.told(ctx, told),
+            Turn::Digit(digit) => self.digit(digit),
+            Turn::Referred(status) => self.referred(ctx, status),
+            Turn::HangUp => self.hung_up(ctx),
+            Turn::BearerGone => self.bearer_gone(ctx),
+            Turn::Timer => self.timer(ctx),
+        }
+        self.run(ctx);
+    }
+
+    fn told(&mut self, ctx: &mut Ctx<'_>, told: Told) {
+        match told {
+            Told::Fetched(Purpose::Fetch(id), result) => self.fetched(ctx, id, result),
+            Told::Prompt(Purpose::Prompt(item), loaded) => self.list.loaded(item, loaded),
+            Told::Captured(captured) => self.captured(captured),
+            Told::Report(report) => self.report(ctx, report),
+            other => discard(ctx, Turn::Told(other)),
+        }
+    }
+
+    fn report(&mut self, ctx: &mut Ctx<'_>, report: Report) {
+        match report {
+            Report::Digit { digit, .. } => self.digit(digit),
+            Report::PlayEnded { item: BEEP, .. } => self.start_capture(ctx),
+            Report::PlayEnded { item, end, heard, .. } => self.list.ended(item, end, heard),
+            Report::Voice { on: true, .. } => {
+                if let Some(capture) = &mut self.capture {
+                    capture.heard = true;
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn digit(&mut self, digit: Digit) {
+        match &mut self.capture {
+            // VoiceXML 2.0 §2.3.6: the digit that ends a recording is its termchar and no input to anything else.
+            Some(Capture { spec, stage: CaptureStage::Running { .. }, digit: held, .. }) if spec.dtmfterm => {
+                held.get_or_insert(digit);
+            }
+            _ => self.inputs.push_back(Input::Digit { digit }),
+        }
+    }
+
+    /// Alternates between the playlist and the interpreter until both have nothing to say.
+    fn run(&mut self, ctx: &mut Ctx<'_>) {
+        loop {
+            let listening = self.listening.map(|(_, l)| l).unwrap_or_default();
+            self.list.pump(listening);
+            if let Some(act) = self.list.poll() {
+                self.carry_out(ctx, act);
+                continue;
+            }
+            self.step_capture(ctx);
+            self.step_waiting(ctx);
+            let Some(input) = self.inputs.pop_front() else { break };
+            if self.exit.is_some() {
+                continue;
+            }
+            if let Err(error) = self.session.handle(&mut ctx.common.documents, ctx.now, input) {
+                ctx.story(self.attempt, "vxml", format!("refused: {error:?}"));
+            }
+            while let Some(asked) = self.session.poll() {
+                self.obey(ctx, asked);
+            }
+        }
+    }
+
+    fn carry_out(&mut self, ctx: &mut Ctx<'_>, act: Act) {
+        match (act, self.bearer) {
+            (Act::Load { item, wanted }, _) => {
+                let token = ctx.token(self.call, Purpose::Prompt(item));
+                let (tenant, order, codec) = (self.tenant, self.order, self.codec);
+                let call = self.call;
+                ctx.out.push_back(Output::Load { token, call, tenant, order, wanted, codec });
+            }
+            (Act::Unload(prompt), _) => ctx.out.push_back(Output::Unload(prompt)),
+            (Act::Play { item, prompt, cut }, Some(bearer)) => {
+                let (offset, length) = (Samples(0), Samples(u32::MAX));
+                ctx.command(Command::Play { bearer, item, prompt, offset, length, cut });
+            }
+            (Act::Silence { item, length, cut }, Some(bearer)) => {
+                ctx.command(Command::Tone { bearer, item, tone: None, length, cut });
+            }
+            (Act::Play { item, .. } | Act::Silence { item, .. }, None) => {
+                self.list.ended(item, Ended::Stopped, Samples(0));
+            }
+            (Act::Stop, bearer) => {
+                if let Some(bearer) = bearer {
+                    ctx.command(Command::StopPlay { bearer });
+                }
+            }
+            (Act::Mark { play, name }, _) => self.inputs.push_back(Input::Mark { play, name }),
+            (Act::Ended { play: FETCH_AUDIO, .. }, _) => {}
+            (Act::Ended { play, end, heard_ms, mark }, _) => {
+                ctx.story(self.attempt, "media", format!("prompt {end:?} after {heard_ms} ms"));
+                self.inputs.push_back(Input::PlayEnded { id: play, end, heard_ms, mark });
+            }
+        }
+    }
+
+    /// Does what the interpreter asks.
+    fn obey(&mut self, ctx: &mut Ctx<'_>, asked: Asked) {
+        match asked {
+            Asked::Fetch { id, request } => self.fetch(ctx, id, request),
+            Asked::CancelFetch { id } => {
+                if let Some(token) = self.fetches.remove(&id) {
+                    ctx.forget(token);
+                    ctx.out.push_back(Output::CancelFetch(token));
+                }
+            }
+            Asked::Play { id, prompts } => self.list.push(id, prompts),
+            Asked::StopPlay => self.list.stop(),
+            Asked::Listen(listen) => self.listen(&listen),
+            Asked::StopListen { id } => {
+                if self.listening.is_some_and(|(now, _)| now == id) {
+                    self.listening = None;
+                }
+            }
+            Asked::Record(spec) => {
+                let stage = CaptureStage::Queued;
+                self.capture = Some(Capture { spec, stage, heard: false, no_input: false, digit: None });
+            }
+            Asked::Transfer(transfer) => self.begin_transfer(ctx, transfer),
+            // Only bridges can be ended by a grammar, and a bridge was never begun.
+            Asked::EndTransfer { .. } => {}
+            Asked::Disconnect { values } => {
+                self.values.extend(values);
+                self.hang_up = true;
+            }
+            Asked::Log(line) => {
+                let label = line.label.map_or_else(String::new, |l| format!("[{l}] "));
+                ctx.story(self.attempt, "log", format!("{label}{}", line.text));
+            }
+            Asked::Trace(trace) => ctx.story(self.attempt, "vxml", traced(&trace)),
+            Asked::Exit(exit) => self.exit = Some(exit),
+        }
+    }
+
+    fn fetch(&mut self, ctx: &mut Ctx<'_>, id: FetchId, request: FetchRequest) {
+        if let Some(document) = self.document.take_if(|_| request.url == self.url) {
+            self.inputs.push_back(Input::Fetched { id, result: Ok(document) });
+            return;
+        }
+        if let Some(audio) = request.fetchaudio.clone() {
+            self.waiting =
+                Some(Waiting { fetch: id, audio, from: ctx.now.mono, playing: None, answer: None });
+        }
+        let token = ctx.token(self.call, Purpose::Fetch(id));
+        self.fetches.insert(id, token);
+        let (call, tenant, order) = (self.call, self.tenant, self.order);
+        ctx.out.push_back(Output::Fetch { token, call, tenant, order, request });
+    }
+
+    fn fetched(&mut self, ctx: &mut Ctx<'_>, id: FetchId, result: Result<Fetched, FetchError>) {
+        self.fetches.remove(&id);
+        if let Err(error) = &result {
+            ctx.story(self.attempt, "fetch", fetch_error(error));
+        }
+        match &mut self.waiting {
+            Some(waiting) if waiting.fetch == id => waiting.answer = Some(result),
+            _ => self.inputs.push_back(Input::Fetched { id, result }),
+        }
+    }
+
+    /// Starts `fetchaudio` after its delay, and hands the answer on once it has played its minimum.
+    fn step_waiting(&mut self, ctx: &mut Ctx<'_>) {
+        let Some(waiting) = &mut self.waiting else { return };
+        let now = ctx.now.mono;
+        match (waiting.playing, waiting.answer.is_some()) {
+            (None, false) if now >= waiting.audible_from() && self.list.is_idle() => {
+                waiting.playing = Some(now);
+                let url = waiting.audio.url.clone();
+                let segment =
+                    Segment::Audio { url, timeout_ms: 7_000, caching: Default::default(), fallback: vec![] };
+                self.list.push(FETCH_AUDIO, vec![Prompt { bargein: Bargein::None, segments: vec![segment] }]);
+                self.list.pump(Listening::default());
+            }
+            (Some(since), true)
+                if now < since + std::time::Duration::from_millis(waiting.audio.minimum_ms) => {}
+            (playing, true) => {
+                let waiting = self.waiting.take().expect("looked at above");
+                if playing.is_some() {
+                    self.list.stop();
+                }
+                let result = waiting.answer.expect("looked at above");
+                self.inputs.push_back(Input::Fetched { id: waiting.fetch, result });
+            }
+            _ => {}
+        }
+    }
+
+    fn listen(&mut self, listen: &Listen) {
+        // Voice is not recognised here yet: where digits are wanted too they are enough, else the document is told.
+        if !listen.voice.is_empty() && !listen.dtmf {
+            self.inputs.push_back(Input::NoResource { id: listen.id });
+        }
+        self.listening = Some((listen.id, Listening { dtmf: listen.dtmf, voice: false }));
+    }
+
+    fn step_capture(&mut self, ctx: &mut Ctx<'_>) {
+        let Some(capture) = &mut self.capture else { return };
+        if capture.stage != CaptureStage::Queued || !self.list.is_idle() {
+            return;
+        }
+        let Some(bearer) = self.bearer else {
+            self.capture_failed();
+            return;
+        };
+        if capture.spec.beep {
+            capture.stage = CaptureStage::Beeping;
+            let length = Samples::from_ms(BEEP_MS);
+            ctx.command(Command::Tone {
+                bearer,
+                item: BEEP,
+                tone: Some(Tone::Beep),
+                length,
+                cut: Cut::Never,
+            });
+        } else {
+            self.start_capture(ctx);
+        }
+    }
+
+    fn start_capture(&mut self, ctx: &mut Ctx<'_>) {
+        let Some(capture) = &mut self.capture else { return };
+        let Some(bearer) = self.bearer.filter(|_| self.captures < CAPTURES_MAX) else {
+            self.capture_failed();
+            return;
+        };
+        capture.stage = CaptureStage::Running { since: ctx.now.mono };
+        self.captures += 1;
+        let samples = |ms: u64| Samples::from_ms(u32::try_from(ms).unwrap_or(u32::MAX));
+        let detect = Detectors { dtmf: !self.events, voice: true, ..Detectors::default() };
+        ctx.command(Command::Detect { bearer, on: detect });
+        ctx.out.push_back(Output::Capture {
+            bearer,
+            name: format!("{}-{}", self.attempt, self.captures),
+            media_type: capture.spec.media_type.clone(),
+            length_max: samples(capture.spec.maxtime_ms),
+            final_silence: samples(capture.spec.finalsilence_ms),
+            digit_ends: capture.spec.dtmfterm,
+        });
+    }
+
+    /// Nothing can be recorded any more: told like silence.
+    fn capture_failed(&mut self) {
+        if let Some(capture) = self.capture.take() {
+            let id = capture.spec.id;
+            self.inputs.push_back(Input::Recorded { id, recording: None, termchar: None, maxtime: false });
+        }
+    }
+
+    fn captured(&mut self, captured: Captured) {
+        let Some(capture) = self.capture.take() else { return };
+        let kept = captured.recording.filter(|_| captured.sound && !capture.no_input);
+        self.recordings.extend(kept.as_ref().map(|r| r.name.clone()));
+        let ended_by_digit = captured.end == CaptureEnd::Digit;
+        self.inputs.push_back(Input::Recorded {
+            id: capture.spec.id,
+            recording: kept,
+            termchar: capture.digit.filter(|_| ended_by_digit),
+            maxtime: captured.end == CaptureEnd::Full,
+        });
+        if self.hung_up {
+            self.inputs.push_back(Input::HangUp);
+        }
+    }
+
+    fn begin_transfer(&mut self, ctx: &mut Ctx<'_>, transfer: Transfer) {
+        let id = transfer.id;
+        let refuse = match transfer.kind {
+            TransferKind::Blind if self.hung_up => Some(TransferEnd::NearEndDisconnect),
+            TransferKind::Blind => None,
+            // A second leg is a call of its own and needs its own permit, which nobody gives here yet.
+            TransferKind::Bridge => Some(TransferEnd::NoAuthorization),
+            TransferKind::Consultation => Some(TransferEnd::Unsupported),
+        };
+        if let Some(end) = refuse {
+            self.inputs.push_back(Input::TransferEnded { id, end, duration_ms: 0 });
+            return;
+        }
+        ctx.story(self.attempt, "sip", "REFER".into());
+        self.transfer = Some((id, ctx.now.mono));
+        self.refer = Some(transfer.dest);
+    }
+
+    fn referred(&mut self, ctx: &mut Ctx<'_>, status: u16) {
+        ctx.story(self.attempt, "sip", format!("transfer: {status}"));
+        if status < 200 {
+            return;
+        }
+        if let Some((id, _)) = self.transfer.take() {
+            let end = transfer_end(status);
+            self.inputs.push_back(Input::TransferEnded { id, end, duration_ms: 0 });
+        }
+    }
+
+    fn hung_up(&mut self, ctx: &mut Ctx<'_>) {
+        if self.hung_up || self.hang_up {
+            self.hung_up = true;
+            return;
+        }
+        self.hung_up = true;
+        if let Some((id, _)) = self.transfer.take() {
+            // RFC 3515 §2.4.4: the referee may hang up before it has told how it went.
+            let end = TransferEnd::Transferred;
+            self.inputs.push_back(Input::TransferEnded { id, end, duration_ms: 0 });
+        }
+        self.list.stop();
+        match (&self.capture, self.bearer) {
+            // What was said until now is kept; the hang-up is told after it.
+            (Some(Capture { stage: CaptureStage::Running { .. }, .. }), Some(bearer)) => {
+                ctx.command(Command::StopCapture { bearer });
+            }
+            _ => self.inputs.push_back(Input::HangUp),
+        }
+    }
+
+    fn bearer_gone(&mut self, ctx: &mut Ctx<'_>) {
+        self.bearer = None;
+        self.list.abort();
+        self.capture_failed();
+        for token in std::mem::take(&mut self.fetches).into_values() {
+            ctx.forget(token);
+            ctx.out.push_back(Output::CancelFetch(token));
+        }
+    }
+
+    fn timer(&mut self, ctx: &mut Ctx<'_>) {
+        let now = ctx.now.mono;
+        if self.session.deadline().is_some_and(|(at, _)| now >= at) {
+            self.inputs.push_back(Input::Timer);
+        }
+        let silent = self.capture.as_ref().and_then(Capture::deadline).is_some_and(|at| now >= at);
+        if let (true, Some(capture), Some(bearer)) = (silent, &mut self.capture, self.bearer) {
+            capture.no_input = true;
+            ctx.command(Command::StopCapture { bearer });
+        }
+    }
+}
+
+impl Capture {
+    /// VoiceXML 2.0 §2.3.6: no sound within `timeout` is a noinput.
+    fn deadline(&self) -> Option<Mono> {
+        match self.stage {
+            CaptureStage::Running { since } if !self.heard && !self.no_input => {
+                Some(since + std::time::Duration::from_millis(self.spec.timeout_ms))
+            }
+            _ => None,
+        }
+    }
+}
+
+impl Waiting {
+    fn audible_from(&self) -> Mono {
+        self.from + std::time::Duration::from_millis(self.audio.delay_ms)
+    }
+
+    fn deadline(&self, idle: bool) -> Option<Mono> {
+        match (self.playing, self.answer.is_some()) {
+            (None, false) => idle.then(|| self.audible_from()),
+            (Some(since), true) => Some(since + std::time::Duration::from_millis(self.audio.minimum_ms)),
+            _ => None,
+        }
+    }
+}
+
+/// What comes for a conversation that is not there (any more): what was lent for it goes back.
+pub(super) fn discard(ctx: &mut Ctx<'_>, turn: Turn) {
+    if let Turn::Told(Told::Prompt(_, Some(loaded))) = turn {
+        ctx.out.push_back(Output::Unload(loaded.prompt));
+    }
+}
+
+/// A fetch error in a few words.
+pub(super) fn fetch_error(error: &FetchError) -> String {
+    match error {
+        FetchError::Status(status) => format!("HTTP {status}"),
+        FetchError::Timeout => "timeout".into(),
+        FetchError::Unreachable => "unreachable".into(),
+        FetchError::Forbidden => "forbidden by the fetch rules".into(),
+        FetchError::TooLarge => "too large".into(),
+        FetchError::BadUri => "not a URL that can be fetched".into(),
+    }
+}
+
+/// An exit in a few words.
+pub(super) fn exit_reason(exit: &Exit) -> String {
+    match &exit.reason {
+        ExitReason::Error { event, .. } => event.clone(),
+        other => format!("{other:?}").to_lowercase(),
+    }
+}
+
+fn traced(trace: &Trace) -> String {
+    match trace {
+        Trace::Document { url } => format!("document {url}"),
+        Trace::Visit { dialog, item } => format!("visits {dialog}/{item}"),
+        Trace::Event { name, .. } => format!("event {name}"),
+        Trace::Unheard { .. } => "a prompt came too late to be heard".into(),
+        Trace::Input { mode, matched, .. } => {
+            format!("{mode} input {}", if *matched { "matched" } else { "did not match" })
+        }
+    }
+}
+
+/// VoiceXML 2.0 §2.3.7.2, from the final status of the referred call.
+fn transfer_end(status: u16) -> TransferEnd {
+    match status {
+        200..=299 => TransferEnd::Transferred,
+        486 | 600 => TransferEnd::Busy,
+        408 | 480 | 487 => TransferEnd::Noanswer,
+        404 | 484 | 604 => TransferEnd::BadDestination,
+        403 | 603 => TransferEnd::NoAuthorization,
+        405 | 501 => TransferEnd::Unsupported,
+        503 => TransferEnd::NetworkBusy,
+        _ => TransferEnd::Unknown,
+    }
+}
+
+/// The interpreter for a call.
+fn open_session(
+    ctx: &mut Ctx<'_>,
+    call: CallId,
+    attempt: AttemptId,
+    tenant: TenantId,
+    connection: Connection,
+    url: &str,
+) -> Session {
+    let settings = ctx.settings;
+    let config = SessionConfig {
+        tenant,
+        connection,
+        id: attempt.to_string(),
+        lenient: settings.lenient,
+        properties: BTreeMap::from([("fetchtimeout".to_owned(), format!("{}ms", settings.fetch_timeout_ms))]),
+        seed: ctx.common.seed.derive(call.0),
+        limits: settings.vxml.clone(),
+        clock: settings.script_clock.clone().map(|ScriptClock(clock)| clock),
+        ..SessionConfig::new(url)
+    };
+    Session::new(config, ctx.now)
+}

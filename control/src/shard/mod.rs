@@ -1,0 +1,655 @@
+//! `Shard`: all calls of one thread and the SIP endpoint they share, as one machine. The node's shell and the
+//! simulation drive the same [`Shard`]; only the doors differ.
+//!
+//! ```text
+//! SIP octets, reports of workers, answers of store, fetcher, prompts ─▶ handle ─▶ poll ─▶ what the doors are to do
+//! ```
+//!
+//! A panic inside `handle` belongs to the call that was being handled: the shell catches it, calls [`Shard::bury`],
+//! and every other call goes on.
+
+mod settings;
+
+pub use settings::{ScriptClock, Settings};
+
+use crate::call::play::{Loaded, Wanted};
+use crate::call::{Arrival, Call, Captured, Start, Told};
+use crate::order::Disposition;
+use crate::permit::{Released, Slot};
+use crate::record::Direction;
+use crate::store::{Answer, Ask, Error as StoreError, Lease, StoryLine};
+use dataplane::command::Command;
+use dataplane::command::PromptHandle;
+use dataplane::report::Report;
+use signalling::leg::{Action, Incoming, Indication, Rtp};
+use signalling::sip::endpoint::{Endpoint, Input as SipInput, Output as SipOutput};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use units::{
+    AttemptId, BearerId, CallId, Cause, Codec, LegId, Mono, Now, OrderId, Rng, Samples, Seed, TenantId,
+};
+use vxml::Documents;
+use vxml::session::{FetchError, FetchId, FetchRequest, Fetched};
+
+/// Names a question to a door; the answer brings it back. Never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Token(pub u64);
+
+/// What a token stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    Place,
+    Document,
+    Intent,
+    Ack,
+    Record,
+    Fetch(FetchId),
+    Prompt(u32),
+}
+
+/// What the shard is told.
+#[derive(Debug)]
+pub enum Input<'a> {
+    /// Place this call.
+    Start(Box<Start>),
+    /// SIP came in.
+    Sip(SipInput<'a>),
+    /// Answer to [`Output::Reserve`]: the bearer's place and its local address; `None`: none is free.
+    Reserved(Token, Option<(BearerId, SocketAddr)>),
+    /// A worker tells.
+    Report(Report),
+    /// A worker ended a capture, and the door kept what was recorded.
+    Captured(BearerId, Captured),
+    /// Answer to [`Output::Fetch`].
+    Fetched(Token, Result<Fetched, FetchError>),
+    /// Answer to [`Output::Load`]; `None`: it cannot be had or played.
+    Prompt(Token, Option<Loaded>),
+    /// Answer to [`Output::Ask`].
+    Stored(Token, Result<Answer, StoreError>),
+    /// New settings for new calls.
+    Settings(Arc<Settings>),
+    /// Take no new call; with `true` end those that are up, too.
+    Drain(bool),
+    /// End one call.
+    Clear(AttemptId, Cause),
+    /// The owner took an order back: its call ends, if it has not been answered yet.
+    Cancelled(OrderId),
+    /// A deadline passed.
+    Timer,
+}
+
+/// What the doors are to do.
+#[derive(Debug)]
+pub enum Output {
+    /// SIP leaves, a flow closes, or a peer's state changed. Never `Output::Leg`.
+    Sip(SipOutput),
+    /// Find a place for a bearer, so that its address can be offered; answer by [`Input::Reserved`].
+    Reserve(Token),
+    /// A reserved place is not needed.
+    Release(BearerId),
+    /// The far side is known: open the bearer.
+    Open {
+        /// Which.
+        bearer: BearerId,
+        /// What was agreed.
+        far: Box<Rtp>,
+    },
+    /// The far side of an open bearer is new.
+    Respec {
+        /// Which.
+        bearer: BearerId,
+        /// What was agreed.
+        far: Box<Rtp>,
+    },
+    /// Pass on to the bearer's worker.
+    Command(Command),
+    /// Record: lend buffers and command the worker. [`Input::Captured`] follows once.
+    Capture {
+        /// Which bearer.
+        bearer: BearerId,
+        /// Name to keep it under.
+        name: String,
+        /// Media type asked for; empty: the door's choice.
+        media_type: String,
+        /// Longest.
+        length_max: Samples,
+        /// Silence that ends it.
+        final_silence: Samples,
+        /// A digit ends it.
+        digit_ends: bool,
+    },
+    /// Fetch by the tenant's rules; answer by [`Input::Fetched`].
+    Fetch {
+        /// Names the answer.
+        token: Token,
+        /// Whose rules, cookies of which call.
+        call: CallId,
+        /// Whose rules.
+        tenant: TenantId,
+        /// `cid:` URLs are looked up in this order.
+        order: Option<OrderId>,
+        /// What.
+        request: FetchRequest,
+    },
+    /// Its answer is not wanted any more.
+    CancelFetch(Token),
+    /// Make a prompt resident; answer by [`Input::Prompt`].
+    Load {
+        /// Names the answer.
+        token: Token,
+        /// For its cookies.
+        call: CallId,
+        /// Whose rules.
+        tenant: TenantId,
+        /// `cid:` URLs are looked up in this order.
+        order: Option<OrderId>,
+        /// What.
+        wanted: Wanted,
+        /// Rendered for this codec.
+        codec: Codec,
+    },
+    /// One use of a prompt has ended.
+    Unload(PromptHandle),
+    /// Ask the store; with a token, answer by [`Input::Stored`].
+    Ask(Option<Token>, Ask),
+    /// A call is over. Its record is durable.
+    Finished(Box<Finished>),
+    /// Something for logs and counters.
+    Fact(Fact),
+}
+
+/// How a call went, for the desk.
+#[derive(Debug)]
+pub struct Finished {
+    /// Which; what was kept for it (cookies) may go.
+    pub call: CallId,
+    /// Which attempt.
+    pub attempt: AttemptId,
+    /// The claim it ran under, for ordered calls.
+    pub lease: Option<Lease>,
+    /// Which way it went.
+    pub direction: Direction,
+    /// How it counts.
+    pub disposition: Disposition,
+    /// Q.850.
+    pub cause: Cause,
+    /// SIP status, if one ended it.
+    pub status: Option<u16>,
+    /// The network asked for so many seconds of patience.
+    pub retry_after_s: Option<u32>,
+    /// It rang.
+    pub alerted: bool,
+    /// An INVITE left.
+    pub dialled: bool,
+    /// It was answered.
+    pub answered: bool,
+    /// In words, free of private data.
+    pub why: Option<String>,
+    /// Values and recordings, JSON; private.
+    pub result: Option<String>,
+    /// Its capacity.
+    pub released: Released,
+}
+
+/// Something for logs and counters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fact {
+    /// An incoming call was refused.
+    Refused {
+        /// With this.
+        cause: Cause,
+        /// In words.
+        why: &'static str,
+    },
+    /// The SIP endpoint would not take an input.
+    SipRefused(String),
+    /// A report came for a bearer that no call has.
+    Stray(BearerId),
+    /// A call broke and was buried.
+    Buried(AttemptId),
+}
+
+/// What a call asks of its leg's machine.
+#[derive(Debug)]
+pub(crate) enum LegAsk {
+    Do(Action),
+    Acked,
+}
+
+/// The shard. See the module.
+#[derive(Debug)]
+pub struct Shard {
+    settings: Arc<Settings>,
+    endpoint: Endpoint,
+    calls: BTreeMap<CallId, Call>,
+    deadlines: BTreeSet<(Mono, CallId)>,
+    legs: BTreeMap<LegId, CallId>,
+    common: Common,
+    /// The call that is being handled: to whom a panic belongs.
+    current: Option<CallId>,
+    next_call: u64,
+    rng: Rng,
+    draining: bool,
+    out: VecDeque<Output>,
+}
+
+/// What every call may reach while it is handled.
+#[derive(Debug)]
+pub(crate) struct Common {
+    pub(crate) bearers: BTreeMap<BearerId, CallId>,
+    /// Parsed documents, shared by the calls of a tenant.
+    pub(crate) documents: Documents,
+    pub(crate) seed: Seed,
+    tokens: BTreeMap<Token, (CallId, Purpose)>,
+    new_legs: Vec<(LegId, CallId)>,
+    leg_asks: VecDeque<(LegId, LegAsk)>,
+    lines: Vec<StoryLine>,
+    next_token: u64,
+    next_leg: u64,
+}
+
+/// The surroundings of a call while it is handled.
+pub(crate) struct Ctx<'a> {
+    pub(crate) now: Now,
+    pub(crate) settings: &'a Settings,
+    pub(crate) out: &'a mut VecDeque<Output>,
+    pub(crate) common: &'a mut Common,
+}
+
+impl Ctx<'_> {
+    pub(crate) fn after_ms(&self, ms: u64) -> Mono {
+        self.now.mono + Duration::from_millis(ms)
+    }
+
+    pub(crate) fn story(&mut self, attempt: AttemptId, kind: &str, text: String) {
+        self.common.lines.push(StoryLine { at: self.now.wall, attempt, kind: kind.to_owned(), text });
+    }
+
+    pub(crate) fn token(&mut self, call: CallId, purpose: Purpose) -> Token {
+        self.common.next_token += 1;
+        let token = Token(self.common.next_token);
+        self.common.tokens.insert(token, (call, purpose));
+        token
+    }
+
+    pub(crate) fn forget(&mut self, token: Token) {
+        self.common.tokens.remove(&token);
+    }
+
+    pub(crate) fn ask(&mut self, token: Token, ask: Ask) {
+        self.out.push_back(Output::Ask(Some(token), ask));
+    }
+
+    pub(crate) fn tell(&mut self, ask: Ask) {
+        self.out.push_back(Output::Ask(None, ask));
+    }
+
+    pub(crate) fn command(&mut self, command: Command) {
+        self.out.push_back(Output::Command(command));
+    }
+
+    pub(crate) fn new_leg(&mut self, call: CallId) -> LegId {
+        self.common.next_leg += 1;
+        // The endpoint names incoming legs itself, from the other end of the range.
+        let leg = LegId(self.common.next_leg);
+        self.common.new_legs.push((leg, call));
+        leg
+    }
+
+    pub(crate) fn leg(&mut self, leg: Option<LegId>, action: Action) {
+        if let Some(leg) = leg {
+            self.common.leg_asks.push_back((leg, LegAsk::Do(action)));
+        }
+    }
+
+    pub(crate) fn acked(&mut self, leg: LegId) {
+        self.common.leg_asks.push_back((leg, LegAsk::Acked));
+    }
+}
+
+/// One call as the console and the command line show it.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct CallView {
+    /// Names it.
+    pub attempt: AttemptId,
+    /// The order, if it has one.
+    pub order: Option<OrderId>,
+    /// Whose.
+    pub tenant: TenantId,
+    /// Which way.
+    pub direction: Direction,
+    /// What it is doing.
+    pub stage: &'static str,
+    /// Since the beginning, ms.
+    pub age_ms: u64,
+}
+
+impl Shard {
+    /// A shard with its endpoint; the seed makes the names of inbound calls.
+    #[must_use]
+    pub fn new(settings: Arc<Settings>, endpoint: Endpoint, seed: Seed) -> Self {
+        let common = Common {
+            bearers: BTreeMap::new(),
+            documents: Documents::default(),
+            seed: seed.derive(1),
+            tokens: BTreeMap::new(),
+            new_legs: Vec::new(),
+            leg_asks: VecDeque::new(),
+            lines: Vec::new(),
+            next_token: 0,
+            next_leg: 0,
+        };
+        Self {
+            settings,
+            endpoint,
+            calls: BTreeMap::new(),
+            deadlines: BTreeSet::new(),
+            legs: BTreeMap::new(),
+            common,
+            current: None,
+            next_call: 0,
+            rng: seed.rng(),
+            draining: false,
+            out: VecDeque::new(),
+        }
+    }
+
+    /// Takes one input. Drain [`Self::poll`] before the next.
+    pub fn handle(&mut self, now: Now, input: Input<'_>) {
+        debug_assert!(self.out.is_empty(), "poll was not drained");
+        self.current = None;
+        match input {
+            Input::Start(start) => self.start(now, *start),
+            Input::Sip(input) => self.sip(now, input),
+            Input::Reserved(token, place) => self.reserved(now, token, place),
+            Input::Report(report) => self.report(now, report),
+            Input::Captured(bearer, captured) => {
+                if let Some(&call) = self.common.bearers.get(&bearer) {
+                    self.told(now, call, Told::Captured(captured));
+                }
+            }
+            Input::Fetched(token, result) => self.answered(now, token, |p| Told::Fetched(p, result)),
+            Input::Prompt(token, loaded) => self.prompt(now, token, loaded),
+            Input::Stored(token, result) => self.answered(now, token, |p| Told::Stored(p, result)),
+            Input::Settings(settings) => self.settings = settings,
+            Input::Drain(hard) => self.drain(now, hard),
+            Input::Clear(attempt, cause) => {
+                self.clear(now, |c| c.attempt() == attempt, cause, Disposition::Completed);
+            }
+            Input::Cancelled(order) => {
+                let ringing = |c: &Call| c.order() == Some(order) && !c.is_answered();
+                self.clear(now, ringing, Cause::NORMAL, Disposition::Cancelled);
+            }
+            Input::Timer => self.timer(now),
+        }
+        self.current = None;
+        self.pump_sip(now);
+        self.flush_story();
+    }
+
+    /// What is to be done next.
+    pub fn poll(&mut self) -> Option<Output> {
+        self.out.pop_front()
+    }
+
+    /// When to come back with [`Input::Timer`].
+    #[must_use]
+    pub fn deadline(&self) -> Option<Mono> {
+        let endpoint = self.endpoint.deadline().map(|(at, _)| at);
+        let call = self.deadlines.first().map(|(at, _)| *at);
+        [endpoint, call].into_iter().flatten().min()
+    }
+
+    /// After a panic in [`Self::handle`]: ends the call that broke, and tells which it was.
+    pub fn bury(&mut self, now: Now) -> Option<AttemptId> {
+        let id = self.current.take()?;
+        let mut call = self.calls.remove(&id)?;
+        let attempt = call.attempt();
+        let settings = Arc::clone(&self.settings);
+        call.bury(&mut Ctx { now, settings: &settings, out: &mut self.out, common: &mut self.common });
+        self.keep(call);
+        self.out.push_back(Output::Fact(Fact::Buried(attempt)));
+        Some(attempt)
+    }
+
+    /// Calls there are.
+    #[must_use]
+    pub fn calls(&self) -> usize {
+        self.calls.len()
+    }
+
+    /// The calls, for people.
+    #[must_use]
+    pub fn view(&self, now: Now) -> Vec<CallView> {
+        let age = |call: &Call| u64::try_from((now.mono - call.began().mono).as_millis()).unwrap_or(u64::MAX);
+        let view = |call: &Call| CallView {
+            attempt: call.attempt(),
+            order: call.order(),
+            tenant: call.tenant(),
+            direction: call.direction(),
+            stage: call.stage(),
+            age_ms: age(call),
+        };
+        self.calls.values().map(view).collect()
+    }
+
+    fn ctx<'a>(
+        now: Now,
+        settings: &'a Settings,
+        out: &'a mut VecDeque<Output>,
+        common: &'a mut Common,
+    ) -> Ctx<'a> {
+        Ctx { now, settings, out, common }
+    }
+
+    fn start(&mut self, now: Now, start: Start) {
+        let id = self.new_call();
+        self.current = Some(id);
+        let settings = Arc::clone(&self.settings);
+        let mut ctx = Self::ctx(now, &settings, &mut self.out, &mut self.common);
+        let call = Call::outbound(&mut ctx, id, start);
+        self.keep(call);
+        if self.draining || self.calls.len() > self.settings.calls_max {
+            let why = Disposition::Congestion;
+            self.told(now, id, Told::Clear(Cause::CONGESTION, why));
+        }
+    }
+
+    fn new_call(&mut self) -> CallId {
+        self.next_call += 1;
+        CallId(self.next_call)
+    }
+
+    fn keep(&mut self, call: Call) {
+        for (leg, id) in self.common.new_legs.drain(..) {
+            self.legs.insert(leg, id);
+        }
+        if call.is_over() {
+            return;
+        }
+        self.deadlines.extend(call.deadline().map(|at| (at, call.id)));
+        self.calls.insert(call.id, call);
+    }
+
+    /// Gives one call something. The call stays in the table while it is handled, so that a panic can be buried.
+    fn told(&mut self, now: Now, id: CallId, told: Told) {
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        self.current = Some(id);
+        let before = call.deadline();
+        let settings = Arc::clone(&self.settings);
+        call.told(&mut Self::ctx(now, &settings, &mut self.out, &mut self.common), told);
+        let after = call.deadline();
+        let over = call.is_over();
+        for (leg, id) in self.common.new_legs.drain(..) {
+            self.legs.insert(leg, id);
+        }
+        if before != after || over {
+            before.map(|at| self.deadlines.remove(&(at, id)));
+            self.deadlines.extend(after.filter(|_| !over).map(|at| (at, id)));
+        }
+        if over {
+            self.calls.remove(&id);
+        }
+    }
+
+    fn answered(&mut self, now: Now, token: Token, told: impl FnOnce(Purpose) -> Told) {
+        if let Some((call, purpose)) = self.common.tokens.remove(&token) {
+            self.told(now, call, told(purpose));
+        }
+    }
+
+    fn reserved(&mut self, now: Now, token: Token, place: Option<(BearerId, SocketAddr)>) {
+        match self.common.tokens.remove(&token) {
+            Some((call, _)) if self.calls.contains_key(&call) => {
+                self.common.bearers.extend(place.map(|(bearer, _)| (bearer, call)));
+                self.told(now, call, Told::Reserved(place));
+            }
+            _ => self.out.extend(place.map(|(bearer, _)| Output::Release(bearer))),
+        }
+    }
+
+    fn prompt(&mut self, now: Now, token: Token, loaded: Option<Loaded>) {
+        match self.common.tokens.remove(&token) {
+            Some((call, purpose)) if self.calls.contains_key(&call) => {
+                self.told(now, call, Told::Prompt(purpose, loaded));
+            }
+            _ => self.out.extend(loaded.map(|l| Output::Unload(l.prompt))),
+        }
+    }
+
+    fn report(&mut self, now: Now, report: Report) {
+        let Some(bearer) = bearer_of(&report) else { return };
+        match self.common.bearers.get(&bearer) {
+            Some(&call) => self.told(now, call, Told::Report(report)),
+            None => self.out.push_back(Output::Fact(Fact::Stray(bearer))),
+        }
+        if matches!(report, Report::Closed { .. } | Report::OpenFailed { .. }) {
+            self.common.bearers.remove(&bearer);
+        }
+    }
+
+    fn sip(&mut self, now: Now, input: SipInput<'_>) {
+        if let Err(error) = self.endpoint.handle(now, input) {
+            self.out.push_back(Output::Fact(Fact::SipRefused(format!("{error:?}"))));
+        }
+    }
+
+    /// Alternates between the endpoint and the calls until both have nothing to say.
+    fn pump_sip(&mut self, now: Now) {
+        loop {
+            while let Some(output) = self.endpoint.poll() {
+                match output {
+                    SipOutput::Leg(leg, Indication::Incoming(incoming)) => self.arrival(now, leg, *incoming),
+                    SipOutput::Leg(leg, indication) => self.leg_told(now, leg, indication),
+                    SipOutput::Dialog(leg, snapshot) => {
+                        if let Some(call) = self.legs.get(&leg).and_then(|id| self.calls.get_mut(id)) {
+                            call.journal(&snapshot);
+                        }
+                    }
+                    other => self.out.push_back(Output::Sip(other)),
+                }
+            }
+            let Some((leg, ask)) = self.common.leg_asks.pop_front() else { break };
+            match ask {
+                LegAsk::Do(action) => self.sip(now, SipInput::Leg(leg, action)),
+                LegAsk::Acked => self.sip(now, SipInput::AckJournalled(leg)),
+            }
+        }
+    }
+
+    fn leg_told(&mut self, now: Now, leg: LegId, indication: Indication) {
+        let over = matches!(indication, Indication::Ended(_));
+        if let Some(&call) = self.legs.get(&leg) {
+            self.told(now, call, Told::Leg(indication));
+        }
+        if over {
+            self.legs.remove(&leg);
+        }
+    }
+
+    fn arrival(&mut self, now: Now, leg: LegId, incoming: Incoming) {
+        let refuse = |shard: &mut Self, cause, retry_after_s, why| {
+            shard
+                .common
+                .leg_asks
+                .push_back((leg, LegAsk::Do(Action::Reject { cause, status: None, retry_after_s })));
+            shard.out.push_back(Output::Fact(Fact::Refused { cause, why }));
+        };
+        if self.draining || self.calls.len() >= self.settings.inbound_calls_max {
+            return refuse(self, Cause::CONGESTION, Some(RETRY_AFTER_S), "no capacity for incoming calls");
+        }
+        let Some((tenant, url)) = self.settings.inbound_for(user_of(incoming.to.expose())) else {
+            return refuse(self, Cause::UNALLOCATED, None, "no route for the number called");
+        };
+        let id = self.new_call();
+        self.current = Some(id);
+        let slot = Slot::reserve(self.settings.server);
+        let attempt = AttemptId(self.rng.next_u128());
+        self.legs.insert(leg, id);
+        let settings = Arc::clone(&self.settings);
+        let mut ctx = Self::ctx(now, &settings, &mut self.out, &mut self.common);
+        let call = Call::inbound(&mut ctx, id, leg, Arrival { incoming, attempt, slot, tenant, url });
+        self.keep(call);
+    }
+
+    fn clear(&mut self, now: Now, which: impl Fn(&Call) -> bool, cause: Cause, how: Disposition) {
+        let ids: Vec<CallId> = self.calls.values().filter(|c| which(c)).map(|c| c.id).collect();
+        for id in ids {
+            self.told(now, id, Told::Clear(cause, how));
+        }
+    }
+
+    fn drain(&mut self, now: Now, hard: bool) {
+        self.draining = true;
+        if hard {
+            self.clear(now, |_| true, Cause::TEMPORARY, Disposition::Failed);
+        }
+    }
+
+    fn timer(&mut self, now: Now) {
+        if self.endpoint.deadline().is_some_and(|(at, _)| now.mono >= at) {
+            self.sip(now, SipInput::Timer);
+        }
+        // A call whose deadline stays in the past is asked once a turn, not for ever.
+        let due: Vec<CallId> =
+            self.deadlines.iter().take_while(|(at, _)| *at <= now.mono).map(|(_, id)| *id).collect();
+        for id in due {
+            self.told(now, id, Told::Timer);
+        }
+    }
+
+    fn flush_story(&mut self) {
+        if !self.common.lines.is_empty() {
+            let lines = std::mem::take(&mut self.common.lines);
+            self.out.push_back(Output::Ask(None, Ask::Story(lines)));
+        }
+    }
+}
+
+/// Retry-After when incoming calls find no capacity, s.
+const RETRY_AFTER_S: u32 = 5;
+
+fn bearer_of(report: &Report) -> Option<BearerId> {
+    match *report {
+        Report::Opened { bearer, .. }
+        | Report::OpenFailed { bearer }
+        | Report::Digit { bearer, .. }
+        | Report::PlayEnded { bearer, .. }
+        | Report::Voice { bearer, .. }
+        | Report::Heard { bearer, .. }
+        | Report::CaptureEnded { bearer, .. }
+        | Report::FirstPacket { bearer }
+        | Report::Silent { bearer, .. }
+        | Report::Closed { bearer, .. } => Some(bearer),
+        Report::SpecReturned { .. } | Report::PromptReturned { .. } => None,
+    }
+}
+
+/// The user part of a SIP or tel URI, or the text itself.
+fn user_of(uri: &str) -> &str {
+    let rest = uri.split_once(':').map_or(uri, |(_, rest)| rest);
+    let user = rest.split_once('@').map_or(rest, |(user, _)| user);
+    user.split([';', '?']).next().unwrap_or(user)
+}

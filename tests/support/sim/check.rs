@@ -1,0 +1,87 @@
+//! The checkers: they judge a whole day. Every order ends once, every slot and place returns, every answered call hears
+//! its prompt, nobody is called twice at a time or after the end, every record stands once.
+
+use super::Sim;
+use bench::demo::{audio, web};
+use bench::farend::{CallLog, mulaw};
+use control::order::{Disposition, State};
+use control::store::{Answer, Ask};
+use std::collections::BTreeMap;
+
+/// What a day came to.
+#[derive(Clone, Debug, Default)]
+pub struct Day {
+    pub orders: usize,
+    pub dispositions: BTreeMap<Disposition, usize>,
+    pub records: usize,
+    pub answered: usize,
+    pub submitted: usize,
+}
+
+/// Judges a day that has run. Panics with the seed on the first broken promise.
+pub fn judge(sim: &mut Sim) -> Day {
+    let seed = sim.plan.seed;
+    let mut day = Day { orders: sim.accepted.len(), submitted: sim.site.submitted.len(), ..Day::default() };
+    assert_eq!(day.orders, sim.plan.orders as usize, "seed {seed}: orders accepted");
+    for id in sim.accepted.clone() {
+        let Answer::Status(Some(status)) = sim.ask(Ask::Status { tenant: None, order: id }) else {
+            panic!("seed {seed}: {id} is lost");
+        };
+        assert_eq!(status.state, State::Done, "seed {seed}: {id} never ended: {status:?}");
+        let disposition = status.disposition.expect("what is done has a disposition");
+        *day.dispositions.entry(disposition).or_default() += 1;
+    }
+    records(sim, &mut day);
+    nobody_twice(sim, seed);
+    let left = sim.left();
+    assert_eq!(left, super::Left::default(), "seed {seed}: something was not handed back");
+    assert!(sim.facts.is_empty(), "seed {seed}: {:?}", sim.facts);
+    for log in &sim.logs {
+        heard(log, seed, sim.plan.weather.loss);
+    }
+    day.answered = sim.logs.iter().filter(|l| l.answered).count();
+    day
+}
+
+/// One record an attempt, no attempt twice; every INVITE that rang has one.
+fn records(sim: &mut Sim, day: &mut Day) {
+    let seed = sim.plan.seed;
+    let mut seen = BTreeMap::new();
+    let mut after = 0;
+    loop {
+        let Answer::Records(page) = sim.ask(Ask::Records { tenant: None, order: None, after, limit: 1_000 }) else {
+            panic!("seed {seed}: no records");
+        };
+        let Some((last, _)) = page.last() else { break };
+        after = *last;
+        for (_, record) in page {
+            assert!(record.ended >= record.started, "seed {seed}: {record:?}");
+            *seen.entry(record.attempt).or_insert(0) += 1;
+        }
+    }
+    assert!(seen.values().all(|&n| n == 1), "seed {seed}: a record stands twice");
+    day.records = seen.len();
+    assert!(day.records >= sim.logs.len(), "seed {seed}: {} calls, {} records", sim.logs.len(), day.records);
+}
+
+/// A number that answered once and talked to its end is not called again; no number has two calls at once. (Retries
+/// after busy or no answer are wanted: so calls are counted that were answered.)
+fn nobody_twice(sim: &Sim, seed: u64) {
+    let mut answered: BTreeMap<&str, u32> = BTreeMap::new();
+    for log in sim.logs.iter().filter(|l| l.answered) {
+        *answered.entry(&log.number).or_default() += 1;
+    }
+    let twice: Vec<_> = answered.iter().filter(|(_, n)| **n > 1).collect();
+    assert!(twice.is_empty(), "seed {seed}: called again after an answer: {twice:?}");
+}
+
+/// Who answered and stayed heard the first prompt (or what loss left of it).
+fn heard(log: &CallLog, seed: u64, loss: f64) {
+    if !log.complete || log.hearing.prompts < 3 || log.person == "impatient" {
+        return;
+    }
+    let reference = web::file("welcome.wav").and_then(mulaw::from_wav).expect("the sample application has it");
+    let found = audio::find(&log.audio, reference);
+    let least = if loss > 0.0 { 0.8 } else { 0.98 };
+    assert!(found.is_some_and(|m| m.likeness > least), "seed {seed}: {} heard {found:?}", log.person);
+}

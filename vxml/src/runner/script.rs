@@ -1,0 +1,116 @@
+//! The caller's script: one step a line, taken at each listening.
+
+use crate::session::TransferEnd;
+use units::Digit;
+
+/// What the scripted caller does when it is his turn.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// `press 1234#`: keys, one after the other.
+    Press(Vec<Digit>),
+    /// `say words`.
+    Say(String),
+    /// `silence`: nothing until the timeout.
+    Silence,
+    /// `nomatch`: something no grammar knows.
+    Nomatch,
+    /// `hangup`.
+    Hangup,
+    /// `transfer busy`, `transfer answered 12s`, ...: how the next transfer ends, and after how many ms.
+    Transfer(TransferEnd, u64),
+    /// `record 5s`: a recording of so many ms.
+    Record(u64),
+}
+
+/// A line of the script that is no step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BadStep {
+    /// Line, from 1.
+    pub line: usize,
+    /// The line.
+    pub text: Box<str>,
+}
+
+impl std::fmt::Display for BadStep {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "line {}: '{}' is no step (press KEYS, say WORDS, silence, nomatch, hangup, transfer END [TIME], record TIME)",
+            self.line, self.text
+        )
+    }
+}
+
+impl std::error::Error for BadStep {}
+
+/// Parses a script. Empty lines and lines that begin with `#` are skipped.
+///
+/// # Errors
+/// The first line that is no step.
+pub fn parse_script(text: &str) -> Result<Vec<Step>, BadStep> {
+    let lines = text.lines().enumerate().map(|(i, l)| (i + 1, l.trim()));
+    lines
+        .filter(|(_, l)| !l.is_empty() && !l.starts_with('#'))
+        .map(|(line, l)| Step::parse(l).ok_or_else(|| BadStep { line, text: l.into() }))
+        .collect()
+}
+
+impl Step {
+    /// One line; `None` if it is no step.
+    #[must_use]
+    pub fn parse(line: &str) -> Option<Step> {
+        let (word, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
+        let rest = rest.trim();
+        match word {
+            "press" => {
+                let keys: Result<Vec<_>, _> =
+                    rest.chars().filter(|c| !c.is_whitespace()).map(Digit::try_from).collect();
+                keys.ok().filter(|k| !k.is_empty()).map(Step::Press)
+            }
+            "say" => (!rest.is_empty()).then(|| Step::Say(rest.to_owned())),
+            "silence" => Some(Step::Silence),
+            "nomatch" => Some(Step::Nomatch),
+            "hangup" => Some(Step::Hangup),
+            "record" => crate::machine::time_ms(rest).map(Step::Record),
+            "transfer" => {
+                let (end, time) = rest.split_once(char::is_whitespace).unwrap_or((rest, "0s"));
+                Some(Step::Transfer(transfer_end(end)?, crate::machine::time_ms(time.trim())?))
+            }
+            _ => None,
+        }
+    }
+}
+
+fn transfer_end(name: &str) -> Option<TransferEnd> {
+    Some(match name {
+        "busy" => TransferEnd::Busy,
+        "noanswer" => TransferEnd::Noanswer,
+        "network_busy" => TransferEnd::NetworkBusy,
+        "near_end_disconnect" => TransferEnd::NearEndDisconnect,
+        "far_end_disconnect" | "answered" => TransferEnd::FarEndDisconnect,
+        "network_disconnect" => TransferEnd::NetworkDisconnect,
+        "maxtime_disconnect" => TransferEnd::MaxtimeDisconnect,
+        "transferred" => TransferEnd::Transferred,
+        "unknown" => TransferEnd::Unknown,
+        "noauthorization" => TransferEnd::NoAuthorization,
+        "baddestination" => TransferEnd::BadDestination,
+        "noroute" => TransferEnd::NoRoute,
+        "noresource" => TransferEnd::NoResource,
+        "unsupported" => TransferEnd::Unsupported,
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_are_lines() {
+        let text = "# a caller\npress 12#\n\nsay new york\nsilence\ntransfer answered 12s\nrecord 5s\nhangup";
+        let steps = parse_script(text).expect("all are steps");
+        assert_eq!(steps.len(), 6);
+        assert_eq!(steps[3], Step::Transfer(TransferEnd::FarEndDisconnect, 12_000));
+        assert_eq!(parse_script("press x"), Err(BadStep { line: 1, text: "press x".into() }));
+    }
+}
