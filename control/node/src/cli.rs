@@ -63,10 +63,10 @@ enum Command {
 #[derive(Debug, Args)]
 struct Running {
     /// Its admin socket.
-    #[arg(long, default_value = "/run/carillon/admin.sock")]
+    #[arg(long, global = true, default_value = "/run/carillon/admin.sock")]
     socket: PathBuf,
     /// How the answer is printed.
-    #[arg(short, long, default_value = "table")]
+    #[arg(short, long, global = true, default_value = "table")]
     output: Format,
 }
 

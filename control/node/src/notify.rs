@@ -152,16 +152,20 @@ impl Notifier {
 
     async fn mail(&self, to: &str, notice: &Notice) -> Result<(), Undelivered> {
         let config = self.config.load_full();
-        let host = config.smtp.smarthost.as_deref().ok_or_else(|| Undelivered::Never("no smarthost".into()))?;
+        let host =
+            config.smtp.smarthost.as_deref().ok_or_else(|| Undelivered::Never("no smarthost".into()))?;
         let status = self.status(notice).await.ok_or_else(|| Undelivered::Later("no status".into()))?;
         let message = status_mail(&config, to, notice, &status).map_err(Undelivered::Never)?;
         let (host, port) = host.rsplit_once(':').unwrap_or((host, "25"));
         let port = port.parse().map_err(|_| Undelivered::Never("smarthost has no port".into()))?;
-        let transport: AsyncSmtpTransport<Tokio1Executor> = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(host)
-            .port(port)
-            .hello_name(lettre::transport::smtp::extension::ClientId::Domain(config.smtp.hostname.clone()))
-            .timeout(Some(DELIVERY_MAX))
-            .build();
+        let transport: AsyncSmtpTransport<Tokio1Executor> =
+            AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(host)
+                .port(port)
+                .hello_name(lettre::transport::smtp::extension::ClientId::Domain(
+                    config.smtp.hostname.clone(),
+                ))
+                .timeout(Some(DELIVERY_MAX))
+                .build();
         match transport.send(message).await {
             Ok(_) => Ok(()),
             Err(error) if error.is_permanent() => Err(Undelivered::Never(error.to_string())),
