@@ -278,12 +278,15 @@ impl Node {
                 _ = int.recv() => {}
             }
         };
-        tokio::select! {
-            () = &mut gone => {}
-            () = tokio::time::sleep(longest) => tell(&self.shards, true).await,
-            () = again => tell(&self.shards, true).await,
+        let ended = tokio::select! {
+            () = &mut gone => true,
+            () = tokio::time::sleep(longest) => false,
+            () = again => false,
+        };
+        if !ended {
+            tell(&self.shards, true).await;
         }
-        if tokio::time::timeout(Duration::from_secs(45), gone).await.is_err() {
+        if !ended && tokio::time::timeout(Duration::from_secs(45), gone).await.is_err() {
             tracing::error!("calls would not end");
         }
         // Results of the last calls are booked and told; who waits for an answer gets it.
