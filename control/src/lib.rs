@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 pub mod call;
+pub mod campaign;
 pub mod config;
 pub mod desk;
 pub mod dispatch;

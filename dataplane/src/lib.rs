@@ -17,5 +17,4 @@ pub mod rtcp;
 pub mod rtp;
 pub mod spec;
 pub mod srtp;
-pub mod tone;
 pub mod worker;

@@ -58,7 +58,7 @@ pub struct Block {
 #[must_use]
 pub fn ntp(wall_ms: u64) -> u64 {
     let seconds = (wall_ms / 1000).wrapping_add(NTP_UNIX_S);
-    (seconds << 32) | ((wall_ms % 1000) << 32) / 1000
+    (seconds << 32) | (((wall_ms % 1000) << 32) / 1000)
 }
 
 /// The middle 32 bits of an NTP time.

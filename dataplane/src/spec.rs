@@ -1,7 +1,9 @@
 //! What a bearer is: lent to the worker in a [`Spec`] and given back at the end.
 
+use crate::codec::Wide;
 use crate::command::Detectors;
 use crate::srtp::Srtp;
+use hw::dsp::cadence::Country;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use units::{Codec, Seed};
 
@@ -95,6 +97,10 @@ pub struct Spec {
     pub direction: Direction,
     /// In-band detectors that run from the beginning.
     pub detectors: Detectors,
+    /// Whose call-progress tones are played and known.
+    pub country: Country,
+    /// G.722's state; see [`Self::prepared`].
+    pub wide: Option<Box<Wide>>,
 }
 
 impl Spec {
@@ -122,6 +128,8 @@ impl Spec {
             codec,
             direction: Direction::SendReceive,
             detectors: Detectors::default(),
+            country: Country::default(),
+            wide: None,
         }
     }
 
@@ -133,6 +141,8 @@ impl Spec {
             codec,
             direction: Direction::SendReceive,
             detectors: Detectors::default(),
+            country: Country::default(),
+            wide: None,
         }
     }
 
@@ -151,6 +161,13 @@ impl Spec {
         if let Medium::Rtp(rtp) = &mut self.medium {
             rtp.srtp = Some(Box::new(srtp));
         }
+        self
+    }
+
+    /// With the state that its codec needs, so that the worker need not allocate it; lenders call this last.
+    #[must_use]
+    pub fn prepared(mut self) -> Self {
+        self.wide = (self.codec == Codec::G722).then(Box::default);
         self
     }
 

@@ -1,5 +1,5 @@
 //! Seeded fuzz of grammars: mutations of the W3C corpus (and of a few of our own) never panic and stay within limits;
-//! random grammars agree with a plain simulation of their flattened network. `CARILLON_FUZZ_ROUNDS` makes it longer.
+//! random grammars agree with a plain simulation of their flattened network. `CARILLON_FUZZ_TURNS` makes it longer.
 #![expect(
     clippy::disallowed_methods,
     reason = "test data is read from the corpora, the length from the environment"
@@ -13,7 +13,7 @@ use units::{Rng, Seed};
 use vxml::grammar::{FiniteState, Grammar, Inline, Limits, Matcher, Mode, Network, Status, sisr};
 
 fn rounds(default: u64) -> u64 {
-    std::env::var("CARILLON_FUZZ_ROUNDS").ok().and_then(|n| n.parse().ok()).unwrap_or(default)
+    std::env::var("CARILLON_FUZZ_TURNS").ok().and_then(|n| n.parse().ok()).unwrap_or(default)
 }
 
 fn small() -> Limits {

@@ -47,6 +47,8 @@ impl Server {
     /// # Errors
     /// What the system says; a missing program is named.
     pub fn start(setup: &Setup<'_>) -> Result<Self, Box<dyn std::error::Error>> {
+        // One provider for the process; a second call finds it there.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let dir = setup.dir;
         let program = match setup.program {
             Some(p) => p.to_owned(),

@@ -4,7 +4,7 @@
 use crate::admin::{self, Admin};
 use crate::desk;
 use crate::fetch::Fetcher;
-use crate::intake::Intake;
+use crate::intake::{Bench, Intake};
 use crate::notify::Notifier;
 use crate::prompts::{Attachments, Prompts, recording_path};
 use crate::shard::{self, Inbox, Listener, Post};
@@ -27,7 +27,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 use units::ServerId;
 
 /// Why the node does not start.
@@ -75,6 +75,25 @@ pub fn serve(path: &Path) -> Result<(), ServeError> {
     })
 }
 
+/// Judges a configuration as `serve` would, and opens nothing.
+///
+/// # Errors
+/// [`ServeError`] with what is wrong.
+pub fn check(path: &Path) -> Result<String, ServeError> {
+    let config = config::load(path)?;
+    crate::fetch::guard::Guard::new(&config.fetch)
+        .map_err(|why| ServeError::Setting("fetch.allow_networks", format!("`{why}` is no network")))?;
+    crate::intake::Settings::of(&config).map_err(|error| ServeError::Setting("tenants", error.to_string()))?;
+    let count = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
+    Ok(format!(
+        "{}: fine; {}, {}, {}",
+        path.display(),
+        count(config.tenants.len(), "tenant"),
+        count(config.trunks.len(), "trunk"),
+        count(config.inbound.len(), "inbound route"),
+    ))
+}
+
 /// A running node.
 struct Node {
     path: PathBuf,
@@ -88,6 +107,7 @@ struct Node {
     recordings: PathBuf,
     drain: Arc<Notify>,
     reload: Arc<Notify>,
+    stop: watch::Sender<bool>,
     _host: Arc<Host>,
 }
 
@@ -113,7 +133,8 @@ impl Node {
         let media_ip = config.sip.advertised_address.unwrap_or(local);
         let settings = settings(&config, media_ip);
         let speaker = Speaker::start(&config.speech, &state);
-        let attachments = no_attachments();
+        let intake = intake(&config, &store).await?;
+        let attachments = attachments_of(&intake);
         let prompts =
             Prompts::new(Arc::clone(&fetcher), speaker, recordings.clone(), Arc::clone(&attachments), &config.media);
         let prompts = Arc::new(prompts);
@@ -146,7 +167,8 @@ impl Node {
         }
         let config = Arc::new(ArcSwap::from_pointee(config));
         let desk_way = mpsc::channel(desk::WAITING_MAX);
-        let intake = intake(&config.load(), &store, desk_way.0.clone())?;
+        // A fresh cell takes its first value.
+        drop(intake.desk.set(desk_way.0.clone()));
         let node = Self {
             path,
             shards,
@@ -158,6 +180,7 @@ impl Node {
             recordings,
             drain: Arc::new(Notify::new()),
             reload: Arc::new(Notify::new()),
+            stop: watch::channel(false).0,
             _host: Arc::clone(&host),
             config,
         };
@@ -182,7 +205,7 @@ impl Node {
             Shares::default(),
             clock::seed(),
         );
-        let court = desk::Court::new(Arc::clone(&self.intake));
+        let court = Bench(Arc::clone(&self.intake));
         let desk = Desk::new(server, control::limits::desk(&config), court, dispatch, clock::seed());
         let parts = desk::Parts {
             desk,
@@ -206,7 +229,7 @@ impl Node {
         let notifier = Notifier::new(store.clone(), Arc::clone(&self.config))
             .map_err(|why| ServeError::Setting("fetch.allow_networks", why))?;
         tokio::spawn(notifier.run());
-        crate::doors::start(&self.config.load(), &self.intake, metrics).await?;
+        crate::doors::start(&self.config.load(), &self.intake, metrics, &self.stop).await?;
         let path = PathBuf::from(&self.config.load().node.admin_socket);
         let listener = admin::bind(&path).map_err(io(path.display().to_string()))?;
         let host = Arc::clone(host);
@@ -257,7 +280,8 @@ impl Node {
         if tokio::time::timeout(Duration::from_secs(45), gone).await.is_err() {
             tracing::error!("calls would not end");
         }
-        // Results of the last calls are booked and told.
+        // Results of the last calls are booked and told; who waits for an answer gets it.
+        drop(self.stop.send(true));
         tokio::time::sleep(Duration::from_millis(500)).await;
         tracing::info!("over");
         Ok(())
@@ -341,21 +365,18 @@ fn start_workers(config: &Config) -> Result<(Host, Vec<dataplane::io::host::Cont
         Backend::Plain => Choice::Only(Net::Plain),
         Backend::Sockets => Choice::Only(Net::Sockets),
         Backend::Xdp => Choice::Only(Net::Xdp),
-        other @ Backend::Uring => {
-            return Err(ServeError::Setting("media.backend", format!("{other:?} is not built")));
-        }
     };
     let [low, high] = config.media.rtp_ports;
     let host = HostConfig {
         backend,
         ip: config.sip.listen[0].addr.ip(),
+        interface: config.media.interface.clone(),
         ports: low..=high,
         cores,
         shards: 1,
         priority: if config.media.realtime { 50 } else { 0 },
         limits: control::limits::worker(config, workers),
         seed: clock::seed(),
-        ..HostConfig::default()
     };
     let (host, ends) = Host::start(host).map_err(|error| ServeError::Workers(error.to_string()))?;
     for worker in host.workers() {
@@ -433,15 +454,15 @@ fn secret(state: &Path) -> Result<[u8; 32], ServeError> {
     }
 }
 
-fn intake(config: &Config, store: &Handle, desk: desk::Way) -> Result<Arc<Intake>, ServeError> {
+/// Intake with the suppression lists learnt: before that nothing is dialled.
+async fn intake(config: &Config, store: &Handle) -> Result<Arc<Intake>, ServeError> {
     let settings =
         crate::intake::Settings::of(config).map_err(|error| ServeError::Setting("tenants", error.to_string()))?;
-    Ok(Arc::new(Intake {
-        store: store.clone(),
-        now: clock::now,
-        settings: ArcSwap::from_pointee(settings),
-        desk: Some(desk),
-    }))
+    let intake = Arc::new(Intake::new(store.clone(), clock::now, settings));
+    let held = intake.learn().await;
+    let held = held.map_err(|error| ServeError::Setting("store", format!("suppression lists: {error:?}")))?;
+    tracing::info!(held, "suppression lists read");
+    Ok(intake)
 }
 
 fn recordings_of(folder: &Path) -> crate::fetch::Recordings {
@@ -452,7 +473,11 @@ fn recordings_of(folder: &Path) -> crate::fetch::Recordings {
     })
 }
 
-/// Orders come without attachments.
-fn no_attachments() -> Attachments {
-    Arc::new(|_, _| Box::pin(std::future::ready(None)))
+/// What came with orders lies in the store.
+fn attachments_of(intake: &Arc<Intake>) -> Attachments {
+    let intake = Arc::clone(intake);
+    Arc::new(move |order, name| {
+        let intake = Arc::clone(&intake);
+        Box::pin(async move { intake.part(order, &name).await.ok() })
+    })
 }

@@ -564,7 +564,7 @@ fn traced(trace: &Trace) -> String {
         Trace::Document { url } => format!("document {url}"),
         Trace::Visit { dialog, item } => format!("visits {dialog}/{item}"),
         Trace::Event { name, .. } => format!("event {name}"),
-        Trace::Unheard { .. } => "a prompt came too late to be heard".into(),
+        Trace::Unheard { .. } => "a prompt that nobody hears any more".into(),
         Trace::Input { mode, matched, .. } => {
             format!("{mode} input {}", if *matched { "matched" } else { "did not match" })
         }

@@ -1,13 +1,14 @@
 //! Obeying commands. Every `Play`, `Tone` and `Capture` is answered by exactly one end, also when its bearer is gone.
 
-use super::Floor;
 use super::bearer::{Bearer, Cold, Hot, NO_TYPE, ToDial, play_ended};
 use super::link::Link;
+use super::{Floor, Splice};
 use crate::capture::Capture;
 use crate::command::{CaptureHandle, Command, SpecHandle};
 use crate::limits::SEND_DIGITS;
 use crate::net::Net;
 use crate::play::{Item, Sound};
+use crate::pool::Lent;
 use crate::report::{CaptureEnd, PlayEnd, Report};
 use crate::spec::{Medium, Spec};
 use units::{BearerId, Samples};
@@ -18,7 +19,9 @@ impl Floor {
         for shard in 0..self.links.len() {
             // Commands are counted before the lent things are taken in: a thing is always lent before it is named.
             let waiting = self.links[shard].ends.commands.slots().min(self.limits.commands_per_tick);
-            self.links[shard].take_lent();
+            while let Some((bearer, splice)) = self.links[shard].take_lent() {
+                self.join(shard, bearer, splice);
+            }
             for _ in 0..waiting {
                 if self.links[shard].congested() {
                     break;
@@ -80,10 +83,7 @@ impl Floor {
         let spec = self.links[shard].specs.take(handle.0);
         let index = usize::try_from(bearer.index).unwrap_or(usize::MAX);
         let free = bearer.worker == self.id && self.hot.get(index).is_some_and(|h| !h.open);
-        let attached = match spec.as_deref().map(|s| &s.medium) {
-            Some(Medium::Rtp(rtp)) if free => net.attach(bearer.index, rtp).is_ok(),
-            _ => false,
-        };
+        let attached = free && spec.as_deref().is_some_and(|spec| self.attach(net, bearer.index, spec));
         let link = &mut self.links[shard];
         let Some(spec) = spec else { return link.edge(Report::OpenFailed { bearer }) };
         if !free || !attached {
@@ -99,11 +99,32 @@ impl Floor {
         let port = spec.as_rtp().map_or(0, |rtp| rtp.local.port());
         let cold = &mut self.cold[index];
         reset(cold);
-        cold.heard = [crate::codec::silence(spec.codec); crate::limits::FRAME];
+        cold.heard = [crate::codec::silence(super::bearer::heard_codec(spec.codec)); crate::limits::FRAME];
         cold.detectors = spec.detectors;
         cold.control.begin(ms, &spec);
         cold.spec = Some((handle, spec));
         link.edge(Report::Opened { bearer, port });
+    }
+
+    fn attach(&mut self, net: &mut impl Net, place: u32, spec: &Spec) -> bool {
+        let phase = place / self.limits.phase_places();
+        match (&spec.medium, &mut self.trunk) {
+            (Medium::Rtp(rtp), _) => net.attach(place, rtp).is_ok(),
+            (Medium::Timeslot { span, slot }, Some(trunk)) => {
+                trunk.attach(place, phase, *span, *slot, crate::codec::silence(spec.codec))
+            }
+            (Medium::Timeslot { .. }, None) => false,
+        }
+    }
+
+    fn join(&mut self, shard: usize, bearer: BearerId, splice: Box<Splice>) {
+        match self.named(bearer) {
+            Some(mut b) => {
+                b.unsplice();
+                b.cold.splice = Some((bearer, splice));
+            }
+            None => self.links[shard].give_back(Lent::Splice(bearer, splice)),
+        }
     }
 
     fn respec(&mut self, net: &mut impl Net, shard: usize, bearer: BearerId, handle: SpecHandle) {
@@ -175,8 +196,9 @@ impl Floor {
             final_silence: asked.final_silence,
             digit_ends: asked.digit_ends,
             length: 0,
-            silence: 0,
             sound: false,
+            voice: hw::dsp::vad::Detector::default(),
+            silent_since: Some(0),
         };
         match self.named(bearer) {
             Some(mut b) => {
@@ -219,6 +241,7 @@ impl Floor {
             return;
         }
         self.part(bearer.index);
+        self.with(bearer, |b| b.unsplice());
     }
 
     /// Takes a bearer out of its bridge; two that are left stay joined.
@@ -239,7 +262,10 @@ impl Floor {
         self.part(bearer.index);
         let wall_ms = self.wall_ms;
         self.with(bearer, |b| b.bye(ms, wall_ms, net));
-        net.detach(bearer.index);
+        match (self.timeslot(bearer.index), &mut self.trunk) {
+            (Some((span, slot)), Some(trunk)) => trunk.detach(bearer.index, span, slot),
+            _ => net.detach(bearer.index),
+        }
         if let Some(b) = self.named(bearer) {
             b.close();
         }
@@ -314,10 +340,12 @@ fn reset(cold: &mut Cold) {
     cold.queue = crate::play::Queue::default();
     cold.events = crate::event::Receiver::default();
     cold.sender = crate::event::Sender::default();
-    (cold.dial_len, cold.tone_left, cold.pause_left) = (0, 0, 0);
+    cold.dial_len = 0;
+    cold.dialing = None;
     cold.peers = [None; 2];
     cold.heard_sound = false;
-    cold.concealed = 0;
+    cold.concealer = hw::dsp::plc::Concealer::default();
+    cold.comfort = None;
     cold.detect.reset();
     cold.silent_told = 0;
     cold.events_seen = false;

@@ -34,7 +34,7 @@ pub(crate) struct Control {
 /// `QuickJS` calls the handler once every 10,000 loop turns or calls; they count as that many steps.
 pub(crate) const POLL_STEPS: u64 = 10_000;
 /// The clock is read at every n-th allocation, and at each one that is large.
-const CLOCK_EVERY: u32 = 8;
+const CLOCK_EVERY: u32 = 2;
 const LARGE: usize = 4096;
 
 impl Control {

@@ -50,3 +50,61 @@ pub(crate) fn may_write(source: &str) -> bool {
     });
     assigns || source.contains("eval") || source.contains("Function") || source.contains('(')
 }
+
+/// Whether the text has a big integer's literal (`123n`) outside strings. They are refused: turning a large one into
+/// decimal digits takes seconds that neither interrupt nor allocator sees. One made by `eval` of a composed text is
+/// not seen here; its blast radius is the shard's thread for some three seconds.
+pub(crate) fn has_big_integer(source: &str) -> bool {
+    let b = source.as_bytes();
+    let word = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'_' | b'$') || c >= 0x80;
+    let mut i = 0;
+    while i < b.len() {
+        if matches!(b[i], b'"' | b'\'') {
+            let quote = b[i];
+            i += 1;
+            while i < b.len() && b[i] != quote && b[i] != b'\n' {
+                i += if b[i] == b'\\' { 2 } else { 1 };
+            }
+            i += 1;
+        } else if b[i].is_ascii_digit() {
+            let end = (i..b.len()).find(|&j| !word(b[j])).unwrap_or(b.len());
+            if b[end - 1] == b'n' {
+                return true;
+            }
+            i = end;
+        } else if word(b[i]) {
+            i = (i..b.len()).find(|&j| !word(b[j])).unwrap_or(b.len());
+        } else {
+            i += 1;
+        }
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn big_integers_are_seen_outside_strings() {
+        for (source, expected) in [
+            ("1n", true),
+            ("x + 0x1Fn", true),
+            ("'1n'", false),
+            ("a1n", false),
+            ("1 + n", false),
+            ("10", false),
+        ] {
+            assert_eq!(has_big_integer(source), expected, "{source}");
+        }
+    }
+
+    #[test]
+    fn assignments_are_seen() {
+        for (source, expected) in
+            [("a == b", false), ("a = b", true), ("a <= b", false), ("i++", true), ("a >>= 1", true)]
+        {
+            assert_eq!(may_write(source), expected, "{source}");
+        }
+    }
+}

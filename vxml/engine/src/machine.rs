@@ -1,7 +1,7 @@
 //! One engine: a runtime, a context, and a table of slots that hold scope objects.
 
 use crate::alloc::{Control, FUNCTIONS, interrupt};
-use crate::code::{may_write, wrap_expression, wrap_program};
+use crate::code::{has_big_integer, may_write, wrap_expression, wrap_program};
 use crate::{Code, ScriptError, Thrown, Value};
 use rquickjs_sys as q;
 use std::ffi::{c_char, c_int, c_void};
@@ -177,8 +177,11 @@ impl Engine {
     /// # Errors
     /// `Syntax` when it is none.
     pub fn compile(&mut self, source: &str) -> Result<Code, ScriptError> {
-        // Alone first: text that closes our brackets and opens others must not pass.
-        self.check(&format!("(\n{source}\n)"))?;
+        // In other brackets first: text that closes the wrapper's and opens others must not pass.
+        self.check(&format!("[\n{source}\n]"))?;
+        if source.trim().is_empty() {
+            return Err(ScriptError::Syntax(Thrown("an expression is wanted".into())));
+        }
         self.bytecode(&wrap_expression(source), source)
     }
 
@@ -371,6 +374,9 @@ impl Engine {
     }
 
     fn bytecode(&mut self, wrapped: &str, source: &str) -> Result<Code, ScriptError> {
+        if has_big_integer(source) {
+            return Err(ScriptError::Syntax(Thrown("big integers are not supported".into())));
+        }
         let writes = may_write(source);
         let bytes = self.guarded(|e| e.raw.write(wrapped).ok_or_else(|| e.raw.caught()))?;
         Ok(Code { bytes: bytes.into(), writes })

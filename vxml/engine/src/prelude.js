@@ -92,8 +92,12 @@
     'toSorted', 'toSpliced', 'with', 'toString', 'toLocaleString', 'keys', 'values', 'entries'].forEach(function (n) {
     wrap(A, n, function (f) {
       return function () {
-        for (var j = 0; j < arguments.length; j++) if (isArray(arguments[j]) && arguments[j].length > maxLength) tooLong();
-        return run(f, plain(this, false), arguments);
+        var o = plain(this, false), all = n === 'concat' ? o.length : 0;
+        for (var j = 0; j < arguments.length; j++) if (isArray(arguments[j])) {
+          if (n !== 'concat') all = 0;
+          if ((all += arguments[j].length) > maxLength) tooLong();
+        }
+        return run(f, o, arguments);
       };
     });
   });
@@ -115,7 +119,19 @@
       };
     });
   });
-  [['apply', 1], ['call', 0]].forEach(function () {});
+  // Searching compares up to text times pattern.
+  ['indexOf', 'lastIndexOf', 'includes', 'split', 'replace', 'replaceAll', 'startsWith', 'endsWith'].forEach(function (n) {
+    wrap(String.prototype, n, function (f) {
+      return function (x) {
+        var s = String(this), l;
+        if (typeof x === 'string') {
+          l = x.length;
+          if (l > 64 && (s.length - l + 1) * l > 4000000) tooLong();
+        }
+        return run(f, s, arguments);
+      };
+    });
+  });
   wrap(Function.prototype, 'apply', function (f) {
     return function (t, x) { return bind(f, this, t, x === null || x === undefined ? [] : plain(x, false)); };
   });
@@ -131,6 +147,7 @@
   wrap(JSON, 'stringify', function (f) {
     return function (v, r, s) { return f(v, isArray(r) ? plain(r, false) : r, typeof s === 'number' ? Math.min(s, 10) : typeof s === 'string' ? s.slice(0, 10) : undefined); };
   });
+  delete globalThis.BigInt;
   function freeze(o, d) {
     if (o === null || typeof o !== 'object' || d > 32 || Object.isFrozen(o)) return o;
     Object.freeze(o);

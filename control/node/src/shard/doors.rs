@@ -104,7 +104,10 @@ impl Doors {
 
     pub(super) fn doorbell(&self) -> std::io::Result<Bell> {
         let fd = self.end.doorbell().as_fd().try_clone_to_owned()?;
-        Bell::register_with_interest(fd, tokio::io::Interest::READABLE)
+        // SAFETY: the descriptor is our own duplicate, an `OwnedFd` always names the same open file, and nobody else
+        // closes or replaces it while the `AsyncFd` has it.
+        let bell = unsafe { Bell::register_with_interest(fd, tokio::io::Interest::READABLE) };
+        Ok(bell?)
     }
 
     /// Does what the shard asks; an answer that is here at once comes back.

@@ -83,8 +83,8 @@ impl Sip {
                 metrics::gauge!("carillon_peer_up", "peer" => peer.to_string()).set(f64::from(u8::from(up)));
                 tracing::info!(%peer, up, "a peer changed state");
             }
-            Output::PeerLoad { peer, reduce_percent, .. } => {
-                metrics::gauge!("carillon_peer_reduce_percent", "peer" => peer.to_string()).set(f64::from(reduce_percent));
+            Output::PeerLoad { peer, reduce_percent, validity_ms } => {
+                tracing::info!(%peer, reduce_percent, validity_ms, "a peer asks for fewer new calls");
             }
             Output::Leg(..) | Output::Dialog(..) => {}
         }

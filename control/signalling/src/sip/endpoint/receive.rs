@@ -172,6 +172,10 @@ impl Endpoint {
             (_, Some(tx)) => self.repeated(now, tx),
             (Method::Cancel, None) => self.cancel(now, hop, m, &core),
             (_, None) => match core.to.tag().map(|tag| self.leg_of(tag, core.call_id)) {
+                // What is beyond the limit is dropped; the peer repeats it.
+                Some(Some(_)) if self.txs.len() >= self.config.limits.transactions_max => {
+                    self.counters.over_rate += 1;
+                }
                 Some(Some(id)) => {
                     self.with_leg(id, |this, leg| this.requested(now, leg, hop, m, &core));
                 }
