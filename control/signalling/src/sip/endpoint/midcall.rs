@@ -124,7 +124,10 @@ impl Endpoint {
                 | Purpose::Notify => {}
             }
         });
-        if known.is_none() && purpose == Purpose::Invite && (200..300).contains(&status) {
+        if known.is_none() && status < 200 {
+            // A provisional stops the timers of an INVITE; with its leg gone nothing else would ever end it.
+            self.give_up(tx);
+        } else if known.is_none() && purpose == Purpose::Invite && status < 300 {
             self.counters.stray_responses += 1;
         }
     }
