@@ -198,8 +198,8 @@ fn json(text: &str) -> Value {
 /// this machine keeps its own.
 fn media_ports() -> [u16; 2] {
     static STARTS: AtomicU32 = AtomicU32::new(0);
-    let turn = std::process::id().wrapping_mul(7).wrapping_add(STARTS.fetch_add(1, Ordering::Relaxed)) % 50;
-    let low = 12_000 + u16::try_from(turn * 400).expect("below 20,000");
+    let turn = std::process::id().wrapping_mul(7).wrapping_add(STARTS.fetch_add(1, Ordering::Relaxed)) % 19;
+    let low = 12_000 + u16::try_from(turn * 400).expect("below 8,000");
     [low, low + 399]
 }
 

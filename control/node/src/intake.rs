@@ -227,6 +227,7 @@ impl Intake {
             store,
             now,
             settings: ArcSwap::from_pointee(settings),
+            stages: RwLock::default(),
             desk: OnceLock::new(),
             suppressions: RwLock::default(),
         }

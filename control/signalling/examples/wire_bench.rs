@@ -1,6 +1,10 @@
 //! How long it takes to read an INVITE of 1,046 octets: parse and all typed fields; and to set up and end a call between
-//! two endpoints in memory. Run: `cargo run --release -p carillon-signalling --example wire_bench`.
-#![expect(clippy::disallowed_types, reason = "a benchmark reads the clock")]
+//! two endpoints in memory, and what a confirmed dialog holds. Run: `cargo run --release -p carillon-signalling --example wire_bench`.
+#![expect(
+    clippy::disallowed_types,
+    clippy::disallowed_methods,
+    reason = "a benchmark reads the clock and its own size"
+)]
 
 use signalling::leg::{Action, Indication, Media, Place, Rtp, Transport};
 use signalling::sip::endpoint::{Advertised, Endpoint, EndpointConfig, FlowId, Input, Net, Output};
@@ -114,7 +118,33 @@ fn best(batches: u32, each: u32, mut work: impl FnMut()) -> Duration {
     (0..batches).map(|_| batch(&mut work)).min().unwrap_or_default()
 }
 
+/// Resident octets of this process.
+fn resident() -> u64 {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    statm.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok()).unwrap_or(0) * 4_096
+}
+
+/// Octets that one confirmed dialog holds once its transactions are over.
+fn octets_of_a_dialog() -> u64 {
+    let mut sides = [Endpoint::new(config(1), Seed(1)), Endpoint::new(config(2), Seed(2))];
+    let calls = 20_000;
+    let before = resident();
+    for n in 1..=calls {
+        call(&mut sides, Now { mono: Mono::from_ms(n), ..Now::default() }, n);
+        if n % 1_000 == 0 {
+            // Everything but the dialogs times out before the next thousand.
+            let later = Now { mono: Mono::from_ms(n + 100_000), ..Now::default() };
+            sides.iter_mut().for_each(|s| s.handle(later, Input::Timer).expect("no error"));
+            settle(&mut sides, later);
+        }
+    }
+    let after = resident();
+    println!("confirmed: {:?} {:?}", sides[0].live(), sides[1].live());
+    after.saturating_sub(before) / (2 * calls)
+}
+
 fn main() {
+    println!("octets of a confirmed dialog: {}", octets_of_a_dialog());
     let bytes = invite();
     let limits = Limits::default();
     println!("octets of the INVITE: {}", bytes.len());
