@@ -128,7 +128,17 @@ impl Rows {
     /// A reader that goes on where a campaign's list is durable.
     #[must_use]
     pub fn resume(form: Form, header: Vec<String>, offset: u64, number: u64, limits: RowLimits) -> Self {
-        Self { form, limits, header, buffer: Vec::new(), offset, number, skipping: false, searched: 0, quoted: false }
+        Self {
+            form,
+            limits,
+            header,
+            buffer: Vec::new(),
+            offset,
+            number,
+            skipping: false,
+            searched: 0,
+            quoted: false,
+        }
     }
 
     /// The header row, once it was read.
@@ -212,7 +222,8 @@ impl Rows {
     }
 
     fn read_header(&self, text: &[u8], too_long: bool) -> Result<Vec<String>, Refusal> {
-        let malformed = || Refusal::new("header", Reason::NotA("a header row such as `to,tz,lang,param.name`"));
+        let malformed =
+            || Refusal::new("header", Reason::NotA("a header row such as `to,tz,lang,param.name`"));
         if too_long {
             return Err(malformed());
         }
@@ -372,8 +383,12 @@ mod tests {
         for piece in [1, 2, 7] {
             assert_eq!(read(Form::Csv, LIST.as_bytes(), piece).unwrap(), whole, "pieces of {piece}");
         }
-        let fields: Vec<Option<Value>> = whole.iter().map(|r| r.fields.clone().ok().map(Value::Object)).collect();
-        assert_eq!(fields[0], Some(json!({"to": "+15551234567", "zone": "UTC", "params": {"name": "Ann \"A\", B"}})));
+        let fields: Vec<Option<Value>> =
+            whole.iter().map(|r| r.fields.clone().ok().map(Value::Object)).collect();
+        assert_eq!(
+            fields[0],
+            Some(json!({"to": "+15551234567", "zone": "UTC", "params": {"name": "Ann \"A\", B"}}))
+        );
         assert_eq!(fields[1], Some(json!({"to": "+15551234568", "params": {"name": "two\nlines"}})));
         assert_eq!((fields[2].clone(), fields[3].clone()), (None, None), "too many cells; a stray quote");
         assert_eq!(fields[4], Some(json!({"to": "+15551234569"})));
@@ -403,13 +418,17 @@ mod tests {
         assert_eq!(refused("tz,lang\n"), Refusal::new("header.to", Reason::Missing));
         assert_eq!(refused("to,to\n"), Refusal::new("header.to", Reason::Twice));
         assert_eq!(refused("to,zone,tz\n"), Refusal::new("header.tz", Reason::Twice));
-        assert_eq!(refused("to,langg\n"), Refusal::new("header.langg", Reason::UnknownField { nearest: Some("lang") }));
+        assert_eq!(
+            refused("to,langg\n"),
+            Refusal::new("header.langg", Reason::UnknownField { nearest: Some("lang") })
+        );
         assert!(matches!(refused("to,\"x\n\"y\n").reason, Reason::NotA(_)));
     }
 
     #[test]
     fn json_lines() {
-        let rows = read(Form::Jsonl, b"{\"to\":\"a\",\"tz\":\"UTC\"}\n{bad\n{\"to\":1,\"to\":2}\n[]\n", 5).unwrap();
+        let rows =
+            read(Form::Jsonl, b"{\"to\":\"a\",\"tz\":\"UTC\"}\n{bad\n{\"to\":1,\"to\":2}\n[]\n", 5).unwrap();
         assert_eq!(rows[0].fields.clone().map(Value::Object), Ok(json!({"to": "a", "zone": "UTC"})));
         assert!(rows[1..].iter().all(|r| r.fields.is_err()));
         assert_eq!(rows.len(), 4);
@@ -430,7 +449,8 @@ mod tests {
 
     #[test]
     fn rows_say_their_own_and_no_more() {
-        let common: Fields = serde_json::from_value(json!({"purpose": "survey", "params": {"a": "1", "b": "2"}})).unwrap();
+        let common: Fields =
+            serde_json::from_value(json!({"purpose": "survey", "params": {"a": "1", "b": "2"}})).unwrap();
         let row = |v: Value| serde_json::from_value::<Fields>(v).unwrap();
         let made = request(&common, row(json!({"to": "x", "params": {"b": "3"}})), CampaignId(1), 7).unwrap();
         assert_eq!(made["params"], json!({"a": "1", "b": "3"}));

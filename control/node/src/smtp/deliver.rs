@@ -1,7 +1,7 @@
 //! A whole mail: who sent it, what it asks for, and the SMTP reply that says what became of it.
 
-use crate::intake::{Accepted, Arrival, Declined, Intake, Settings, takes_mail_from};
 use super::prove::{Dkim, Prover};
+use crate::intake::{Accepted, Arrival, Declined, Intake, Settings, takes_mail_from};
 use control::order::mail::{self, Mail, Seen, Turned};
 use control::order::proof;
 use control::order::smtp::{Action, Envelope, Rcpt, Reply};

@@ -20,7 +20,8 @@ const SKEW_S: i64 = 300;
 /// Time for all lookups of one mail.
 const LOOKUP_MAX: Duration = Duration::from_secs(10);
 /// Fields that a signature must cover where they stand, beside every `Call-*`.
-const COVERED: [&str; 7] = ["from", "to", "date", "subject", "message-id", "content-type", "content-transfer-encoding"];
+const COVERED: [&str; 7] =
+    ["from", "to", "date", "subject", "message-id", "content-type", "content-transfer-encoding"];
 
 /// What DKIM says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,7 +106,8 @@ impl Prover {
         let names: Vec<String> = message.headers.iter().map(|(n, _)| plain_name(n)).collect();
         let proven = outputs.iter().any(|o| {
             *o.result() == DkimResult::Pass
-                && o.signature().is_some_and(|s| speaks_for(s, author) && covers(&s.h, &names) && fresh(s, now))
+                && o.signature()
+                    .is_some_and(|s| speaks_for(s, author) && covers(&s.h, &names) && fresh(s, now))
         });
         let later = outputs.iter().any(|o| matches!(o.result(), DkimResult::TempError(_)));
         match (proven, later) {
