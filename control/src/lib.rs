@@ -2,7 +2,9 @@
 //! Pure: no socket, file, thread, clock or environment (law 1), and no tokio in its `Cargo.toml`.
 #![forbid(unsafe_code)]
 
+pub mod bus;
 pub mod call;
+pub mod campaign;
 pub mod config;
 pub mod desk;
 pub mod dispatch;
@@ -15,4 +17,3 @@ pub mod record;
 pub mod schedule;
 pub mod shard;
 pub mod store;
-pub mod standin;

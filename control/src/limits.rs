@@ -48,6 +48,21 @@ pub fn endpoint(config: &Config) -> signalling::sip::endpoint::Limits {
     }
 }
 
+/// Bounds of the desk.
+#[must_use]
+pub fn desk(config: &Config) -> crate::desk::Limits {
+    let mut retry = crate::queue::RetryTable::default();
+    retry.attempts_max = config.policy.attempts_max;
+    let wait = config.policy.retry_after.ms;
+    retry.no_answer = vec![wait; usize::try_from(config.policy.attempts_max).unwrap_or(0)];
+    crate::desk::Limits {
+        lease_ms: config.store.lease.ms,
+        policy: PolicyLimits { permit_ms: config.policy.permit_max.ms, ..PolicyLimits::default() },
+        retry,
+        ..crate::desk::Limits::default()
+    }
+}
+
 /// 64*T1 (RFC 3261 §17), s.
 const CLEARING_S: usize = 32;
 

@@ -268,6 +268,46 @@ pub enum Ask {
         /// Who takes over.
         to: ServerId,
     },
+    /// A process shows that it lives, every 500 ms; the answer tells who else does. A new process of the same name gets a
+    /// new epoch, and a beat with an old one is [`Error::Fenced`]: that process must end.
+    Beat {
+        /// Its name in the configuration.
+        name: String,
+        /// `control` or `media`.
+        role: String,
+        /// Where it is reached.
+        address: String,
+        /// Its epoch; 0: it has just started.
+        epoch: u64,
+    },
+    /// A control node keeps the shards it owns, takes those that nobody keeps, up to its fair share, and gives up what is
+    /// above it.
+    KeepShards {
+        /// Who.
+        owner: ServerId,
+        /// Kept for so long, ms.
+        keep_ms: u64,
+    },
+    /// Change shelves, all or nothing.
+    Keep(Vec<Keep>),
+    /// Read one thing from a shelf.
+    Kept {
+        /// Where.
+        shelf: Shelf,
+        /// Under which name.
+        name: String,
+    },
+    /// Read a page of a shelf, by name.
+    KeptFrom {
+        /// Where.
+        shelf: Shelf,
+        /// Names that begin so.
+        prefix: String,
+        /// After this name.
+        after: Option<String>,
+        /// At most, 1..=1,000.
+        limit: u32,
+    },
     /// Retention: forget finished orders, records, story lines and request ids older than these.
     Prune {
         /// Finished orders accepted before this, with their story.
@@ -277,6 +317,23 @@ pub enum Ask {
         /// Request ids (de-duplication, never less than 7 days back) accepted before this.
         intake: Wall,
     },
+}
+
+/// A process that lives, or did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Node {
+    /// Its number, given at the first beat.
+    pub id: ServerId,
+    /// Its name.
+    pub name: String,
+    /// `control` or `media`.
+    pub role: String,
+    /// Where it is reached.
+    pub address: String,
+    /// Which of its lives.
+    pub epoch: u64,
+    /// Last beat.
+    pub seen: Wall,
 }
 
 /// One claimed order.
@@ -294,6 +351,35 @@ pub struct Claimed {
     pub crashes: u32,
     /// When it was accepted.
     pub accepted: Wall,
+}
+
+/// Small things kept by name: what the machines need beside orders. Each shelf is a sorted map.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Shelf {
+    /// Who is not to be called: `policy::suppress`.
+    Suppressions,
+    /// Tenants and keys made by API or CLI, beside the configured ones.
+    Tenants,
+    /// Parts that came with orders: `<order>/<content id>`.
+    Attachments,
+    /// Campaigns.
+    Campaigns,
+    /// Signed requests already seen: `<tenant>/<request id>`.
+    Seen,
+    /// The customer table: zone, language, last conversation.
+    Customers,
+}
+
+/// One change of a shelf: a value, or `None` to take it away.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Keep {
+    /// Where.
+    pub shelf: Shelf,
+    /// Under which name.
+    pub name: String,
+    /// What.
+    pub value: Option<Vec<u8>>,
 }
 
 /// What was journalled for an open attempt.
@@ -353,6 +439,14 @@ pub enum Answer {
     NextDue(Option<Wall>),
     /// These expired.
     Expired(Vec<OrderId>),
+    /// The asker first, then all others.
+    Nodes(Vec<Node>),
+    /// The shards the asker owns, with their fencing numbers.
+    Shards(Vec<(u8, u64)>),
+    /// One thing from a shelf.
+    Kept(Option<Vec<u8>>),
+    /// Things from a shelf, by name.
+    KeptFrom(Vec<(String, Vec<u8>)>),
 }
 
 impl Ask {
@@ -367,6 +461,8 @@ impl Ask {
                 | Ask::StoryOf(_)
                 | Ask::NextDue
                 | Ask::Lines
+                | Ask::Kept { .. }
+                | Ask::KeptFrom { .. }
         )
     }
 }

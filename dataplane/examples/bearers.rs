@@ -4,6 +4,11 @@
 //! `bearers --backend sockets --bearers 8000 --seconds 10 [--ip 127.0.0.1 --peer 127.0.0.2 --netns NAME
 //! --interface IF --core 1 --far-core 0 --capture]` prints one JSON line.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a program of its own: it reads /proc/stat and starts a process"
+)]
+
 use dataplane::command::{Command, Cut, Detectors};
 use dataplane::io::clock;
 use dataplane::io::host::{Config, Host, WorkerInfo};
@@ -300,6 +305,9 @@ fn drive(a: &Args) {
         clock::sleep_until(Mono(start + ms * 1_000_000));
         let now = clock::mono().0;
         net.receive(0..0, &mut |arrival| {
+            if arrival.channel == Channel::Rtcp {
+                return;
+            }
             let Ok(p) = parse(arrival.bytes) else { return };
             let Some(flow) = flows.get_mut(usize::try_from(arrival.place).expect("small")) else { return };
             if now >= measure_from {

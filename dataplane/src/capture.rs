@@ -5,8 +5,9 @@ use crate::command::CaptureHandle;
 use crate::limits::FRAME;
 use crate::pool::CaptureSink;
 use crate::report::CaptureEnd;
+use hw::dsp::mix;
+use hw::dsp::vad::{self, Edge, Event};
 use std::sync::atomic::Ordering;
-use units::Codec;
 
 /// What a command asked for, and how far it is.
 #[derive(Debug)]
@@ -25,40 +26,31 @@ pub struct Capture {
     pub digit_ends: bool,
     /// Recorded so far, samples.
     pub length: u32,
-    /// Silence so far at the end, samples.
-    pub silence: u32,
     /// Sound was heard at all.
     pub sound: bool,
-}
-
-/// Mean magnitude of a frame above which it is sound: about -42 dBm0.
-const SOUND_LEVEL: u32 = 180;
-
-/// Mean magnitude of a frame.
-#[must_use]
-pub fn level(pcm: &Pcm) -> u32 {
-    pcm.iter().map(|s| u32::from(s.unsigned_abs())).sum::<u32>() / 160
+    /// Hears voice and silence.
+    pub voice: vad::Detector,
+    /// When the silence that goes on began, samples; at the beginning there is silence.
+    pub silent_since: Option<u64>,
 }
 
 impl Capture {
-    /// Records a frame: what was heard (octets of `codec`), and mixed with what was said if both are wanted. `Some`:
-    /// the recording is over with this frame.
-    pub fn frame(&mut self, codec: Codec, heard: &Octets, said: &Octets) -> Option<CaptureEnd> {
-        let mut pcm = [0; FRAME];
-        codec::decode(codec, heard, &mut pcm);
-        self.judge(&pcm);
-        let mut octets = *heard;
-        if self.both {
-            let mut other = [0; FRAME];
-            codec::decode(codec, said, &mut other);
-            pcm.iter_mut().zip(other).for_each(|(a, b)| *a = a.saturating_add(b));
-        }
-        if self.both || codec != self.sink.codec {
-            codec::encode(self.sink.codec, &pcm, &mut octets);
+    /// Records a frame: what was heard, and mixed with what was said if both are wanted. `octets` is what was heard in
+    /// the sink's codec already, if it is. `Some`: the recording is over with this frame.
+    pub fn frame(&mut self, heard: &Pcm, octets: Option<&Octets>, said: Option<&Pcm>) -> Option<CaptureEnd> {
+        let quiet = self.judge(heard);
+        let mut out = [0; FRAME];
+        match (said.filter(|_| self.both), octets) {
+            (Some(said), _) => {
+                let mut mixed = *heard;
+                mix::add(&mut mixed, said);
+                codec::encode(self.sink.codec, None, &mixed, &mut out);
+            }
+            (None, Some(octets)) => out = *octets,
+            (None, None) => codec::encode(self.sink.codec, None, heard, &mut out),
         }
         let left = usize::try_from(self.length_max - self.length).unwrap_or(FRAME).min(FRAME);
-        if self.sink.failed.load(Ordering::Relaxed)
-            || self.sink.ring.push_entire_slice(&octets[..left]).is_err()
+        if self.sink.failed.load(Ordering::Relaxed) || self.sink.ring.push_entire_slice(&out[..left]).is_err()
         {
             return Some(CaptureEnd::Failed);
         }
@@ -66,16 +58,21 @@ impl Capture {
         if self.length >= self.length_max {
             return Some(CaptureEnd::Full);
         }
-        // VoiceXML 2.0 §2.3.6: final silence counts once something was said; before that the caller's patience does.
-        (self.silence >= self.final_silence).then_some(CaptureEnd::Silence)
+        (quiet >= u64::from(self.final_silence)).then_some(CaptureEnd::Silence)
     }
 
-    fn judge(&mut self, pcm: &Pcm) {
-        if level(pcm) >= SOUND_LEVEL {
-            self.sound = true;
-            self.silence = 0;
-        } else {
-            self.silence = self.silence.saturating_add(160);
+    /// Listens for voice; samples of silence so far at the end.
+    fn judge(&mut self, pcm: &Pcm) -> u64 {
+        let (mut edge, fed) = (None, u64::from(self.length) + 160);
+        self.voice.feed(pcm, &mut |e| edge = Some(e));
+        match edge {
+            Some(Event { edge: Edge::Silence, at }) => self.silent_since = Some(at),
+            Some(Event { edge: Edge::Voice, .. }) => {
+                self.silent_since = None;
+                self.sound = true;
+            }
+            None => {}
         }
+        self.silent_since.map_or(0, |since| fed.saturating_sub(since))
     }
 }

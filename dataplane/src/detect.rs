@@ -1,16 +1,14 @@
 //! What is listened for in the sound of one bearer; the algorithms are `hw::dsp`'s, what they mean is decided here.
 
-use crate::capture::level;
 use crate::codec::Pcm;
 use crate::command::Detectors;
-use hw::dsp::dtmf;
+use hw::dsp::{dtmf, vad};
 use units::Digit;
 
 /// The detectors' state of one bearer.
 #[derive(Clone, Default)]
 pub struct Detect {
-    voice_run: u8,
-    voice: bool,
+    voice: vad::Detector,
     dtmf: dtmf::Detector,
 }
 
@@ -22,12 +20,6 @@ pub struct Found {
     /// A digit is certain. (Two in one frame cannot be: each lasts longer.)
     pub digit: Option<Digit>,
 }
-
-/// Frames of sound that make voice, frames of none that end it.
-const ATTACK: u8 = 3;
-const RELEASE: u8 = 20;
-/// Mean magnitude of voice, about -36 dBm0.
-const VOICE_LEVEL: u32 = 350;
 
 impl Detect {
     /// Begins anew.
@@ -46,13 +38,7 @@ impl Detect {
             });
         }
         if on.voice {
-            let sounds = level(pcm) >= VOICE_LEVEL;
-            self.voice_run = if sounds == self.voice { 0 } else { self.voice_run + 1 };
-            if self.voice_run >= if self.voice { RELEASE } else { ATTACK } {
-                self.voice = !self.voice;
-                self.voice_run = 0;
-                found.voice = Some(self.voice);
-            }
+            self.voice.feed(pcm, &mut |event| found.voice = Some(event.edge == vad::Edge::Voice));
         }
         found
     }

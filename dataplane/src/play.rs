@@ -6,7 +6,7 @@ use crate::command::{Cut, PromptHandle, Tone};
 use crate::limits::PLAY_ITEMS;
 use crate::pool::{LentPrompt, Table};
 use crate::report::PlayEnd;
-use crate::tone::Generator;
+use hw::dsp::cadence::{Country, Player, Signal};
 use units::{Codec, Samples};
 
 /// What an item sounds like.
@@ -73,18 +73,13 @@ pub struct Queue {
     first: u8,
     len: u8,
     paused: bool,
-    generator: Generator,
+    /// Plays the front item, if it is a tone that has begun.
+    player: Option<Player>,
 }
 
 impl Default for Queue {
     fn default() -> Self {
-        Self {
-            items: [NO_ITEM; PLAY_ITEMS],
-            first: 0,
-            len: 0,
-            paused: false,
-            generator: Generator::default(),
-        }
+        Self { items: [NO_ITEM; PLAY_ITEMS], first: 0, len: 0, paused: false, player: None }
     }
 }
 
@@ -121,6 +116,7 @@ impl Queue {
     fn pop(&mut self) {
         self.first = (self.first + 1) % u8::try_from(PLAY_ITEMS).expect("few");
         self.len -= 1;
+        self.player = None;
     }
 
     /// Ends the front item if `end` may cut it; call until `None`: then all that it cuts are gone. What is queued
@@ -134,49 +130,66 @@ impl Queue {
     /// Fills a frame; `ended` is told of each item that finishes within it. False: nothing to play, all silence.
     pub(crate) fn fill(
         &mut self,
-        codec: Codec,
-        prompts: &Table<LentPrompt>,
+        voice: &mut Voice<'_>,
         into: &mut codec::Octets,
         mut ended: impl FnMut(Ended),
     ) -> bool {
         if self.paused || self.len == 0 {
-            into.fill(codec::silence(codec));
+            into.fill(codec::silence(voice.codec));
             return false;
         }
         let mut filled = 0;
-        while filled < into.len() {
-            let mut generator = self.generator;
-            let Some(item) = self.front() else { break };
+        while filled < into.len() && self.len > 0 {
+            let item = &mut self.items[usize::from(self.first)];
             let left = usize::try_from(item.end.saturating_sub(item.at)).unwrap_or(usize::MAX);
             let n = left.min(into.len() - filled);
             let room = &mut into[filled..filled + n];
             let played = match item.sound {
-                Sound::Prompt(handle) => copy_prompt(prompts, handle, codec, item.at, room),
+                Sound::Prompt(handle) => copy_prompt(voice.prompts, handle, voice.codec, item.at, room),
                 Sound::Tone(tone) => {
-                    fill_tone(&mut generator, tone, codec, item.at - item.start, room);
+                    let player = self.player.get_or_insert_with(|| Player::new(voice.country, signal(tone)));
+                    let mut pcm = [0; crate::limits::FRAME];
+                    player.fill(&mut pcm[..n]);
+                    codec::encode(voice.codec, voice.wide.as_deref_mut(), &pcm[..n], room);
                     n
                 }
                 Sound::Silence => {
-                    room.fill(codec::silence(codec));
+                    room.fill(codec::silence(voice.codec));
                     n
                 }
             };
             filled += played;
             item.at = item.at.wrapping_add(u32::try_from(played).expect("at most a frame"));
             if item.end == u32::MAX && item.at > u32::MAX / 2 {
-                // An endless tone: keep the cadence, forget the hours.
+                // An endless tone: forget the hours.
                 item.at = item.start;
             }
-            let finished = played < n || item.at >= item.end;
-            let done = item.ended(PlayEnd::Finished);
-            self.generator = generator;
-            if finished {
+            if played < n || item.at >= item.end {
+                let done = item.ended(PlayEnd::Finished);
                 self.pop();
                 ended(done);
             }
         }
-        into[filled..].fill(codec::silence(codec));
+        into[filled..].fill(codec::silence(voice.codec));
         true
+    }
+}
+
+/// What a queue needs to sound.
+pub(crate) struct Voice<'a> {
+    pub(crate) codec: Codec,
+    pub(crate) country: Country,
+    pub(crate) wide: Option<&'a mut codec::Wide>,
+    pub(crate) prompts: &'a Table<LentPrompt>,
+}
+
+fn signal(tone: Tone) -> Signal {
+    match tone {
+        Tone::Ringback => Signal::Ringback,
+        Tone::Busy => Signal::Busy,
+        Tone::Congestion => Signal::Congestion,
+        Tone::Beep => Signal::Beep,
+        Tone::Sit => Signal::SpecialInformation,
     }
 }
 
@@ -194,15 +207,6 @@ fn copy_prompt(
     let n = rest.len().min(into.len());
     into[..n].copy_from_slice(&rest[..n]);
     n
-}
-
-fn fill_tone(generator: &mut Generator, tone: Tone, codec: Codec, done: u32, into: &mut [u8]) {
-    let mut pcm = [0; crate::limits::FRAME];
-    let pcm = &mut pcm[..into.len()];
-    generator.tone(tone, done, pcm);
-    for (o, s) in into.iter_mut().zip(pcm) {
-        *o = codec::encode_sample(codec, *s);
-    }
 }
 
 #[cfg(test)]
@@ -228,15 +232,17 @@ mod tests {
     #[test]
     fn prompts_follow_each_other_without_a_gap() {
         let (table, mut q, mut out, mut ends) = (prompts(), Queue::default(), [0; 160], Vec::new());
+        let mut voice =
+            Voice { codec: Codec::Pcmu, country: Country::default(), wide: None, prompts: &table };
         q.push(item(7, 0, Cut::Never)).expect("room");
         q.push(item(8, 1, Cut::Never)).expect("room");
-        assert!(q.fill(Codec::Pcmu, &table, &mut out, |e| ends.push(e)));
+        assert!(q.fill(&mut voice, &mut out, |e| ends.push(e)));
         assert_eq!(out, [1; 160]);
-        assert!(q.fill(Codec::Pcmu, &table, &mut out, |e| ends.push(e)));
+        assert!(q.fill(&mut voice, &mut out, |e| ends.push(e)));
         assert_eq!((&out[..40], &out[40..140], &out[140..]), (&[1; 40][..], &[2; 100][..], &[0xff; 20][..]));
         let told: Vec<_> = ends.iter().map(|e| (e.item, e.end, e.heard.0)).collect();
         assert_eq!(told, [(7, PlayEnd::Finished, 200), (8, PlayEnd::Finished, 100)]);
-        assert!(!q.fill(Codec::Pcmu, &table, &mut out, |_| ()));
+        assert!(!q.fill(&mut voice, &mut out, |_| ()));
     }
 
     #[test]

@@ -4,8 +4,9 @@
 
 use crate::command::{CaptureHandle, PromptHandle, SpecHandle};
 use crate::spec::Spec;
+use crate::worker::Splice;
 use std::sync::Arc;
-use units::{Codec, Samples};
+use units::{BearerId, Codec, Samples};
 
 /// The octets of one rendering: owned, or mapped from a file; the lender keeps them resident.
 pub type Octets = Arc<dyn AsRef<[u8]> + Send + Sync>;
@@ -50,13 +51,13 @@ impl Prompt {
         self
     }
 
-    /// Both G.711 renderings of 8 kHz linear samples.
+    /// All renderings of 8 kHz linear samples.
     #[must_use]
     pub fn from_linear(samples: &[i16]) -> Self {
-        let encode = |codec| -> Octets {
-            Arc::new(samples.iter().map(|&s| crate::codec::encode_sample(codec, s)).collect::<Vec<u8>>())
-        };
-        Prompt::new(Codec::Pcmu, encode(Codec::Pcmu)).and(Codec::Pcma, encode(Codec::Pcma))
+        let render = |codec| -> Octets { Arc::new(crate::codec::render(codec, samples)) };
+        Prompt::new(Codec::Pcmu, render(Codec::Pcmu))
+            .and(Codec::Pcma, render(Codec::Pcma))
+            .and(Codec::G722, render(Codec::G722))
     }
 
     /// Its length at 8 kHz.
@@ -92,6 +93,8 @@ pub enum Lent {
     Prompt(PromptHandle, Arc<Prompt>),
     /// A capture's sink.
     Capture(CaptureHandle, Box<CaptureSink>),
+    /// One end of a splice, for a bearer of the worker; joined as soon as it arrives.
+    Splice(BearerId, Box<Splice>),
 }
 
 /// The same things on their way back.

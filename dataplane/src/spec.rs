@@ -1,6 +1,9 @@
 //! What a bearer is: lent to the worker in a [`Spec`] and given back at the end.
 
+use crate::codec::Wide;
 use crate::command::Detectors;
+use crate::srtp::Srtp;
+use hw::dsp::cadence::Country;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use units::{Codec, Seed};
 
@@ -57,6 +60,8 @@ pub struct Rtp {
     /// Learn the far side's real address from its first packet, once, before we send the first one, and only the port
     /// may differ: off by default (RTP bleed).
     pub symmetric: bool,
+    /// SRTP, if agreed; nothing unprotected is then sent or accepted. Respecifying with the same keys goes on counting.
+    pub srtp: Option<Box<Srtp>>,
     /// Our synchronisation source.
     pub ssrc: u32,
     /// Our first sequence number.
@@ -92,6 +97,10 @@ pub struct Spec {
     pub direction: Direction,
     /// In-band detectors that run from the beginning.
     pub detectors: Detectors,
+    /// Whose call-progress tones are played and known.
+    pub country: Country,
+    /// G.722's state; see [`Self::prepared`].
+    pub wide: Option<Box<Wide>>,
 }
 
 impl Spec {
@@ -109,6 +118,7 @@ impl Spec {
                 payload_type: codec.payload_type(),
                 event_payload_type: None,
                 symmetric: false,
+                srtp: None,
                 ssrc: rng.next_u32(),
                 // Below half the range, so that SRTP's rollover counter cannot be missed at the start (RFC 3711 §3.3.1).
                 sequence: u16::try_from(rng.below(0x8000)).expect("below 2^15"),
@@ -118,6 +128,8 @@ impl Spec {
             codec,
             direction: Direction::SendReceive,
             detectors: Detectors::default(),
+            country: Country::default(),
+            wide: None,
         }
     }
 
@@ -129,6 +141,8 @@ impl Spec {
             codec,
             direction: Direction::SendReceive,
             detectors: Detectors::default(),
+            country: Country::default(),
+            wide: None,
         }
     }
 
@@ -138,6 +152,22 @@ impl Spec {
         if let Medium::Rtp(rtp) = &mut self.medium {
             rtp.event_payload_type = Some(payload_type);
         }
+        self
+    }
+
+    /// With SRTP; no effect on a timeslot.
+    #[must_use]
+    pub fn with_srtp(mut self, srtp: Srtp) -> Self {
+        if let Medium::Rtp(rtp) = &mut self.medium {
+            rtp.srtp = Some(Box::new(srtp));
+        }
+        self
+    }
+
+    /// With the state that its codec needs, so that the worker need not allocate it; lenders call this last.
+    #[must_use]
+    pub fn prepared(mut self) -> Self {
+        self.wide = (self.codec == Codec::G722).then(Box::default);
         self
     }
 

@@ -87,9 +87,10 @@ fn a_tick_neither_allocates_nor_frees() {
         let port = u16::try_from(10_000 + 2 * i).expect("small");
         let (local, remote) =
             (SocketAddr::from(([10, 0, 0, 1], port)), SocketAddr::from(([10, 0, 0, 2], port)));
-        let mut spec = Spec::rtp(local, remote, Codec::Pcmu, Seed(u64::from(i))).with_events(101);
+        let codec = if i == 7 { Codec::G722 } else { Codec::Pcmu };
+        let mut spec = Spec::rtp(local, remote, codec, Seed(u64::from(i))).with_events(101);
         spec.detectors = Detectors { dtmf: true, progress: true, machine: true, voice: true };
-        control.lends.push(Lent::Spec(SpecHandle(i), Box::new(spec))).expect("room");
+        control.lends.push(Lent::Spec(SpecHandle(i), Box::new(spec.prepared()))).expect("room");
         control.commands.push(Command::Open { bearer: bearer(i), spec: SpecHandle(i) }).expect("room");
         for item in 0..3 {
             let (bearer, prompt, cut) = (bearer(i), PromptHandle(0), Cut::Digit);

@@ -5,3 +5,5 @@
 pub mod audio;
 pub mod card;
 pub mod dsp;
+pub mod soft;
+pub mod tdm;

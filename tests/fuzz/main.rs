@@ -1,1 +1,107 @@
-//! Placeholder while the house is built.
+//! Seeded smoke fuzz of everything that reads octets from outside. Goal: no panic, and what is read back is what the reader says.
+//! Method: mutations of valid inputs (`support::fuzz`); long runs by `CARILLON_FUZZ_TURNS`.
+#![allow(clippy::disallowed_types, clippy::disallowed_methods, reason = "the corpora are files")]
+
+use control::limits::{MailLimits, OrderLimits};
+use support::fuzz::fuzz;
+use support::repo::corpora;
+
+fn files(part: &str, ext: &str) -> Option<Vec<Vec<u8>>> {
+    let dir = corpora(part)?;
+    let mut names: Vec<_> = std::fs::read_dir(dir).ok()?.flatten().map(|e| e.path()).collect();
+    names.retain(|p| p.extension().is_some_and(|e| e == ext));
+    names.sort();
+    Some(names.iter().filter_map(|p| std::fs::read(p).ok()).filter(|b| b.len() < 20_000).collect())
+}
+
+#[test]
+fn sip_messages() {
+    let Some(corpus) = files("corpora/sip-torture/rfc4475", "dat") else { return };
+    let words = ["\r\n", "SIP/2.0", ";tag=", "sip:", "<", "Via: ", "Content-Length: 9", "\"", "%00", "[::1]"];
+    let limits = signalling::sip::wire::Limits::default();
+    fuzz("sip", &corpus, &words, |b| {
+        if let Ok(m) = signalling::sip::wire::Message::parse(b, &limits) {
+            let _ = signalling::sip::wire::Core::read(&m);
+        }
+    });
+}
+
+#[test]
+fn rtp_and_events() {
+    let mut packet = vec![0x80, 0, 0, 1, 0, 0, 0, 160, 0, 0, 0, 7];
+    packet.extend_from_slice(&[0xff; 160]);
+    let event = vec![0x80, 101, 0, 1, 0, 0, 0, 160, 0, 0, 0, 7, 5, 0x8a, 1, 0x40];
+    fuzz("rtp", &[packet, event], &[], |b| {
+        if let Ok(p) = dataplane::rtp::parse(b) {
+            assert!(p.payload.len() <= b.len());
+            let _ = dataplane::event::parse(p.payload);
+        }
+    });
+}
+
+#[test]
+fn voicexml_documents() {
+    let Some(corpus) = files("conformance/vxml20/vxml", "vxml") else { return };
+    let words = ["<form>", "</form>", "<!DOCTYPE x [", "<!ENTITY a \"b\">", "&amp;", "<![CDATA[", "xmlns=", "<?xml "];
+    let (url, limits) = (url(), vxml::Limits::default());
+    fuzz("vxml", &corpus, &words, |b| {
+        for lenient in [false, true] {
+            let (document, problems) = vxml::document::parse(&url, b, lenient, &limits);
+            assert!(document.is_some() || !problems.is_empty(), "refused without a word");
+        }
+    });
+}
+
+fn url() -> url::Url {
+    url::Url::parse("http://example.com/a.vxml").expect("a URL")
+}
+
+#[test]
+fn orders_as_json_and_as_mail() {
+    let json = br#"{"to":["+15551234567"],"application":"https://a.example/x.vxml","purpose":"survey","at":"+5m",
+        "params":{"a":"b"},"result_to":["mailto:a@b.example"],"priority":3,"expires":"2026-11-22T18:00:00Z"}"#;
+    let limits = OrderLimits::default();
+    fuzz("json", &[json.to_vec()], &["{", "}", "\"to\":", "[", "null", "1e999", "\\u0000"], |b| {
+        let _ = control::order::form::json(b, &limits);
+    });
+    let mail = b"From: ops@acme.example\r\nTo: call+acme@dispatch.example\r\nMessage-ID: <1@acme.example>\r\n\
+        Date: Mon, 02 Mar 2026 15:00:00 +0000\r\nSubject: x\r\nCall-To: tel:+15551234567\r\n\
+        Call-Application: https://a.example/x.vxml\r\nCall-Purpose: survey\r\nMIME-Version: 1.0\r\n\
+        Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: application/json\r\n\r\n{}\r\n--b--\r\n";
+    let mail_limits = MailLimits::default();
+    let words = ["\r\n", "--b", "From: x@y\r\n", "Content-Transfer-Encoding: base64\r\n", "=?utf-8?B?", "\n", "\r"];
+    fuzz("mail", &[mail.to_vec()], &words, |b| {
+        let seen = control::order::mail::Seen {
+            reverse_path: "ops@acme.example",
+            is_ours: &|_| false,
+            limits: &mail_limits,
+            order: &limits,
+        };
+        let _ = control::order::mail::read(b, seen);
+    });
+}
+
+#[test]
+fn audio_files() {
+    let wav = bench::farend::mulaw::wav(&[0x55; 400]);
+    let limits = hw::audio::Limits::default();
+    fuzz("wav", &[wav], &["RIFF", "data", "fmt ", "\x7f\x7f\x7f\x7f"], |b| {
+        let _ = hw::audio::wav::Wav::parse(b, &limits);
+    });
+}
+
+#[test]
+fn configurations_and_scenarios() {
+    let config = b"[node]\nname = \"a\"\n[[tenants]]\nname = \"x\"\nid = 1\n[[trunks]]\nname = \"t\"\naddress = \"127.0.0.1:5060\"\n";
+    fuzz("config", &[config.to_vec()], &["[", "]", "= \"30s\"", "= 80", "\n"], |b| {
+        if let Ok(text) = std::str::from_utf8(b) {
+            let _ = control::config::parse("fuzz", text);
+        }
+    });
+    let scenario = b"network loss 2%\nperson a share 3\n ring 1s..2s\n answer\n press 12#\n hangup\n";
+    fuzz("scenario", &[scenario.to_vec()], &["person", "..", "%", "s", "#"], |b| {
+        if let Ok(text) = std::str::from_utf8(b) {
+            let _ = bench::farend::Scenario::parse(text, &|_| None);
+        }
+    });
+}

@@ -7,6 +7,7 @@
     reason = "tests start peers, read files and own sockets: the last door of the house"
 )]
 
+pub mod fuzz;
 pub mod peers;
 pub mod repo;
 pub mod sim;

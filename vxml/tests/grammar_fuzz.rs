@@ -1,5 +1,5 @@
 //! Seeded fuzz of grammars: mutations of the W3C corpus (and of a few of our own) never panic and stay within limits;
-//! random grammars agree with a plain simulation of their flattened network. `CARILLON_FUZZ_ROUNDS` makes it longer.
+//! random grammars agree with a plain simulation of their flattened network. `CARILLON_FUZZ_TURNS` makes it longer.
 #![expect(
     clippy::disallowed_methods,
     reason = "test data is read from the corpora, the length from the environment"
@@ -13,7 +13,7 @@ use units::{Rng, Seed};
 use vxml::grammar::{FiniteState, Grammar, Inline, Limits, Matcher, Mode, Network, Status, sisr};
 
 fn rounds(default: u64) -> u64 {
-    std::env::var("CARILLON_FUZZ_ROUNDS").ok().and_then(|n| n.parse().ok()).unwrap_or(default)
+    std::env::var("CARILLON_FUZZ_TURNS").ok().and_then(|n| n.parse().ok()).unwrap_or(default)
 }
 
 fn small() -> Limits {
@@ -140,7 +140,8 @@ fn exercise(rng: &mut Rng, octets: &[u8]) -> bool {
             drop(sisr::semantics(&parse, &net, 0.5));
         }
     }
-    drop((net.flatten(), net.to_fsg("f"), net.to_jsgf("j"), net.is_recursive()));
+    let all = |_: &str| true;
+    drop((net.flatten(&all), net.to_fsg("f", &all), net.to_jsgf("j", &all), net.is_recursive()));
     true
 }
 
@@ -267,7 +268,7 @@ fn random_grammars_agree_with_a_simulation() {
         }
         let grammar = Grammar::parse_abnf(&text, "", &small()).unwrap_or_else(|e| panic!("{e}\n{text}"));
         let Ok(net) = Network::compile(&grammar, &|_| None, &small()) else { continue };
-        let Ok(flat) = net.flatten() else { continue };
+        let Ok(flat) = net.flatten(&|_| true) else { continue };
         let net = Arc::new(net);
         for _ in 0..8 {
             let words: Vec<&str> =

@@ -117,8 +117,17 @@ fn work_for_one_word_has_a_limit() {
     let net = net(&rules);
     let mut matcher = Matcher::new(net).expect("bounded");
     let end = (0..500).find_map(|_| matcher.push("a").err()).expect("cannot go on for ever");
-    assert!(matches!(end, MatchError(Limit::WorkPerWord | Limit::Items)), "{end}");
+    assert!(matches!(end, MatchError(Limit::WorkPerWord | Limit::Work | Limit::Items)), "{end}");
     assert_eq!(matcher.status(), Status::NoMatch, "after a limit nothing matches");
+}
+
+#[test]
+fn work_for_one_utterance_has_a_limit() {
+    // Little for each word, much for all: every word can end every rule that has begun.
+    let net = net("$r = $r $r | a;");
+    let mut matcher = Matcher::new(net).expect("bounded");
+    let end = (0..512).find_map(|_| matcher.push("a").err());
+    assert_eq!(end, Some(MatchError(Limit::Work)));
 }
 
 #[test]

@@ -54,10 +54,10 @@ pub struct Admin {
     pub store: Handle,
     /// Lines on the workers.
     pub workers: Arc<dyn Fn() -> Vec<String> + Send + Sync>,
-    /// Lines on the servers.
-    pub servers: Arc<dyn Fn() -> serde_json::Value + Send + Sync>,
-    /// As SIGHUP; tells what was taken.
-    pub reload: Arc<dyn Fn() -> Result<serde_json::Value, String> + Send + Sync>,
+    /// The desk.
+    pub desk: crate::desk::Way,
+    /// As SIGHUP.
+    pub reload: Arc<tokio::sync::Notify>,
     /// As SIGTERM.
     pub drain: Arc<tokio::sync::Notify>,
 }
@@ -117,7 +117,7 @@ impl Admin {
             Question::Calls => Ok(serde_json::json!(self.calls().await)),
             Question::Call(order) => self.call(order).await,
             Question::Workers => Ok(serde_json::json!((self.workers)())),
-            Question::Servers => Ok((self.servers)()),
+            Question::Servers => self.servers().await,
             Question::Why(order) => self.why(order).await,
             Question::Clear(attempt) => {
                 for shard in &self.shards {
@@ -125,7 +125,10 @@ impl Admin {
                 }
                 Ok(serde_json::json!("told"))
             }
-            Question::Reload => (self.reload)(),
+            Question::Reload => {
+                self.reload.notify_one();
+                Ok(serde_json::json!("reloading; the log says what was taken"))
+            }
             Question::Drain => {
                 self.drain.notify_one();
                 Ok(serde_json::json!("draining"))
@@ -144,15 +147,25 @@ impl Admin {
         calls
     }
 
+    async fn servers(&self) -> Result<serde_json::Value, String> {
+        let (answer, waits) = oneshot::channel();
+        let asked = self.desk.send(crate::desk::Message::Servers(answer)).await;
+        asked.map_err(|error| error.to_string())?;
+        let servers = waits.await.map_err(|error| error.to_string())?;
+        let row = |(server, used, capacity): (units::ServerId, f64, u32)| serde_json::json!({ "server": server.0, "used": used, "capacity": capacity });
+        Ok(servers.into_iter().map(row).collect())
+    }
+
     async fn call(&self, order: OrderId) -> Result<serde_json::Value, String> {
         let status = match self.ask(Ask::Status { tenant: None, order }).await? {
             Answer::Status(Some(status)) => status,
             _ => return Err(format!("there is no order {order}")),
         };
-        let records = match self.ask(Ask::Records { tenant: None, order: Some(order), after: 0, limit: 100 }).await? {
-            Answer::Records(records) => records,
-            _ => Vec::new(),
-        };
+        let records =
+            match self.ask(Ask::Records { tenant: None, order: Some(order), after: 0, limit: 100 }).await? {
+                Answer::Records(records) => records,
+                _ => Vec::new(),
+            };
         let story = match self.ask(Ask::StoryOf(order)).await? {
             Answer::Story(story) => story,
             _ => Vec::new(),

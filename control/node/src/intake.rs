@@ -1,21 +1,27 @@
 //! Intake: what the doors for mail and HTTP share. A request's fields become orders, are judged, and are accepted in
 //! one durable transaction; only then does a door say yes.
+#![allow(clippy::disallowed_types, reason = "the door: doors and desk share the suppression lists")]
 
 use crate::store::Handle;
 use arc_swap::ArcSwap;
+use control::campaign::{Campaign, Stage};
 use control::config::{self, Config};
 use control::limits::{MailLimits, OrderLimits, PolicyLimits};
 use control::order::canon;
 use control::order::form::Fields;
+use control::order::mail::Attachment;
 use control::order::mailbox::Directory;
 use control::order::{Application, Context, Order, Origin, Parsed, Refusal};
+use control::policy::packs::pack;
+use control::policy::suppress::{Entry, Suppressions};
 use control::policy::window::BadSpan;
-use control::policy::{Decision, Facts, Rules, Verdict, house, judge};
+use control::policy::{Decision, Facts, Party, Rules, Verdict, house, judge};
 use control::schedule;
-use control::store::{Answer, Ask, Error};
+use control::store::{Answer, Ask, Error, Keep, Shelf};
 use std::collections::HashMap;
-use std::sync::Arc;
-use units::{CampaignId, Now, OrderId, Private, Seed, TenantId};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::time::Duration;
+use units::{CampaignId, Now, OrderId, Private, Seed, TenantId, Wall};
 
 /// What the configuration says about intake, made ready for use. Exchanged whole on reload.
 #[derive(Debug)]
@@ -55,10 +61,18 @@ pub struct Tenant {
 
 /// Why settings cannot be made of a configuration.
 #[derive(Debug, thiserror::Error)]
-#[error("hours of tenant `{tenant}`: {why}")]
-pub struct BadSettings {
-    tenant: String,
-    why: BadSpan,
+pub enum BadSettings {
+    /// A tenant's hours cannot be read.
+    #[error("hours of tenant `{tenant}`: {why}")]
+    Hours {
+        /// Whose.
+        tenant: String,
+        /// What is wrong.
+        why: BadSpan,
+    },
+    /// There is no such pack of regulation.
+    #[error("no pack `{0}`; there are: us")]
+    NoPack(String),
 }
 
 impl Settings {
@@ -69,11 +83,18 @@ impl Settings {
     pub fn of(config: &Config) -> Result<Self, BadSettings> {
         let operator = Arc::new(house::operator(&config.policy));
         let customer = Arc::new(house::customer());
+        let mut packs = Vec::with_capacity(config.policy.packs.len());
+        for name in &config.policy.packs {
+            packs.push(Arc::new(pack(name).ok_or_else(|| BadSettings::NoPack(name.clone()))?));
+        }
         let mut tenants = HashMap::new();
         let mut keys = HashMap::new();
         for t in &config.tenants {
-            let own = house::tenant(t).map_err(|why| BadSettings { tenant: t.name.clone(), why })?;
-            let rules = Rules(vec![operator.clone(), Arc::new(own), customer.clone()]);
+            let own = house::tenant(t).map_err(|why| BadSettings::Hours { tenant: t.name.clone(), why })?;
+            let mut sets = vec![operator.clone()];
+            sets.extend(packs.iter().cloned());
+            sets.extend([Arc::new(own), customer.clone()]);
+            let rules = Rules(sets);
             for (name, key) in &t.keys {
                 keys.insert(canon::digest(key.expose()), (TenantId(t.id), name.clone()));
             }
@@ -114,7 +135,50 @@ pub struct Intake {
     pub now: fn() -> Now,
     /// What the configuration says.
     pub settings: ArcSwap<Settings>,
+    /// Where campaigns stand.
+    pub stages: RwLock<HashMap<CampaignId, Stage>>,
+    /// Who is told that there is something to do; unset: nobody, and the desk finds out when it looks.
+    pub desk: OnceLock<crate::desk::Way>,
+    /// Who is not to be called. Read by the judge, changed by the doors after the durable write.
+    pub suppressions: RwLock<Suppressions>,
 }
+
+/// Judges for the desk, with the rules and facts that intake has at hand.
+#[derive(Clone, Debug)]
+pub struct Bench(pub Arc<Intake>);
+
+impl control::desk::Judge for Bench {
+    fn judge(&mut self, now: Now, order: &Order) -> Decision {
+        let settings = self.0.settings.load();
+        match settings.tenants.get(&order.tenant) {
+            Some(tenant) => {
+                let facts = self.0.facts(order, tenant, &settings);
+                let decision = judge(order, &tenant.rules, &facts, now.wall, &settings.policy);
+                self.0.hold_back(order, decision, now)
+            }
+            // A tenant that is gone calls nobody.
+            None => judge(order, &nobody(), &Facts::of(order), now.wall, &settings.policy),
+        }
+    }
+}
+
+/// Rules that let no call through.
+fn nobody() -> Rules {
+    use control::policy::{Applies, Check, Effect, Rule, RuleSet};
+    let mut set = RuleSet::empty(Party::Operator, "system");
+    let check = Check::AllowPrefixes(Vec::new());
+    set.rules.push(Rule {
+        id: "tenant_gone".into(),
+        citation: None,
+        applies: Applies::default(),
+        effect: Effect::Refuse,
+        check,
+    });
+    Rules(vec![Arc::new(set)])
+}
+
+/// Orders of a campaign that is not running are looked at again after this.
+const HELD_BACK: Duration = Duration::from_secs(600);
 
 /// An order that was accepted.
 #[derive(Clone, Debug)]
@@ -149,33 +213,160 @@ pub struct Arrival<'a> {
     pub origin: Origin,
     /// Request id, if the request names none.
     pub request_id: &'a str,
-    /// What came with it, by Content-ID.
-    pub attached: &'a [String],
+    /// What came with it.
+    pub attached: &'a [Attachment],
     /// The campaign it is a row of.
     pub campaign: Option<CampaignId>,
 }
 
 impl Intake {
+    /// Intake over a store, with nothing learnt yet: see [`Intake::learn`].
+    #[must_use]
+    pub fn new(store: Handle, now: fn() -> Now, settings: Settings) -> Self {
+        Self {
+            store,
+            now,
+            settings: ArcSwap::from_pointee(settings),
+            desk: OnceLock::new(),
+            suppressions: RwLock::default(),
+        }
+    }
+
+    /// Reads the suppression lists from the store; before that nothing must be dialled.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn learn(&self) -> Result<usize, Error> {
+        let mut lists = Suppressions::default();
+        let mut after = None;
+        loop {
+            let ask =
+                Ask::KeptFrom { shelf: Shelf::Suppressions, prefix: String::new(), after, limit: 1_000 };
+            let Answer::KeptFrom(page) = self.store.ask(ask).await? else { return Err(Error::Corrupt) };
+            for (_, value) in &page {
+                lists.enter(&serde_json::from_slice::<Entry>(value).map_err(|_| Error::Corrupt)?);
+            }
+            let Some((last, _)) = page.into_iter().next_back() else { break };
+            after = Some(last);
+        }
+        let held = lists.len();
+        *self.suppressions.write().unwrap_or_else(PoisonError::into_inner) = lists;
+        Ok(held)
+    }
+
+    /// All of a shelf under a prefix.
+    async fn shelf(&self, shelf: Shelf, prefix: &str) -> Result<Vec<(String, Vec<u8>)>, Error> {
+        let (mut all, mut after) = (Vec::new(), None);
+        loop {
+            let ask = Ask::KeptFrom { shelf, prefix: prefix.to_owned(), after, limit: 1_000 };
+            let Answer::KeptFrom(page) = self.store.ask(ask).await? else { return Err(Error::Corrupt) };
+            let Some((last, _)) = page.last() else { return Ok(all) };
+            after = Some(last.clone());
+            all.extend(page);
+        }
+    }
+
+    /// A campaign that is not running holds its orders back; one that was aborted ends them.
+    fn hold_back(&self, order: &Order, decision: Decision, now: Now) -> Decision {
+        let Some(campaign) = order.campaign else { return decision };
+        let stages = self.stages.read().unwrap_or_else(PoisonError::into_inner);
+        let later = Some(now.wall.plus(HELD_BACK));
+        match stages.get(&campaign) {
+            Some(Stage::Running) => decision,
+            Some(Stage::Aborted) => decision.held("campaign/aborted", Party::ThirdParty, None),
+            Some(Stage::Paused) => decision.held("campaign/paused", Party::ThirdParty, later),
+            Some(Stage::Draft) | None => decision.held("campaign/not_started", Party::ThirdParty, later),
+        }
+    }
+
+    /// Enters somebody on a suppression list, durably.
+    ///
+    /// # Errors
+    /// The store's; the entry does not bind then.
+    pub async fn suppress(&self, entry: &Entry) -> Result<(), Error> {
+        self.store.ask(Ask::Keep(vec![entry.keep()])).await?;
+        self.suppressions.write().unwrap_or_else(PoisonError::into_inner).enter(entry);
+        Ok(())
+    }
+
+    /// Takes somebody off a suppression list, durably; true if they were on it.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn release(&self, entry: &Entry) -> Result<bool, Error> {
+        self.store.ask(Ask::Keep(vec![entry.take()])).await?;
+        Ok(self.suppressions.write().unwrap_or_else(PoisonError::into_inner).strike(entry))
+    }
+
+    /// Keeps parts that came with an order, before the order is accepted.
+    async fn keep_parts(&self, orders: &[(Order, [u8; 32])], parts: &[Attachment]) -> Result<(), Error> {
+        let named = |o: &Order, p: &Attachment| Keep {
+            shelf: Shelf::Attachments,
+            name: part_name(o.id, &p.cid),
+            value: Some(part_value(p)),
+        };
+        let changes = orders.iter().flat_map(|(o, _)| parts.iter().map(move |p| named(o, p))).collect();
+        self.store.ask(Ask::Keep(changes)).await.map(|_| ())
+    }
+
+    /// A part that came with an order: its media type and content.
+    ///
+    /// # Errors
+    /// The store's; `NotFound` if no such part came.
+    pub async fn part(&self, order: OrderId, cid: &str) -> Result<(String, Vec<u8>), Error> {
+        let ask = Ask::Kept { shelf: Shelf::Attachments, name: part_name(order, cid) };
+        let Answer::Kept(Some(value)) = self.store.ask(ask).await? else { return Err(Error::NotFound) };
+        let end = value.iter().position(|b| *b == b'\n').ok_or(Error::Corrupt)?;
+        let kind = String::from_utf8(value[..end].to_vec()).map_err(|_| Error::Corrupt)?;
+        Ok((kind, value[end + 1..].to_vec()))
+    }
+
+    /// What is known about an order.
+    #[must_use]
+    pub fn facts(&self, order: &Order, tenant: &Tenant, settings: &Settings) -> Facts {
+        let mut facts = Facts::of(order).with_home_zone(Some(&settings.home_zone));
+        facts.caller_id_owned =
+            order.caller_id.as_ref().is_some_and(|id| tenant.config.caller_ids.contains(id));
+        let lists = self.suppressions.read().unwrap_or_else(PoisonError::into_inner);
+        facts.suppressions = lists.against(order.tenant, order.to.expose());
+        facts
+    }
+
     /// Takes a request: all of its orders, or none.
     ///
     /// # Errors
     /// [`Declined`]; nothing was written then.
     pub async fn accept(&self, fields: &Fields, arrival: Arrival<'_>) -> Result<Vec<Accepted>, Declined> {
         let now = (self.now)();
+        let attached = arrival.attached;
         let (parsed, decisions, due) = self.weigh(fields, arrival, now)?;
         let refused = |(i, d): (usize, &Decision)| (d.verdict == Verdict::Refuse).then(|| (i, d.clone()));
         if let Some((i, d)) = decisions.iter().enumerate().find_map(refused) {
             return Err(Declined::Policy(i, Box::new(d)));
         }
+        let first = due.iter().min().copied().zip(parsed.orders.first().map(|o| (o.priority, o.tenant)));
         let orders: Vec<(Order, [u8; 32])> = parsed.orders.into_iter().zip(parsed.digests).collect();
+        if !attached.is_empty() {
+            self.keep_parts(&orders, attached).await.map_err(|_| Declined::Unavailable)?;
+        }
         match self.store.ask(Ask::Accept { orders, due }).await {
-            Ok(Answer::Accepted(ids)) => Ok(ids
-                .into_iter()
-                .zip(decisions)
-                .map(|((id, new), decision)| Accepted { id, new, decision })
-                .collect()),
+            Ok(Answer::Accepted(ids)) => {
+                if let Some((due, (priority, tenant))) = first {
+                    self.wake(priority, tenant, due);
+                }
+                let both = ids.into_iter().zip(decisions);
+                Ok(both.map(|((id, new), decision)| Accepted { id, new, decision }).collect())
+            }
             Err(Error::Conflict) => Err(Declined::Conflict),
             _ => Err(Declined::Unavailable),
+        }
+    }
+
+    /// Tells the desk that there is something to do.
+    pub(crate) fn wake(&self, priority: u8, tenant: TenantId, due: Wall) {
+        if let Some(desk) = self.desk.get() {
+            // A desk that is too busy to be told looks again by itself.
+            drop(desk.try_send(crate::desk::Message::Accepted(priority, tenant, due)));
         }
     }
 
@@ -187,14 +378,15 @@ impl Intake {
         self.weigh(fields, arrival, (self.now)()).map(|(_, decisions, _)| decisions)
     }
 
-    fn weigh(
+    pub(crate) fn weigh(
         &self,
         fields: &Fields,
         arrival: Arrival<'_>,
         now: Now,
-    ) -> Result<(Parsed, Vec<Decision>, Vec<units::Wall>), Declined> {
+    ) -> Result<(Parsed, Vec<Decision>, Vec<Wall>), Declined> {
         let settings = self.settings.load();
         let tenant = settings.tenants.get(&arrival.tenant).ok_or(Declined::Unavailable)?;
+        let attached: Vec<String> = arrival.attached.iter().map(|a| a.cid.clone()).collect();
         let cx = Context {
             tenant: arrival.tenant,
             origin: arrival.origin,
@@ -202,7 +394,7 @@ impl Intake {
             now: now.wall,
             region: None,
             http_allowed: settings.http_allowed,
-            attached: arrival.attached,
+            attached: &attached,
             campaign: arrival.campaign,
             limits: &settings.order,
         };
@@ -212,7 +404,7 @@ impl Intake {
         let mut decisions = Vec::with_capacity(parsed.orders.len());
         let mut due = Vec::with_capacity(parsed.orders.len());
         for order in &parsed.orders {
-            let facts = facts(order, tenant, &settings);
+            let facts = self.facts(order, tenant, &settings);
             let first = schedule::first_due(order, &facts.zones, now.wall);
             // Judged for the time at which it is to be called, not for the time at which it came.
             let decision = judge(order, &tenant.rules, &facts, first, &settings.policy);
@@ -223,12 +415,18 @@ impl Intake {
     }
 }
 
-/// What is known about an order without asking the store.
-#[must_use]
-pub fn facts(order: &Order, tenant: &Tenant, settings: &Settings) -> Facts {
-    let mut facts = Facts::of(order).with_home_zone(Some(&settings.home_zone));
-    facts.caller_id_owned = order.caller_id.as_ref().is_some_and(|id| tenant.config.caller_ids.contains(id));
-    facts
+/// Name of a part on its shelf.
+fn part_name(order: OrderId, cid: &str) -> String {
+    format!("{order}/{cid}")
+}
+
+/// A part as it is kept: media type, a line feed, content.
+fn part_value(part: &Attachment) -> Vec<u8> {
+    let mut value = part.media_type.clone().into_bytes();
+    value.retain(|b| b.is_ascii_graphic());
+    value.push(b'\n');
+    value.extend_from_slice(&part.content);
+    value
 }
 
 /// What the tenant may ask for at all: purposes, and applications that exist.

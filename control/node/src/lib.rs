@@ -2,13 +2,20 @@
 #![allow(clippy::disallowed_types, clippy::disallowed_methods, reason = "the door")]
 
 pub mod admin;
+pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod desk;
+pub mod doors;
 pub mod fetch;
+pub mod http;
 pub mod intake;
 pub mod logs;
 pub mod notify;
 pub mod prompts;
+pub mod serve;
 pub mod shard;
+pub mod smtp;
 pub mod speech;
 pub mod store;
+pub mod tls;

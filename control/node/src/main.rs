@@ -1,3 +1,9 @@
 //! The program.
 
-fn main() {}
+use clap::Parser;
+use node::cli::Cli;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    Cli::parse().run()
+}

@@ -150,3 +150,99 @@ fn rfc4475_bext01_names_what_is_not_supported_and_invut_what_is_taken() {
         assert!(answer.texts[0].contains(field), "{:?}", answer.texts);
     }
 }
+
+/// Messages to mutate: the corpus, and calls of our own.
+fn seeds() -> Vec<Vec<u8>> {
+    let mut all = vec![];
+    for (table, folder) in [("expected.tsv", "rfc4475"), ("expected-5118.tsv", "rfc5118")] {
+        let Some(root) = corpora() else { break };
+        let table = String::from_utf8(read(&root.join(table))).expect("a table is text");
+        let files = table.lines().filter(|l| !l.starts_with('#')).filter_map(|l| l.split('\t').next());
+        all.extend(files.map(|f| read(&root.join(folder).join(format!("{f}.dat")))));
+    }
+    let mut w = net::World::calm();
+    let legs = w.call(7);
+    w.act(0, legs[0], signalling::leg::Action::Reoffer(net::media(4_000)));
+    w.act(0, legs[0], signalling::leg::Action::Clear(units::Cause::NORMAL));
+    w.run(1_000);
+    all.extend(w.sides.iter().flat_map(|s| s.sent.clone()));
+    all
+}
+
+fn mutate(rng: &mut units::Rng, seeds: &[Vec<u8>]) -> Vec<u8> {
+    let below = |rng: &mut units::Rng, n: usize| {
+        usize::try_from(rng.below(u64::try_from(n.max(1)).expect("small"))).expect("small")
+    };
+    let mut bytes = seeds[below(rng, seeds.len())].clone();
+    for _ in 0..=below(rng, 6) {
+        let (at, other) = (below(rng, bytes.len()), &seeds[below(rng, seeds.len())]);
+        match rng.below(6) {
+            0 if !bytes.is_empty() => bytes[at] = u8::try_from(rng.below(256)).expect("a byte"),
+            1 => bytes.truncate(at),
+            2 => {
+                let end = (at + below(rng, 40)).min(bytes.len());
+                bytes.drain(at..end);
+            }
+            3 => {
+                let from = below(rng, other.len());
+                let to = (from + below(rng, 80)).min(other.len());
+                bytes.splice(at..at, other[from..to].iter().copied());
+            }
+            4 => {
+                const TOKENS: [&[u8]; 12] = [
+                    b"\r\n",
+                    b"\r\n\r\n",
+                    b";",
+                    b",",
+                    b"\"",
+                    b"<",
+                    b">",
+                    b"\\",
+                    b"%00",
+                    b"@",
+                    b": ",
+                    b"99999999999",
+                ];
+                bytes.splice(at..at, TOKENS[below(rng, 12)].iter().copied());
+            }
+            _ => {
+                let end = (at + below(rng, 200)).min(bytes.len());
+                let copy = bytes[at..end].to_vec();
+                bytes.splice(at..at, copy);
+            }
+        }
+    }
+    bytes
+}
+
+#[test]
+fn fifty_thousand_mutated_messages_panic_nothing_and_hold_no_memory() {
+    // Method: a call in progress and one endpoint that hears them all, by datagram and by stream, with its time passing.
+    let seeds = seeds();
+    let mut rng = Seed(4475).rng();
+    let mut config = config(1);
+    config.answer_unknown = true;
+    let mut endpoint = Endpoint::new(config, Seed(1));
+    for n in 0..50_000u32 {
+        let bytes = mutate(&mut rng, &seeds);
+        let transport = if n % 4 == 0 { Transport::Tcp } else { Transport::Udp };
+        let now = Now { mono: Mono::from_ms(u64::from(n) * 20), ..Now::default() };
+        let input = Input::Received { flow: FlowId(n % 64), transport, from: addr(0), bytes: &bytes };
+        endpoint.handle(now, input).expect("the network is no error");
+        while endpoint.poll().is_some() {}
+        endpoint.handle(now, Input::Timer).expect("time is no error");
+        while endpoint.poll().is_some() {}
+    }
+    let end = Now { mono: Mono::from_ms(50_000 * 20 + 10_000_000), ..Now::default() };
+    for _ in 0..200 {
+        endpoint.handle(end, Input::Timer).expect("time is no error");
+        while endpoint.poll().is_some() {}
+    }
+    let later = Now { mono: Mono::from_ms(50_000 * 20 + 20_000_000), ..Now::default() };
+    endpoint.handle(later, Input::Timer).expect("time is no error");
+    while endpoint.poll().is_some() {}
+    let last = Now { mono: Mono::from_ms(50_000 * 20 + 30_000_000), ..Now::default() };
+    endpoint.handle(last, Input::Timer).expect("time is no error");
+    assert_eq!(endpoint.live().legs, 0);
+    assert_eq!(endpoint.live().transactions, 0);
+}

@@ -15,6 +15,8 @@ pub struct Node {
     pub name: String,
     /// Number of this server in records; different on each.
     pub server_id: u32,
+    /// Folder for what the process keeps to itself.
+    pub state: String,
     /// Unix socket for the command line.
     pub admin_socket: String,
     /// `text` or `json`.
@@ -30,6 +32,7 @@ impl Default for Node {
         Self {
             name: "carillon".into(),
             server_id: 1,
+            state: "/var/lib/carillon".into(),
             admin_socket: "/run/carillon/admin.sock".into(),
             log_format: LogFormat::Text,
             log: "info".into(),
@@ -117,6 +120,8 @@ pub struct Media {
     pub workers: u16,
     /// `auto` takes the best that the host allows and says which.
     pub backend: Backend,
+    /// Network interface for `xdp`; without one it is not tried.
+    pub interface: Option<String>,
     /// Codecs offered and taken, best first.
     pub codecs: Vec<Codec>,
     /// Jitter buffer: shortest and longest.
@@ -137,6 +142,7 @@ impl Default for Media {
             rtp_ports: [20_000, 29_999],
             workers: 0,
             backend: Backend::Auto,
+            interface: None,
             codecs: vec![Codec::Pcmu, Codec::Pcma],
             jitter: [Span::from_ms(20), Span::from_ms(200)],
             realtime: true,
@@ -160,8 +166,6 @@ pub enum Backend {
     Xdp,
     /// A socket per bearer.
     Plain,
-    /// The plain sockets, driven by io_uring.
-    Uring,
 }
 
 /// `[vxml]`.
@@ -282,6 +286,8 @@ pub struct Policy {
     pub sip_addresses: bool,
     /// Callee's zone when neither the order nor the number tells.
     pub zone: String,
+    /// Packs of regulation in force: `"us"`. They need counsel.
+    pub packs: Vec<String>,
 }
 
 impl Default for Policy {
@@ -296,6 +302,7 @@ impl Default for Policy {
             permit_max: Span::from_s(30),
             sip_addresses: true,
             zone: "UTC".into(),
+            packs: Vec::new(),
         }
     }
 }
@@ -376,7 +383,8 @@ pub struct Tenant {
     /// Sender addresses or domains (`@example.com`) whose mail is taken.
     #[serde(default)]
     pub mail_from: Vec<Private<String>>,
-    /// The least authority a mail must show: 0 none (tests), 1 SPF, 2 DKIM, 3 signed manifest, 4 both.
+    /// The least authority a mail must show: 0 none (tests), 1 DKIM of the author's domain, 2 a token, 3 AUTH with a key
+    /// or a signed manifest, 4 that and an encrypted body.
     #[serde(default = "level_dkim")]
     pub mail_level_min: u8,
     /// Caller ids it owns.
@@ -403,7 +411,7 @@ pub struct Tenant {
 }
 
 fn level_dkim() -> u8 {
-    2
+    1
 }
 
 fn rate_10() -> Rate {

@@ -1,10 +1,11 @@
 //! The way of an order over the desk.
 
 use super::lines::Line;
-use super::standin::{CapsTaken, NotTaken, Verdict, permit};
 use super::{Desk, Fact, Finished, Held, Judge, Output, Pending, Stage, Start, Token, Topic};
 use crate::dispatch::Wanted;
 use crate::order::Disposition;
+use crate::policy::pass::NotTaken;
+use crate::policy::{CapsTaken, Verdict, permit};
 use crate::queue::{self, Next, Recovery};
 use crate::store::{Answer, Ask, Claimed, Error, Orphan};
 use std::time::Duration;
@@ -146,7 +147,7 @@ impl<J: Judge> Desk<J> {
         let (poison, expired) =
             (claimed.crashes >= self.limits.crashes_max, claimed.order.expires <= now.wall);
         let decision = (!poison && !expired).then(|| self.judge.judge(now, &claimed.order));
-        let lease = claimed.lease.clone();
+        let (lease, callee) = (claimed.lease.clone(), claimed.order.to.clone());
         self.held.insert(order, Held { claimed, decision: decision.clone(), stage: Stage::Capping });
         let Some(decision) = decision else {
             let disposition = if poison { Disposition::Quarantined } else { Disposition::Expired };
@@ -154,6 +155,10 @@ impl<J: Judge> Desk<J> {
         };
         match &decision.verdict {
             Verdict::Admit { caps } => {
+                let due = self.smooth.book(now, order, callee.expose(), &decision.terms.smooth);
+                if due > now.wall {
+                    return self.defer(order, due, decision.json());
+                }
                 let ask = Ask::TakeCaps { lease, caps: caps.clone(), decision: decision.json() };
                 self.ask(Topic::Caps(order), ask);
             }
@@ -167,7 +172,12 @@ impl<J: Judge> Desk<J> {
 
     fn defer(&mut self, order: OrderId, until: Wall, decision: String) {
         self.tell(Fact::Deferred(order, until));
-        self.back(order, until, Back { deferred: true, refund: true, counted: false, crashed: false }, Some(decision));
+        self.back(
+            order,
+            until,
+            Back { deferred: true, refund: true, counted: false, crashed: false },
+            Some(decision),
+        );
     }
 
     fn capped(&mut self, now: Now, order: OrderId, answer: Result<Answer, Error>) {
@@ -235,8 +245,13 @@ impl<J: Judge> Desk<J> {
 
     /// `false`: there is no room for this one now.
     fn place(&mut self, now: Now, priority: u8, order: OrderId) -> bool {
+        if !self.still_admitted(now, order) {
+            return true;
+        }
         let refusers = self.refusers.get(&order).map_or(&[][..], Vec::as_slice);
-        let wanted = Wanted { priority, without: refusers, ..Wanted::default() };
+        let terms = self.held.get(&order).and_then(|held| held.decision.as_ref()).map(|d| &d.terms);
+        let share_max = terms.map_or(1_000, |t| t.system_permille);
+        let wanted = Wanted { priority, without: refusers, share_max, ..Wanted::default() };
         let pick = self.dispatcher.pick(now.mono, &wanted);
         // Where all have refused, one that refused is better than none.
         let pick = pick.or_else(|_| self.dispatcher.pick(now.mono, &Wanted { without: &[], ..wanted }));
@@ -265,7 +280,12 @@ impl<J: Judge> Desk<J> {
         let Some((permit, decision)) = minted else {
             // The decision is older than a permit lives: back, to be judged again at once.
             self.dispatcher.release(&slot.release(Cause::NORMAL_UNSPECIFIED));
-            self.back(order, now.wall, Back { deferred: true, refund: true, counted: false, crashed: false }, None);
+            self.back(
+                order,
+                now.wall,
+                Back { deferred: true, refund: true, counted: false, crashed: false },
+                None,
+            );
             return true;
         };
         let claimed = &held.claimed;
@@ -280,6 +300,37 @@ impl<J: Judge> Desk<J> {
         };
         self.outputs.push_back(Output::Start(Box::new(start)));
         true
+    }
+
+    /// A decision that is getting old is made anew; the caps stay taken. `false`: policy says otherwise now, and the
+    /// order has gone.
+    fn still_admitted(&mut self, now: Now, order: OrderId) -> bool {
+        let fresh_ms = i64::try_from(self.limits.policy.permit_ms / 2).unwrap_or(i64::MAX);
+        let Some(held) = self.held.get_mut(&order) else {
+            self.waiting.values_mut().for_each(|queue| queue.retain(|o| *o != order));
+            return false;
+        };
+        let old = held.decision.as_ref().is_none_or(|d| !(0..=fresh_ms).contains(&now.wall.ms_since(d.at)));
+        if !old {
+            return true;
+        }
+        let decision = self.judge.judge(now, &held.claimed.order);
+        let (verdict, json) = (decision.verdict.clone(), decision.json());
+        held.decision = Some(decision);
+        let claimed = held.claimed.clone();
+        match verdict {
+            Verdict::Admit { .. } => return true,
+            Verdict::Defer { until } => {
+                self.leave_queue(order, &claimed);
+                self.defer(order, until, json);
+            }
+            Verdict::Refuse => {
+                self.leave_queue(order, &claimed);
+                self.tell(Fact::Refused(order));
+                self.end(order, Disposition::Refused, Some(json), None);
+            }
+        }
+        false
     }
 
     pub(super) fn finished(&mut self, now: Now, finished: Finished) {
@@ -304,7 +355,12 @@ impl<J: Judge> Desk<J> {
             Next::Again { after_ms, counted } if now.wall.plus(Duration::from_millis(after_ms)) < expires => {
                 let due = now.wall.plus(Duration::from_millis(after_ms));
                 self.tell(Fact::Again(order, due));
-                self.back(order, due, Back { deferred: false, refund: !outcome.dialled, counted, crashed: false }, why);
+                self.back(
+                    order,
+                    due,
+                    Back { deferred: false, refund: !outcome.dialled, counted, crashed: false },
+                    why,
+                );
             }
             // No time is left for another attempt: it ends as the last one went.
             Next::Again { .. } => self.end(order, outcome.disposition, why, result),
@@ -388,7 +444,12 @@ impl<J: Judge> Desk<J> {
                 continue;
             };
             self.leave_queue(order, &claimed);
-            self.back(order, now.wall, Back { deferred: true, refund: true, counted: false, crashed: false }, None);
+            self.back(
+                order,
+                now.wall,
+                Back { deferred: true, refund: true, counted: false, crashed: false },
+                None,
+            );
         }
     }
 
@@ -425,7 +486,12 @@ impl<J: Judge> Desk<J> {
                 self.end(order, Disposition::Quarantined, why("it was in hand at every crash"), None);
             }
             Recovery::Requeue => {
-                self.back(order, now.wall, Back { deferred: true, refund: true, counted: false, crashed: true }, None);
+                self.back(
+                    order,
+                    now.wall,
+                    Back { deferred: true, refund: true, counted: false, crashed: true },
+                    None,
+                );
             }
             Recovery::Redial => {
                 let how = Back { deferred: false, refund: false, counted: true, crashed: true };

@@ -9,15 +9,17 @@
 
 mod flow;
 mod lines;
-pub mod standin;
+mod smooth;
 
 use crate::dispatch::{self, Dispatcher, ServerReport};
+use crate::limits::PolicyLimits;
 use crate::order::{Disposition, Order};
 use crate::permit::{Permit, Released, Slot};
+use crate::policy::{CapsTaken, Decision};
 use crate::queue::{Outcome, RetryTable};
 use crate::store::{Answer, Ask, Claimed, Error, Lease, Orphan};
 use lines::{Line, Lines};
-pub use standin::{CapsTaken, Decision, PolicyLimits};
+use smooth::Smooth;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 use units::{Mono, Now, OrderId, Rng, Seed, ServerId, TenantId, Wall};
@@ -49,6 +51,8 @@ pub struct Limits {
     pub sweep_ms: u64,
     /// An unavailable store is asked again after this, doubling up to 32 times it, ms.
     pub again_ms: u64,
+    /// Paces of smoothing kept at most, and calls booked ahead.
+    pub paces_max: usize,
     /// Crashes after which an order is quarantined.
     pub crashes_max: u32,
     /// Policy's.
@@ -67,8 +71,9 @@ impl Default for Limits {
             refusers_max: 10_000,
             sweep_ms: 5_000,
             again_ms: 100,
+            paces_max: 10_000,
             crashes_max: 2,
-            policy: PolicyLimits { permit_ms: 10_000 },
+            policy: PolicyLimits::default(),
             retry: RetryTable::default(),
         }
     }
@@ -227,6 +232,7 @@ pub struct Desk<J> {
     /// Claimed or being claimed, and not started.
     unstarted: u32,
     refusers: BTreeMap<OrderId, Vec<ServerId>>,
+    smooth: Smooth,
     pending: BTreeMap<Token, Pending>,
     /// Questions to be asked again.
     again: BTreeSet<(Mono, Token)>,
@@ -245,6 +251,7 @@ impl<J: Judge> Desk<J> {
     pub fn new(owner: ServerId, limits: Limits, judge: J, dispatcher: Dispatcher, seed: Seed) -> Self {
         Self {
             owner,
+            smooth: Smooth::new(limits.paces_max),
             limits,
             judge,
             dispatcher,

@@ -78,10 +78,60 @@ impl Bucket {
         self.at + Duration::from_nanos(u64::try_from(wait).unwrap_or(u64::MAX))
     }
 
+    /// How many could be taken from now until a second from now.
+    #[must_use]
+    pub fn within_a_second(&self, now: Mono) -> u32 {
+        if self.rate.per_1000s == 0 {
+            return u32::MAX;
+        }
+        let until = now + Duration::from_secs(1);
+        let gathered = until.since(self.at).as_nanos() * u128::from(self.rate.per_1000s);
+        u32::try_from(
+            (self.level + gathered).min(full(self.rate) + u128::from(self.rate.per_1000s) * 1_000_000_000)
+                / TOKEN,
+        )
+        .unwrap_or(u32::MAX)
+    }
+
     fn fill(&mut self, now: Mono) {
         let passed = now.since(self.at).as_nanos();
         self.at = self.at.max(now);
         self.level = (self.level + passed * u128::from(self.rate.per_1000s)).min(full(self.rate));
+    }
+}
+
+/// Smoothing: gives each call its own time instead of a refusal, so that ten thousand calls spread out exactly (the
+/// generic cell rate algorithm of ITU-T I.371 with the roles turned: it books instead of policing).
+#[derive(Clone, Debug)]
+pub struct Pace {
+    rate: Rate,
+    /// When the bucket would be full again.
+    full_at: Mono,
+}
+
+impl Pace {
+    /// Nothing booked yet.
+    #[must_use]
+    pub fn new(rate: Rate) -> Self {
+        Self { rate, full_at: Mono(0) }
+    }
+
+    /// Books one call: the time at which it may go, not before `now`.
+    pub fn book(&mut self, now: Mono) -> Mono {
+        if self.rate.per_1000s == 0 {
+            return now;
+        }
+        let step = Duration::from_nanos(1_000_000_000_000 / u64::from(self.rate.per_1000s));
+        let slack = step * self.rate.burst.max(1).saturating_sub(1);
+        let start = self.full_at.max(now);
+        self.full_at = start + step;
+        Mono(start.0.saturating_sub(u64::try_from(slack.as_nanos()).unwrap_or(u64::MAX))).max(now)
+    }
+
+    /// Nothing booked is still to come.
+    #[must_use]
+    pub fn idle(&self, now: Mono) -> bool {
+        self.full_at <= now
     }
 }
 
@@ -107,6 +157,14 @@ mod tests {
         let next = bucket.next(Mono(0));
         assert!(!bucket.take(Mono(next.0 - 1)));
         assert!(bucket.take(next));
+    }
+
+    #[test]
+    fn booked_calls_spread_out_exactly() {
+        let mut pace = Pace::new(Rate { per_1000s: 2_000, burst: 3 });
+        let booked: Vec<u64> = (0..6).map(|_| pace.book(Mono::from_ms(1_000)).as_ms()).collect();
+        assert_eq!(booked, vec![1_000, 1_000, 1_000, 1_500, 2_000, 2_500]);
+        assert!(!pace.idle(Mono::from_ms(3_999)) && pace.idle(Mono::from_ms(4_000)));
     }
 
     #[test]

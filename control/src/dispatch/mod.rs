@@ -12,10 +12,11 @@ mod alias;
 pub mod bucket;
 mod pick;
 mod server;
+pub mod sim;
 
 use crate::permit::{Released, Slot};
 use alias::Alias;
-pub use bucket::{Bucket, Rate};
+pub use bucket::{Bucket, Pace, Rate};
 pub use pick::{NoServer, Wanted};
 use serde::{Deserialize, Serialize};
 use server::Server;
@@ -244,6 +245,13 @@ impl Dispatcher {
     pub fn room(&self, priority: u8) -> u32 {
         let share = self.shares.by_priority[usize::from(priority.min(9))];
         self.servers.iter().map(|s| s.room(share)).fold(0, u32::saturating_add)
+    }
+
+    /// Set-ups that all servers together accept in the next second; O(n).
+    #[must_use]
+    pub fn pace(&self, now: Mono) -> u32 {
+        let each = |s: &Server| if s.weight() == 0 { 0 } else { s.bucket.within_a_second(now) };
+        self.servers.iter().map(each).fold(0, u32::saturating_add)
     }
 
     /// Utilisation as this dispatcher believes it, by server, for the console: `(server, estimate, capacity)`.

@@ -8,7 +8,7 @@ use super::doorbell::{self, Doorbell};
 use super::gauge::Gauges;
 use super::net::choose::{Ask, Chosen, choose};
 use super::net::sockets::Steering;
-use super::net::{AnyNet, Backend, Choice, PortRange, Refusal, ports};
+use super::net::{AnyNet, Backend, Choice, PortRange, Refusal, Step, ports};
 use super::thread::{Shell, Standing, cores};
 use crate::command::{CaptureHandle, Command, PromptHandle, SpecHandle};
 use crate::limits::{Limits, PHASES};
@@ -70,6 +70,8 @@ pub enum HostError {
     Kernel(std::io::Error),
     /// More shards than places, or none.
     Shards,
+    /// Another program on this host takes the packets of the port range, whatever the backend.
+    PortsTaken,
     /// A worker died while starting.
     Worker(usize),
 }
@@ -79,6 +81,9 @@ impl std::fmt::Display for HostError {
         match self {
             HostError::Kernel(e) => write!(f, "the kernel refuses a thread or descriptor: {e}"),
             HostError::Shards => f.write_str("there must be at least one shard, and a place for each"),
+            HostError::PortsTaken => f.write_str(
+                "another program on this host (a second Carillon?) takes the packets of the media ports: choose others",
+            ),
             HostError::Worker(i) => write!(f, "worker {i} died while starting"),
         }
     }
@@ -166,6 +171,9 @@ impl Host {
             interface: config.interface.clone(),
         };
         let Chosen { backend, nets, steering, passed } = choose(&ask);
+        if passed.iter().any(|(_, why)| why.step == Step::Taken) {
+            return Err(HostError::PortsTaken);
+        }
         let stop = Arc::new(AtomicBool::new(false));
         let mut host = Host { workers: Vec::new(), threads: Vec::new(), stop, _steering: steering };
         for (id, (&core, net)) in config.cores.iter().zip(nets).enumerate() {
@@ -446,7 +454,8 @@ impl ControlEnd {
             rtp.sockets = bound.sockets();
         }
         let handle = SpecHandle(hand.specs.take()?);
-        hand.lend(Lent::Spec(handle, Box::new(spec))).inspect_err(|_| hand.specs.0.push(handle.0))?;
+        hand.lend(Lent::Spec(handle, Box::new(spec.prepared())))
+            .inspect_err(|_| hand.specs.0.push(handle.0))?;
         Ok(handle)
     }
 
@@ -489,6 +498,19 @@ impl ControlEnd {
             return self.links.iter_mut().try_for_each(|hand| hand.command(command));
         };
         self.hand(bearer.worker)?.command(command)
+    }
+
+    /// Joins two bearers, each hears the other: on one worker by [`Command::Bridge`], on two by a splice ring.
+    ///
+    /// # Errors
+    /// [`Busy::Ring`], [`Busy::Unknown`].
+    pub fn bridge(&mut self, a: BearerId, b: BearerId) -> Result<(), Busy> {
+        if a.worker == b.worker {
+            return self.send(Command::Bridge { a, b });
+        }
+        let (for_a, for_b) = worker::splice();
+        self.hand(a.worker)?.lend(Lent::Splice(a, Box::new(for_a)))?;
+        self.hand(b.worker)?.lend(Lent::Splice(b, Box::new(for_b)))
     }
 
     /// The next report of any worker; `None`: nothing now.
@@ -622,7 +644,7 @@ impl Hand {
             match thing {
                 Lent::Spec(handle, _) => self.specs.0.push(handle.0),
                 Lent::Capture(handle, _) => self.captures.0.push(handle.0),
-                Lent::Prompt(..) => {}
+                Lent::Prompt(..) | Lent::Splice(..) => {}
             }
         }
     }

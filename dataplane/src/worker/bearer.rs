@@ -2,6 +2,7 @@
 
 use super::Counts;
 use super::link::Link;
+use super::splice::Splice;
 use crate::capture::Capture;
 use crate::codec;
 use crate::command::{Detectors, SpecHandle};
@@ -10,9 +11,14 @@ use crate::event;
 use crate::jitter::Jitter;
 use crate::limits::{FRAME, SEND_DIGITS};
 use crate::play::{Ended, Queue, Sound};
+use crate::pool::Lent;
 use crate::report::{BearerCounts, CaptureEnd, DigitVia, PlayEnd, Report};
-use crate::spec::{Direction, NOWHERE, Spec};
-use crate::tone::Generator;
+use crate::spec::{Direction, Medium, NOWHERE, Spec};
+use crate::srtp::Srtp;
+use hw::dsp::cadence::Country;
+use hw::dsp::dtmf;
+use hw::dsp::noise::Comfort;
+use hw::dsp::plc::Concealer;
 use std::net::SocketAddr;
 use units::{BearerId, Codec, Digit, Samples};
 
@@ -50,6 +56,8 @@ pub(super) struct Hot {
     pub(super) started: bool,
     pub(super) symmetric: bool,
     pub(super) rtp: bool,
+    /// SRTP is agreed.
+    pub(super) secure: bool,
 }
 
 impl Default for Hot {
@@ -78,6 +86,7 @@ impl Default for Hot {
             started: false,
             symmetric: false,
             rtp: false,
+            secure: false,
         }
     }
 }
@@ -98,17 +107,18 @@ pub(super) struct Cold {
     pub(super) sender: event::Sender,
     pub(super) dial: [Option<ToDial>; SEND_DIGITS],
     pub(super) dial_len: u8,
-    /// In-band sending: samples of tone and of pause that are left.
-    pub(super) tone_left: u32,
-    pub(super) pause_left: u32,
-    pub(super) tone_hz: [u32; 2],
-    pub(super) generator: Generator,
+    /// A digit being sent in band.
+    pub(super) dialing: Option<dtmf::Generator>,
     pub(super) capture: Option<Capture>,
     pub(super) peers: [Option<u32>; 2],
-    /// The last 20 ms from the far side, in the bearer's codec, concealed where missing.
+    /// Joined with a bearer of another worker, under this bearer's name at the lender.
+    pub(super) splice: Option<(BearerId, Box<Splice>)>,
+    /// The last 20 ms from the far side, concealed where missing, for bridged bearers: in G.711.
     pub(super) heard: codec::Octets,
     pub(super) heard_sound: bool,
-    pub(super) concealed: u8,
+    pub(super) concealer: Concealer,
+    /// The far side is silent and told us of its noise (RFC 3389).
+    pub(super) comfort: Option<Comfort>,
     pub(super) detectors: Detectors,
     pub(super) detect: Detect,
     pub(super) silent_told: u32,
@@ -116,6 +126,7 @@ pub(super) struct Cold {
     pub(super) events_seen: bool,
     /// The last packet sent was no audio: the next one begins a talkspurt.
     pub(super) mark_next: bool,
+    pub(super) control: super::control::Control,
 }
 
 impl Default for Cold {
@@ -128,22 +139,27 @@ impl Default for Cold {
             sender: event::Sender::default(),
             dial: [None; SEND_DIGITS],
             dial_len: 0,
-            tone_left: 0,
-            pause_left: 0,
-            tone_hz: [0; 2],
-            generator: Generator::default(),
+            dialing: None,
             capture: None,
             peers: [None; 2],
+            splice: None,
             heard: [0xff; FRAME],
             heard_sound: false,
-            concealed: 0,
+            concealer: Concealer::default(),
+            comfort: None,
             detectors: Detectors::default(),
             detect: Detect::default(),
             silent_told: 0,
             events_seen: false,
             mark_next: true,
+            control: super::control::Control::default(),
         }
     }
+}
+
+/// G.722 is handed to bridged bearers as mu-law: its octets mean nothing without their past.
+pub(super) fn heard_codec(codec: Codec) -> Codec {
+    if codec == Codec::Pcma { Codec::Pcma } else { Codec::Pcmu }
 }
 
 /// What a bridged bearer was heard saying.
@@ -163,6 +179,31 @@ pub(super) struct Bearer<'a> {
 }
 
 impl Bearer<'_> {
+    /// The SRTP context, where one is agreed.
+    pub(super) fn srtp(&mut self) -> Option<&mut Srtp> {
+        if !self.hot.secure {
+            return None;
+        }
+        match &mut self.cold.spec.as_mut()?.1.medium {
+            Medium::Rtp(rtp) => rtp.srtp.as_deref_mut(),
+            Medium::Timeslot { .. } => None,
+        }
+    }
+
+    /// G.722's state, where it is the codec.
+    pub(super) fn wide(cold: &mut Cold) -> Option<&mut codec::Wide> {
+        cold.spec.as_mut()?.1.wide.as_deref_mut()
+    }
+
+    pub(super) fn country(&self) -> Country {
+        self.cold.spec.as_ref().map_or(Country::default(), |(_, spec)| spec.country)
+    }
+
+    /// The codec in which bridged bearers get what was heard.
+    pub(super) fn heard_codec(&self) -> Codec {
+        heard_codec(self.hot.codec)
+    }
+
     /// A digit was heard: told once; cuts what it may cut, at once.
     pub(super) fn digit(&mut self, digit: Digit, via: DigitVia, length: Samples) {
         self.link.edge(Report::Digit { bearer: self.id, digit, via, length });
@@ -200,8 +241,21 @@ impl Bearer<'_> {
         self.link.return_capture(capture.handle, capture.sink);
     }
 
+    /// Gives a splice back.
+    pub(super) fn unsplice(&mut self) {
+        if let Some((bearer, splice)) = self.cold.splice.take() {
+            self.link.give_back(Lent::Splice(bearer, splice));
+        }
+    }
+
+    /// Somebody hears what is heard here.
+    pub(super) fn bridged(&self) -> bool {
+        self.cold.peers != [None; 2] || self.cold.splice.is_some()
+    }
+
     /// Gives everything back and frees the place.
     pub(super) fn close(mut self) {
+        self.unsplice();
         self.cut(PlayEnd::Stopped);
         self.end_capture(CaptureEnd::Stopped);
         if let Some((handle, spec)) = self.cold.spec.take() {

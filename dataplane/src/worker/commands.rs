@@ -1,13 +1,14 @@
 //! Obeying commands. Every `Play`, `Tone` and `Capture` is answered by exactly one end, also when its bearer is gone.
 
-use super::Floor;
 use super::bearer::{Bearer, Cold, Hot, NO_TYPE, ToDial, play_ended};
 use super::link::Link;
+use super::{Floor, Splice};
 use crate::capture::Capture;
 use crate::command::{CaptureHandle, Command, SpecHandle};
 use crate::limits::SEND_DIGITS;
 use crate::net::Net;
 use crate::play::{Item, Sound};
+use crate::pool::Lent;
 use crate::report::{CaptureEnd, PlayEnd, Report};
 use crate::spec::{Medium, Spec};
 use units::{BearerId, Samples};
@@ -18,7 +19,9 @@ impl Floor {
         for shard in 0..self.links.len() {
             // Commands are counted before the lent things are taken in: a thing is always lent before it is named.
             let waiting = self.links[shard].ends.commands.slots().min(self.limits.commands_per_tick);
-            self.links[shard].take_lent();
+            while let Some((bearer, splice)) = self.links[shard].take_lent() {
+                self.join(shard, bearer, splice);
+            }
             for _ in 0..waiting {
                 if self.links[shard].congested() {
                     break;
@@ -54,7 +57,7 @@ impl Floor {
             }
             Command::Bridge { a, b } => self.bridge(a, b),
             Command::Unbridge { bearer } => self.unbridge(bearer),
-            Command::Close { bearer } => self.close(net, bearer),
+            Command::Close { bearer } => self.close(net, ms, bearer),
             Command::ReturnPrompt { prompt } => self.links[shard].want_prompt(prompt),
             Command::StopPlay { bearer } => self.with(bearer, |b| b.cut(PlayEnd::Stopped)),
             Command::Pause { bearer, on } => self.with(bearer, |b| b.cold.queue.pause(on)),
@@ -80,10 +83,7 @@ impl Floor {
         let spec = self.links[shard].specs.take(handle.0);
         let index = usize::try_from(bearer.index).unwrap_or(usize::MAX);
         let free = bearer.worker == self.id && self.hot.get(index).is_some_and(|h| !h.open);
-        let attached = match spec.as_deref().map(|s| &s.medium) {
-            Some(Medium::Rtp(rtp)) if free => net.attach(bearer.index, rtp).is_ok(),
-            _ => false,
-        };
+        let attached = free && spec.as_deref().is_some_and(|spec| self.attach(net, bearer.index, spec));
         let link = &mut self.links[shard];
         let Some(spec) = spec else { return link.edge(Report::OpenFailed { bearer }) };
         if !free || !attached {
@@ -99,10 +99,32 @@ impl Floor {
         let port = spec.as_rtp().map_or(0, |rtp| rtp.local.port());
         let cold = &mut self.cold[index];
         reset(cold);
-        cold.heard = [crate::codec::silence(spec.codec); crate::limits::FRAME];
+        cold.heard = [crate::codec::silence(super::bearer::heard_codec(spec.codec)); crate::limits::FRAME];
         cold.detectors = spec.detectors;
+        cold.control.begin(ms, &spec);
         cold.spec = Some((handle, spec));
         link.edge(Report::Opened { bearer, port });
+    }
+
+    fn attach(&mut self, net: &mut impl Net, place: u32, spec: &Spec) -> bool {
+        let phase = place / self.limits.phase_places();
+        match (&spec.medium, &mut self.trunk) {
+            (Medium::Rtp(rtp), _) => net.attach(place, rtp).is_ok(),
+            (Medium::Timeslot { span, slot }, Some(trunk)) => {
+                trunk.attach(place, phase, *span, *slot, crate::codec::silence(spec.codec))
+            }
+            (Medium::Timeslot { .. }, None) => false,
+        }
+    }
+
+    fn join(&mut self, shard: usize, bearer: BearerId, splice: Box<Splice>) {
+        match self.named(bearer) {
+            Some(mut b) => {
+                b.unsplice();
+                b.cold.splice = Some((bearer, splice));
+            }
+            None => self.links[shard].give_back(Lent::Splice(bearer, splice)),
+        }
     }
 
     fn respec(&mut self, net: &mut impl Net, shard: usize, bearer: BearerId, handle: SpecHandle) {
@@ -122,12 +144,14 @@ impl Floor {
             b.hot.started = false;
         }
         b.cold.detectors = spec.detectors;
+        b.cold.control.remote = spec.as_rtp().and_then(|rtp| rtp.remote_rtcp);
         if let Some(rtp) = spec.as_rtp() {
             // The place was attached before, so its sockets and port stay as they are; what can fail is the address
             // family, and then nothing is sent.
             let _ = net.attach(bearer.index, rtp);
         }
         if let Some((old_handle, old)) = b.cold.spec.as_mut() {
+            keep_counting(old, &mut spec);
             std::mem::swap(old, &mut spec);
             let returned = std::mem::replace(old_handle, handle);
             b.link.return_spec(returned, spec, bearer);
@@ -172,8 +196,9 @@ impl Floor {
             final_silence: asked.final_silence,
             digit_ends: asked.digit_ends,
             length: 0,
-            silence: 0,
             sound: false,
+            voice: hw::dsp::vad::Detector::default(),
+            silent_since: Some(0),
         };
         match self.named(bearer) {
             Some(mut b) => {
@@ -216,6 +241,7 @@ impl Floor {
             return;
         }
         self.part(bearer.index);
+        self.with(bearer, |b| b.unsplice());
     }
 
     /// Takes a bearer out of its bridge; two that are left stay joined.
@@ -228,16 +254,31 @@ impl Floor {
         }
     }
 
-    fn close(&mut self, net: &mut impl Net, bearer: BearerId) {
+    fn close(&mut self, net: &mut impl Net, ms: u64, bearer: BearerId) {
         if self.named(bearer).is_none() {
             self.counts.commands_stale += 1;
             return;
         }
         self.part(bearer.index);
-        net.detach(bearer.index);
+        let wall_ms = self.wall_ms;
+        self.with(bearer, |b| b.bye(ms, wall_ms, net));
+        match (self.timeslot(bearer.index), &mut self.trunk) {
+            (Some((span, slot)), Some(trunk)) => trunk.detach(bearer.index, span, slot),
+            _ => net.detach(bearer.index),
+        }
         if let Some(b) = self.named(bearer) {
             b.close();
         }
+    }
+}
+
+/// The same keys mean the same counters (RFC 3711 §9.1: a keystream is never used twice).
+fn keep_counting(old: &mut Spec, new: &mut Spec) {
+    if let (Medium::Rtp(old), Medium::Rtp(new)) = (&mut old.medium, &mut new.medium)
+        && let (Some(a), Some(b)) = (&old.srtp, &new.srtp)
+        && a.same_keys(b)
+    {
+        std::mem::swap(&mut old.srtp, &mut new.srtp);
     }
 }
 
@@ -287,6 +328,7 @@ fn adopt(hot: &mut Hot, spec: &Spec) {
             hot.payload_type = rtp.payload_type;
             hot.event_type = rtp.event_payload_type.unwrap_or(NO_TYPE);
             hot.symmetric = rtp.symmetric;
+            hot.secure = rtp.srtp.is_some();
         }
         None => hot.rtp = false,
     }
@@ -298,10 +340,12 @@ fn reset(cold: &mut Cold) {
     cold.queue = crate::play::Queue::default();
     cold.events = crate::event::Receiver::default();
     cold.sender = crate::event::Sender::default();
-    (cold.dial_len, cold.tone_left, cold.pause_left) = (0, 0, 0);
+    cold.dial_len = 0;
+    cold.dialing = None;
     cold.peers = [None; 2];
     cold.heard_sound = false;
-    cold.concealed = 0;
+    cold.concealer = hw::dsp::plc::Concealer::default();
+    cold.comfort = None;
     cold.detect.reset();
     cold.silent_told = 0;
     cold.events_seen = false;

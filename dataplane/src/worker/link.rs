@@ -6,8 +6,10 @@ use crate::limits::Limits;
 use crate::pool::{CaptureSink, Lent, LentPrompt, Returned, Table};
 use crate::report::Report;
 use crate::spec::Spec;
+use crate::worker::Splice;
 use rtrb::{Consumer, Producer, RingBuffer};
 use std::collections::VecDeque;
+use units::BearerId;
 
 /// One side's four ring ends, typed by who writes: `A` is the worker's or control's.
 #[derive(Debug)]
@@ -40,7 +42,10 @@ pub struct ControlEnds {
 pub fn links(limits: &Limits) -> (ControlEnds, LinkEnds) {
     let (command_in, command_out) = RingBuffer::new(limits.command_ring_slots);
     let (report_in, report_out) = RingBuffer::new(limits.report_ring_slots);
-    let things = u64::from(limits.specs) + u64::from(limits.prompts) + u64::from(limits.captures);
+    let things = u64::from(limits.specs)
+        + u64::from(limits.prompts)
+        + u64::from(limits.captures)
+        + u64::from(limits.bearers);
     // As large as everything that can be out at once, so that giving back never has to wait.
     let things = usize::try_from(things).expect("fits memory");
     let (lend_in, lend_out) = RingBuffer::new(things);
@@ -114,8 +119,9 @@ impl Link {
         self.backlog.len() > self.backlog_max / 4 * 3
     }
 
-    /// Takes in what was lent. A thing whose handle is taken or out of range goes straight back.
-    pub(super) fn take_lent(&mut self) {
+    /// Takes in what was lent, up to a splice, which it brings: that is for a bearer. A thing whose handle is taken or
+    /// out of range goes straight back.
+    pub(super) fn take_lent(&mut self) -> Option<(BearerId, Box<Splice>)> {
         while let Ok(lent) = self.ends.lends.pop() {
             let refused = match lent {
                 Lent::Spec(h, spec) => self.specs.put(h.0, spec).err().map(|s| Lent::Spec(h, s)),
@@ -123,15 +129,17 @@ impl Link {
                     let lent = LentPrompt { prompt, uses: 0, returning: false };
                     self.prompts.put(h.0, lent).err().map(|l| Lent::Prompt(h, l.prompt))
                 }
+                Lent::Splice(bearer, splice) => return Some((bearer, splice)),
                 Lent::Capture(h, sink) => self.captures.put(h.0, sink).err().map(|s| Lent::Capture(h, s)),
             };
             if let Some(thing) = refused {
                 self.give_back(thing);
             }
         }
+        None
     }
 
-    fn give_back(&mut self, thing: Returned) {
+    pub(super) fn give_back(&mut self, thing: Returned) {
         if let Err(rtrb::PushError::Full(thing)) = self.ends.returns.push(thing) {
             // The ring holds all that can be lent; only a lender that breaks its own limits gets here. Forgetting
             // leaks, but neither frees in a tick nor blocks.
@@ -140,7 +148,7 @@ impl Link {
         }
     }
 
-    pub(super) fn return_spec(&mut self, handle: SpecHandle, spec: Box<Spec>, bearer: units::BearerId) {
+    pub(super) fn return_spec(&mut self, handle: SpecHandle, spec: Box<Spec>, bearer: BearerId) {
         self.give_back(Lent::Spec(handle, spec));
         self.edge(Report::SpecReturned { bearer, spec: handle });
     }

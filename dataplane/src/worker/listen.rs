@@ -2,63 +2,84 @@
 
 use super::bearer::Bearer;
 use super::receive::low32;
-use crate::codec;
+use crate::codec::{self, Pcm};
 use crate::jitter::Take;
 use crate::limits::FRAME;
 use crate::report::{DigitVia, Report};
-use units::Samples;
+use units::{Codec, Samples};
 
-/// Frames in a row that are concealed before silence takes over.
-const CONCEAL_MAX: u8 = 3;
 /// How long a tone has lasted when the detector is certain of it.
 const DTMF_CERTAIN_MS: u32 = 40;
 
 impl Bearer<'_> {
-    /// Takes 20 ms from the far side.
-    pub(super) fn listen(&mut self, ms: u64, silent_ms: u32) {
+    /// Takes 20 ms from the far side (`line`: from its timeslot); the samples, if anybody needs them.
+    pub(super) fn listen(&mut self, ms: u64, silent_ms: u32, line: Option<&codec::Octets>) -> Option<Pcm> {
         self.told_silent(ms, silent_ms);
         let codec = self.hot.codec;
         let mut octets = [0; FRAME];
         let quiet = |o: &codec::Octets| codec::quiet(codec, o);
-        match self.cold.jitter.take(low32(ms.wrapping_mul(8)), quiet, &mut octets) {
-            Take::Frame => {
-                self.cold.heard = octets;
-                self.cold.heard_sound = true;
-                self.cold.concealed = 0;
+        let take = match line {
+            Some(line) => {
+                octets = *line;
+                Take::Frame
             }
-            Take::Missing | Take::Stretch => self.conceal(),
-            Take::Idle => self.hush(),
-        }
-        self.detect();
-    }
-
-    fn conceal(&mut self) {
-        if self.cold.concealed >= CONCEAL_MAX || !self.cold.heard_sound {
-            return self.hush();
-        }
-        self.cold.concealed += 1;
-        // G.711 Appendix I §3.4: what is repeated fades.
-        let mut pcm = [0; FRAME];
-        codec::decode(self.hot.codec, &self.cold.heard, &mut pcm);
-        pcm.iter_mut().for_each(|s| *s = *s / 4 * 3);
-        codec::encode(self.hot.codec, &pcm, &mut self.cold.heard);
-    }
-
-    fn hush(&mut self) {
-        if self.cold.heard_sound {
-            self.cold.heard = [codec::silence(self.hot.codec); FRAME];
-            self.cold.heard_sound = false;
-        }
-    }
-
-    fn detect(&mut self) {
+            None => self.cold.jitter.take(low32(ms.wrapping_mul(8)), quiet, &mut octets),
+        };
         let on = self.cold.detectors;
-        if !(on.dtmf || on.progress || on.machine || on.voice) {
-            return;
+        let detects = on.dtmf || on.progress || on.machine || on.voice;
+        let bridged = self.bridged();
+        if !(detects || bridged || self.cold.capture.is_some()) {
+            self.cold.heard_sound = false;
+            return None;
         }
         let mut pcm = [0; FRAME];
-        codec::decode(self.hot.codec, &self.cold.heard, &mut pcm);
-        let found = self.cold.detect.frame(on, &pcm);
+        let changed = self.samples(take, &octets, &mut pcm);
+        if bridged {
+            let heard_codec = self.heard_codec();
+            if changed || codec == Codec::G722 {
+                codec::encode(heard_codec, None, &pcm, &mut self.cold.heard);
+            } else {
+                self.cold.heard = octets;
+            }
+            let cold = &mut *self.cold;
+            if let Some((_, splice)) = cold.splice.as_mut().filter(|_| cold.heard_sound) {
+                splice.say(heard_codec, &cold.heard);
+            }
+        }
+        if detects {
+            self.detect(&pcm);
+        }
+        Some(pcm)
+    }
+
+    /// The samples of a frame; true if they are not those of the octets.
+    fn samples(&mut self, take: Take, octets: &codec::Octets, pcm: &mut Pcm) -> bool {
+        let cold = &mut *self.cold;
+        match take {
+            Take::Frame => {
+                let blend = cold.concealer.lost() > 0;
+                codec::decode(self.hot.codec, Self::wide(cold), octets, pcm);
+                cold.concealer.good(pcm);
+                cold.comfort = None;
+                cold.heard_sound = true;
+                blend
+            }
+            Take::Missing | Take::Stretch | Take::Idle => {
+                match &mut cold.comfort {
+                    Some(comfort) => comfort.fill(pcm),
+                    None if take != Take::Idle => cold.concealer.conceal(pcm),
+                    None => {}
+                }
+                // After 60 ms the concealment has faded away.
+                let gone = cold.concealer.lost() > 3 * FRAME;
+                cold.heard_sound = cold.comfort.is_some() || (take != Take::Idle && !gone);
+                true
+            }
+        }
+    }
+
+    fn detect(&mut self, pcm: &Pcm) {
+        let found = self.cold.detect.frame(self.cold.detectors, pcm);
         // Where RFC 4733 was heard, in-band tones are the same digits leaking through.
         if let Some(digit) = found.digit.filter(|_| !self.cold.events_seen) {
             self.digit(digit, DigitVia::Tone, Samples::from_ms(DTMF_CERTAIN_MS));

@@ -7,19 +7,28 @@
 
 mod bearer;
 mod commands;
+mod control;
 mod link;
 mod listen;
 mod receive;
 mod speak;
+mod splice;
+mod trunk;
 
 pub use link::{ControlEnds, LinkEnds, links};
 
 use crate::limits::{FRAME, Limits, PHASES};
 use crate::net::{Arrival, Net};
 use crate::rtp::{REFUSED_KINDS, Refused};
+use crate::spec::Medium;
+pub use splice::{Splice, splice};
+
+use crate::report::DigitVia;
 use bearer::{Bearer, Cold, Hot, PeerFrame};
+use hw::card::Card;
 use link::Link;
-use units::{BearerId, Now};
+use trunk::Trunk;
+use units::{BearerId, Now, Samples};
 
 /// What a worker counts over its life.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -58,6 +67,10 @@ struct Floor {
     links: Box<[Link]>,
     counts: Counts,
     limits: Limits,
+    /// UTC at the tick, for RTCP.
+    wall_ms: u64,
+    /// The card whose timeslots are bearers.
+    trunk: Option<Trunk>,
 }
 
 impl<N: Net> Worker<N> {
@@ -72,8 +85,17 @@ impl<N: Net> Worker<N> {
             links: ends.into_iter().map(|ends| Link::new(ends, &limits)).collect(),
             counts: Counts::default(),
             limits,
+            wall_ms: 0,
+            trunk: None,
         };
         Self { net, floor, served_ms: None }
+    }
+
+    /// With a card, whose timeslots can then be opened as bearers.
+    #[must_use]
+    pub fn with_card(mut self, card: Box<dyn Card>) -> Self {
+        self.floor.trunk = Some(Trunk::new(card));
+        self
     }
 
     /// Serves every millisecond since the last call, at most [`Limits::catch_up_ms`] of them.
@@ -81,6 +103,7 @@ impl<N: Net> Worker<N> {
         let ms = now.mono.as_ms();
         let floor = &mut self.floor;
         floor.counts.ticks += 1;
+        floor.wall_ms = u64::try_from(now.wall.0).unwrap_or(0);
         let mut next = self.served_ms.map_or(ms, |served| served + 1);
         if ms >= next + floor.limits.catch_up_ms {
             floor.counts.skipped_ms += ms - next;
@@ -90,6 +113,7 @@ impl<N: Net> Worker<N> {
         while next <= ms {
             let due = floor.due(next);
             self.net.receive(due.clone(), &mut |arrival: Arrival<'_>| floor.arrive(next, arrival));
+            floor.exchange(next);
             for place in due {
                 floor.frame(place, next, &mut self.net);
             }
@@ -171,22 +195,57 @@ impl Floor {
     /// One bearer's 20 ms.
     fn frame(&mut self, place: u32, ms: u64, net: &mut impl Net) {
         let peers = self.peers(place);
-        let silent_ms = self.limits.silent_ms;
+        let (silent_ms, wall_ms) = (self.limits.silent_ms, self.wall_ms);
+        let slot = self.timeslot(place);
+        let line = slot.and_then(|(span, slot)| self.trunk.as_ref()?.heard(span, slot).copied());
         let Some(mut bearer) = self.bearer(place) else { return };
-        bearer.listen(ms, silent_ms);
-        bearer.speak(&peers, net);
+        let heard = bearer.listen(ms, silent_ms, line.as_ref());
+        let said = bearer.speak(heard.as_ref(), &peers, net);
+        bearer.control(ms, wall_ms, net);
+        if let (Some((span, slot)), Some(trunk)) = (slot, &mut self.trunk) {
+            trunk.say(span, slot, &said);
+        }
         self.counts.frames += 1;
     }
 
+    /// The timeslot of a bearer that has one.
+    fn timeslot(&self, place: u32) -> Option<(u16, u8)> {
+        let i = usize::try_from(place).ok()?;
+        if self.hot.get(i)?.rtp {
+            return None;
+        }
+        match self.cold[i].spec.as_ref()?.1.medium {
+            Medium::Timeslot { span, slot } => Some((span, slot)),
+            Medium::Rtp(_) => None,
+        }
+    }
+
+    /// One millisecond of the card.
+    fn exchange(&mut self, ms: u64) {
+        let Some(mut trunk) = self.trunk.take() else { return };
+        trunk.exchange(ms, |place, digit| {
+            if let Some(mut bearer) = self.bearer(place) {
+                bearer.digit(digit, DigitVia::Card, Samples::from_ms(40));
+            }
+        });
+        self.trunk = Some(trunk);
+    }
+
     /// What the bridged bearers of one were heard saying last.
-    fn peers(&self, place: u32) -> [Option<PeerFrame>; 2] {
-        let Some(cold) = usize::try_from(place).ok().and_then(|i| self.cold.get(i)) else {
+    fn peers(&mut self, place: u32) -> [Option<PeerFrame>; 2] {
+        let Some(cold) = usize::try_from(place).ok().and_then(|i| self.cold.get_mut(i)) else {
             return [None, None];
         };
-        cold.peers.map(|peer| {
+        if let Some((_, splice)) = &mut cold.splice {
+            let frame = splice.hear().map(|f| PeerFrame { codec: f.codec, octets: f.octets, sound: true });
+            return [frame, None];
+        }
+        let peers = cold.peers;
+        peers.map(|peer| {
             let i = usize::try_from(peer?).ok()?;
             let (hot, cold) = (self.hot.get(i)?, self.cold.get(i)?);
-            Some(PeerFrame { codec: hot.codec, octets: cold.heard, sound: cold.heard_sound && hot.open })
+            let codec = bearer::heard_codec(hot.codec);
+            Some(PeerFrame { codec, octets: cold.heard, sound: cold.heard_sound && hot.open })
         })
     }
 }

@@ -7,7 +7,8 @@ use crate::event::{self, EVENT};
 use crate::net::{Arrival, Channel};
 use crate::report::{DigitVia, Report};
 use crate::rtp::{self, Packet, Refused};
-use units::Samples;
+use hw::dsp::noise::Comfort;
+use units::{Samples, Seed};
 
 /// A jump forwards of the sequence number that is believed at once (RFC 3550 §A.1, `MAX_DROPOUT`).
 const DROPOUT_MAX: u16 = 3000;
@@ -16,14 +17,22 @@ const WINDOW: u16 = 64;
 /// Longest and shortest audio payload: 60 and 5 ms.
 const PAYLOAD_MAX: usize = 480;
 const PAYLOAD_MIN: usize = 40;
+/// The static payload type of comfort noise (RFC 3389 §4), whether agreed or not: it is harmless.
+const COMFORT_NOISE: u8 = 13;
+/// Its longest payload: a level and a few coefficients.
+const NOISE_MAX: usize = 32;
+/// Before the first level is known.
+const NOISE_DBM0: f32 = -65.0;
 
 impl Floor {
     /// Takes one packet.
-    pub(super) fn arrive(&mut self, ms: u64, arrival: Arrival<'_>) {
+    pub(super) fn arrive(&mut self, ms: u64, mut arrival: Arrival<'_>) {
         let Some(mut bearer) = self.bearer(arrival.place) else { return self.refuse(Refused::Nobody) };
+        // RFC 5761 §4: on a shared port RTCP is known by its packet types.
+        let multiplexed = bearer.hot.rtp && matches!(arrival.bytes, [_, 192..=223, ..]);
         let result = match arrival.channel {
-            Channel::Rtp => bearer.rtp(ms, &arrival),
-            Channel::Rtcp => Ok(()),
+            Channel::Rtp if !multiplexed => bearer.rtp(ms, &mut arrival),
+            Channel::Rtp | Channel::Rtcp => bearer.rtcp(ms, &mut arrival),
         };
         if let Err(kind) = result {
             bearer.hot.counts.refused = bearer.hot.counts.refused.wrapping_add(1);
@@ -33,16 +42,24 @@ impl Floor {
 }
 
 impl Bearer<'_> {
-    fn rtp(&mut self, ms: u64, arrival: &Arrival<'_>) -> Result<(), Refused> {
+    fn rtp(&mut self, ms: u64, arrival: &mut Arrival<'_>) -> Result<(), Refused> {
         // S12: the source is fixed by the SDP; not one octet of another one is looked at.
         if arrival.from != self.hot.remote {
             self.learn_source(arrival)?;
         }
-        let packet = rtp::parse(arrival.bytes)?;
+        let clear = match self.srtp() {
+            Some(_) if arrival.bytes.len() > rtp::PACKET_MAX => return Err(Refused::Oversized),
+            Some(srtp) => srtp.unprotect(arrival.bytes)?,
+            None => arrival.bytes.len(),
+        };
+        let packet = rtp::parse(&arrival.bytes[..clear])?;
         let is_event = packet.payload_type == self.hot.event_type;
         let len = packet.payload.len();
+        let is_noise = packet.payload_type == COMFORT_NOISE && self.hot.payload_type != COMFORT_NOISE;
         let fits = if is_event {
             len >= EVENT
+        } else if is_noise {
+            (1..=NOISE_MAX).contains(&len)
         } else {
             packet.payload_type == self.hot.payload_type && (PAYLOAD_MIN..=PAYLOAD_MAX).contains(&len)
         };
@@ -57,6 +74,10 @@ impl Bearer<'_> {
         let now = low32(ms.wrapping_mul(8));
         if is_event {
             self.event(&packet);
+        } else if is_noise {
+            let seed = Seed(u64::from(self.hot.ssrc));
+            let comfort = self.cold.comfort.get_or_insert_with(|| Comfort::new(seed, NOISE_DBM0));
+            comfort.follow(packet.payload);
         } else {
             self.jitter(now, packet.timestamp);
             self.place(now, &packet);

@@ -5,17 +5,22 @@ use crate::codec::{self, Octets, Pcm};
 use crate::event::{self, ToSend};
 use crate::limits::FRAME;
 use crate::net::{Channel, Net};
+use crate::play::Voice;
 use crate::rtp::{self, HEADER, Header};
-use crate::tone;
-use units::Codec;
+use hw::dsp::{dtmf, mix};
+use units::Samples;
 
-/// In-band digits: shortest tone, and the pause after each (ITU-T Q.24: 40 ms and up; both doubled here).
-const TONE_MIN: u32 = 640;
-const TONE_PAUSE: u32 = 640;
+/// In-band digits: the shortest tone (ITU-T Q.24: 40 ms and up; doubled here).
+const TONE_MIN: Samples = Samples(640);
 
 impl Bearer<'_> {
-    /// Sends 20 ms.
-    pub(super) fn speak(&mut self, peers: &[Option<PeerFrame>; 2], net: &mut impl Net) {
+    /// Sends 20 ms; what was said, for who has no packets.
+    pub(super) fn speak(
+        &mut self,
+        heard: Option<&Pcm>,
+        peers: &[Option<PeerFrame>; 2],
+        net: &mut impl Net,
+    ) -> Octets {
         let mut said = [0; FRAME];
         self.next_digit();
         let event = self.cold.sender.frame();
@@ -25,15 +30,12 @@ impl Bearer<'_> {
         }
         // What is played under a digit is lost, not delayed: time goes on.
         self.in_band(&mut said);
-        if let Some(capture) = self.cold.capture.as_mut() {
-            let end = capture.frame(self.hot.codec, &self.cold.heard, &said);
-            if let Some(end) = end {
-                self.end_capture(end);
-            }
+        if let Some(heard) = heard {
+            self.record(heard, &said);
         }
         if !self.hot.rtp || !self.hot.direction.sends() || self.hot.remote.port() == 0 {
             self.hot.tx_timestamp = self.hot.tx_timestamp.wrapping_add(160);
-            return;
+            return said;
         }
         if let Some(event) = event {
             self.send_event(&event, net);
@@ -44,14 +46,18 @@ impl Bearer<'_> {
             self.send_audio(&said, net);
         }
         self.hot.tx_timestamp = self.hot.tx_timestamp.wrapping_add(160);
+        said
     }
 
     /// Fills from the play queue; false if there is nothing.
     fn play(&mut self, said: &mut Octets) -> bool {
-        let (id, codec) = (self.id, self.hot.codec);
+        let (id, country) = (self.id, self.country());
         let mut ends = [None; crate::limits::PLAY_ITEMS];
         let mut n = 0;
-        let playing = self.cold.queue.fill(codec, &self.link.prompts, said, |ended| {
+        let cold = &mut *self.cold;
+        let wide = cold.spec.as_mut().and_then(|(_, spec)| spec.wide.as_deref_mut());
+        let mut voice = Voice { codec: self.hot.codec, country, wide, prompts: &self.link.prompts };
+        let playing = cold.queue.fill(&mut voice, said, |ended| {
             ends[n] = Some(ended);
             n += 1;
         });
@@ -64,24 +70,48 @@ impl Bearer<'_> {
     /// What the bridged far sides say: one is passed on, two are mixed.
     fn relay(&mut self, peers: &[Option<PeerFrame>; 2], said: &mut Octets) {
         let codec = self.hot.codec;
+        let mut pcm = [0; FRAME];
         match peers {
             [Some(one), None] | [None, Some(one)] if one.sound => {
-                transcode(one.codec, &one.octets, codec, said)
+                if one.codec == codec {
+                    *said = one.octets;
+                    return;
+                }
+                codec::decode(one.codec, None, &one.octets, &mut pcm);
             }
             [Some(one), Some(two)] => {
-                let (mut a, mut b): (Pcm, Pcm) = ([0; FRAME], [0; FRAME]);
-                codec::decode(one.codec, &one.octets, &mut a);
-                codec::decode(two.codec, &two.octets, &mut b);
-                a.iter_mut().zip(b).for_each(|(a, b)| *a = a.saturating_add(b));
-                codec::encode(codec, &a, said);
+                let mut other = [0; FRAME];
+                codec::decode(one.codec, None, &one.octets, &mut pcm);
+                codec::decode(two.codec, None, &two.octets, &mut other);
+                mix::add(&mut pcm, &other);
             }
-            _ => {}
+            _ => return,
+        }
+        codec::encode(codec, Self::wide(self.cold), &pcm, said);
+    }
+
+    /// Records the frame.
+    fn record(&mut self, heard: &Pcm, said: &Octets) {
+        let bridged = self.bridged();
+        let heard_codec = self.heard_codec();
+        let Some(mut capture) = self.cold.capture.take() else { return };
+        let ready = (bridged && capture.sink.codec == heard_codec).then_some(self.cold.heard);
+        let mut also = None;
+        if capture.both {
+            let mut pcm = [0; FRAME];
+            codec::decode_said(self.hot.codec, Self::wide(self.cold), said, &mut pcm);
+            also = Some(pcm);
+        }
+        let end = capture.frame(heard, ready.as_ref(), also.as_ref());
+        self.cold.capture = Some(capture);
+        if let Some(end) = end {
+            self.end_capture(end);
         }
     }
 
     /// Begins the next digit that waits.
     fn next_digit(&mut self) {
-        let busy = !self.cold.sender.idle() || self.cold.tone_left > 0 || self.cold.pause_left > 0;
+        let busy = !self.cold.sender.idle() || self.cold.dialing.is_some();
         let len = usize::from(self.cold.dial_len);
         if busy || len == 0 {
             return;
@@ -92,26 +122,20 @@ impl Bearer<'_> {
         if self.hot.rtp && self.hot.event_type != super::bearer::NO_TYPE {
             self.cold.sender.begin(next.digit, next.length, self.hot.tx_timestamp);
         } else {
-            self.cold.tone_hz = tone::dtmf(next.digit);
-            self.cold.tone_left = next.length.max(TONE_MIN).div_ceil(160) * 160;
+            let keying = dtmf::Keying { tone: Samples(next.length).max(TONE_MIN), ..dtmf::Keying::default() };
+            self.cold.dialing = Some(dtmf::Generator::new(next.digit, &keying));
         }
     }
 
     /// A digit as tones, in place of what would be said.
     fn in_band(&mut self, said: &mut Octets) {
-        let codec = self.hot.codec;
-        if self.cold.tone_left > 0 {
-            self.cold.tone_left -= 160;
-            if self.cold.tone_left == 0 {
-                self.cold.pause_left = TONE_PAUSE;
-            }
-            let mut pcm = [0; FRAME];
-            self.cold.generator.fill(self.cold.tone_hz, &mut pcm);
-            codec::encode(codec, &pcm, said);
-        } else if self.cold.pause_left > 0 {
-            self.cold.pause_left -= 160;
-            said.fill(codec::silence(codec));
+        let Some(dialing) = &mut self.cold.dialing else { return };
+        let mut pcm = [0; FRAME];
+        dialing.fill(&mut pcm);
+        if dialing.finished() {
+            self.cold.dialing = None;
         }
+        codec::encode(self.hot.codec, Self::wide(self.cold), &pcm, said);
     }
 
     fn send_audio(&mut self, said: &Octets, net: &mut impl Net) {
@@ -126,24 +150,20 @@ impl Bearer<'_> {
     }
 
     fn send(&mut self, marker: bool, payload_type: u8, timestamp: u32, payload: &[u8], net: &mut impl Net) {
+        let place = self.id.index;
         let hot = &mut *self.hot;
         let header = Header { marker, payload_type, sequence: hot.tx_sequence, timestamp, ssrc: hot.ssrc };
         hot.tx_sequence = hot.tx_sequence.wrapping_add(1);
         hot.counts.sent = hot.counts.sent.wrapping_add(1);
-        net.send(self.id.index, Channel::Rtp, hot.remote, |buffer| {
+        let remote = hot.remote;
+        let octets = u32::try_from(payload.len()).expect("at most a frame");
+        self.cold.control.octets = self.cold.control.octets.wrapping_add(octets);
+        let srtp = self.srtp();
+        net.send(place, Channel::Rtp, remote, |buffer| {
             rtp::write_header(buffer, &header);
-            buffer[HEADER..HEADER + payload.len()].copy_from_slice(payload);
-            HEADER + payload.len()
+            let len = HEADER + payload.len();
+            buffer[HEADER..len].copy_from_slice(payload);
+            srtp.map_or(len, |srtp| srtp.protect(buffer, len))
         });
     }
-}
-
-fn transcode(from: Codec, octets: &Octets, to: Codec, into: &mut Octets) {
-    if from == to {
-        *into = *octets;
-        return;
-    }
-    let mut pcm = [0; FRAME];
-    codec::decode(from, octets, &mut pcm);
-    codec::encode(to, &pcm, into);
 }

@@ -325,7 +325,7 @@ fn bridged_bearers_hear_each_other_in_their_own_codec() {
     let (at_a, at_b) = (rig.sent_to(&a), rig.sent_to(&b));
     let near = |codec, octet: u8, expected: i16| {
         let mut pcm = [0; FRAME];
-        crate::codec::decode(codec, &[octet; FRAME], &mut pcm);
+        crate::codec::decode(codec, None, &[octet; FRAME], &mut pcm);
         pcm[0].abs_diff(expected) < 300
     };
     let (last_a, last_b) = (at_a.last().expect("sent"), at_b.last().expect("sent"));
@@ -353,7 +353,7 @@ fn three_are_mixed_each_without_himself() {
         let sent = rig.sent_to(far);
         let mut pcm = [0; FRAME];
         let last: [u8; FRAME] = sent.last().expect("sent").1[..].try_into().expect("a frame");
-        crate::codec::decode(Codec::Pcmu, &last, &mut pcm);
+        crate::codec::decode(Codec::Pcmu, None, &last, &mut pcm);
         assert!(pcm[80].abs_diff(expected) < 400, "{} for {expected}", pcm[80]);
     }
 }
@@ -451,7 +451,7 @@ fn digits_are_sent_as_events_or_as_tones() {
     let mut heard = String::new();
     for (_, payload) in rig.sent_to(&tones) {
         let mut pcm = [0; FRAME];
-        crate::codec::decode(Codec::Pcmu, &payload[..].try_into().expect("a frame"), &mut pcm);
+        crate::codec::decode(Codec::Pcmu, None, &payload[..].try_into().expect("a frame"), &mut pcm);
         detector.feed(&pcm, &mut |e| {
             if e.edge == hw::dsp::dtmf::Edge::Start {
                 heard.push(e.digit.as_char());
@@ -480,4 +480,185 @@ fn an_edge_waits_for_room_in_the_ring() {
     }
     assert_eq!(items, (0..50).collect::<Vec<_>>());
     assert_eq!(worker.counts().edges_lost, 0);
+}
+
+#[test]
+fn rfc3550_6_4_reports_are_sent_and_tell_the_loss() {
+    let mut rig = Rig::new();
+    let mut far = rig.open(2, Codec::Pcmu, |_| ());
+    for i in 0..1000_u32 {
+        let bytes = far.packet(0, &[1; FRAME]);
+        if i % 4 != 3 {
+            rig.deliver(&far, bytes);
+        }
+        rig.run(20);
+    }
+    let to = SocketAddr::new(far.remote.ip(), far.remote.port() + 1);
+    let reports: Vec<_> = rig.sent.iter().filter(|p| p.remote == to).collect();
+    assert!((2..=8).contains(&reports.len()), "{} reports in 20 s", reports.len());
+    assert!(reports.iter().all(|p| p.local.port() == far.local.port() + 1));
+    let last = crate::rtcp::read(&reports.last().expect("some").bytes, far.ssrc).expect("ours");
+    let block = last.about_us.expect("a block about the far side");
+    assert!(block.fraction.abs_diff(64) <= 2 && block.lost > 100, "{block:?}");
+    rig.sent.clear();
+    rig.send(Command::Close { bearer: far.bearer });
+    rig.run(1);
+    let bye = rig.sent.iter().find(|p| p.remote == to).expect("a BYE");
+    assert!(crate::rtcp::read(&bye.bytes, 0).expect("ours").bye);
+}
+
+#[test]
+fn srtp_both_ways_and_nothing_in_the_clear() {
+    use crate::srtp::{MASTER, Srtp, Suite};
+    let mut rig = Rig::new();
+    let (ours, theirs) = ([1; MASTER], [2; MASTER]);
+    let mut far = rig.open(0, Codec::Pcmu, |s| {
+        *s = s.clone().with_srtp(Srtp::new(Suite::HmacSha1_80, &ours, &theirs));
+    });
+    let mut end = Srtp::new(Suite::HmacSha1_80, &theirs, &ours);
+    let press = build(EventPacket { event: 7, end: false, volume: 9, duration: 160 });
+    let clear = far.packet(101, &press);
+    rig.deliver(&far, clear.clone());
+    rig.run(1);
+    assert_eq!((rig.digits(), rig.worker.counts().refused.iter().sum::<u64>()), (String::new(), 1));
+    let mut protected = clear;
+    let len = protected.len();
+    protected.resize(len + crate::srtp::GROWTH, 0);
+    let n = end.protect(&mut protected, len);
+    protected.truncate(n);
+    rig.deliver(&far, protected);
+    rig.run(100);
+    assert_eq!(rig.digits(), "7");
+    let mut sent = std::mem::take(&mut rig.sent);
+    assert!(sent.len() > 4);
+    for packet in sent.iter_mut().filter(|p| p.remote == far.remote) {
+        assert_eq!(end.unprotect(&mut packet.bytes), Ok(172));
+        assert_eq!(packet.bytes[12..172], [0xff; FRAME]);
+    }
+    // A new specification with the same keys goes on counting: the same packets are still replays.
+    let mut spec = Spec::rtp(far.local, far.remote, Codec::Pcmu, Seed(9)).with_events(101);
+    spec = spec.with_srtp(Srtp::new(Suite::HmacSha1_80, &ours, &theirs));
+    let spec = rig.lend_spec(spec);
+    rig.send(Command::Respec { bearer: far.bearer, spec });
+    rig.run(40);
+    let mut last = rig.sent.pop().expect("sent on");
+    assert_eq!(end.unprotect(&mut last.bytes), Ok(172));
+}
+
+/// A card of one E1 whose line plugs slot 1 into slot 2 and the other way round.
+struct Crossed {
+    info: hw::card::CardInfo,
+    pressed: Vec<hw::card::CardReport>,
+}
+
+impl hw::card::Card for Crossed {
+    fn info(&self) -> &hw::card::CardInfo {
+        &self.info
+    }
+
+    fn exchange(&mut self, tick: &mut hw::card::Tick<'_>) -> Result<(), hw::card::CardError> {
+        let n = tick.octets;
+        tick.rx.copy_from_slice(tick.tx);
+        tick.rx[..n].copy_from_slice(&tick.tx[n..2 * n]);
+        tick.rx[n..2 * n].copy_from_slice(&tick.tx[..n]);
+        Ok(())
+    }
+
+    fn poll(&mut self) -> Option<hw::card::CardReport> {
+        self.pressed.pop()
+    }
+
+    fn set_bits(&mut self, _span: u16, _slot: u8, _abcd: u8) {}
+
+    fn send_frame(&mut self, _span: u16, _slot: u8, _frame: &[u8]) -> bool {
+        false
+    }
+
+    fn receive_frame(&mut self, _span: u16, _slot: u8, _into: &mut [u8]) -> Option<usize> {
+        None
+    }
+}
+
+#[test]
+fn timeslots_are_bearers_and_bridge_with_rtp() {
+    let mut rig = Rig::new();
+    let (span, slot, digit) = (0, 1, Digit::from_event(8).expect("a digit"));
+    let pressed = vec![hw::card::CardReport::Digit { span, slot, digit, down: true }];
+    let info = hw::card::CardInfo {
+        name: "crossed".into(),
+        spans: vec![hw::card::SpanKind::E1],
+        offload: hw::card::Offload::default(),
+    };
+    let (_, ends) = links(&Limits::default());
+    let idle = Worker::new(0, Limits::default(), SimNet::new(1), vec![ends]);
+    rig.worker = std::mem::replace(&mut rig.worker, idle).with_card(Box::new(Crossed { info, pressed }));
+    let bearer = |index| BearerId { worker: 3, generation: 1, index };
+    for (index, slot) in [(20, 1), (27, 2), (28, 2), (29, 32)] {
+        let spec = rig.lend_spec(Spec::timeslot(0, slot, Codec::Pcma));
+        rig.send(Command::Open { bearer: bearer(index), spec });
+    }
+    rig.run(1);
+    let failed = rig.heard.iter().filter(|r| matches!(r, Report::OpenFailed { .. })).count();
+    assert_eq!(failed, 2, "a taken slot and one that does not exist");
+    // RTP far end <-> slot 1 <-> (line) <-> slot 2, which plays a prompt.
+    let mut far = rig.open(0, Codec::Pcma, |_| ());
+    rig.send(Command::Bridge { a: far.bearer, b: bearer(20) });
+    let prompt = Arc::new(Prompt::new(Codec::Pcma, Arc::new(vec![0x11; 80_000])));
+    rig.control.lends.push(Lent::Prompt(PromptHandle(1), prompt)).expect("room");
+    let (offset, length, cut) = (Samples(0), Samples(u32::MAX), Cut::Never);
+    let (item, prompt) = (1, PromptHandle(1));
+    rig.send(Command::Play { bearer: bearer(27), item, prompt, offset, length, cut });
+    let (sink, mut ring) = rtrb::RingBuffer::new(100_000);
+    let capture = CaptureSink { ring: sink, codec: Codec::Pcma, failed: Arc::default() };
+    rig.control.lends.push(Lent::Capture(CaptureHandle(0), Box::new(capture))).expect("room");
+    let (into, both, length_max, final_silence) =
+        (CaptureHandle(0), false, Samples(u32::MAX), Samples(u32::MAX));
+    rig.send(Command::Capture {
+        bearer: bearer(27),
+        into,
+        both,
+        length_max,
+        final_silence,
+        digit_ends: false,
+    });
+    rig.talk(&mut [(&mut far, Codec::Pcma, 0x2a)], 50);
+    assert_eq!(rig.sent_to(&far).last().expect("sent").1, [0x11; FRAME], "the far end hears slot 2's prompt");
+    let recorded: Vec<u8> = std::iter::from_fn(|| ring.pop().ok()).collect();
+    assert_eq!(recorded[recorded.len() - 160..], [0x2a; 160], "slot 2 hears the far end");
+    assert!(
+        rig.heard
+            .iter()
+            .any(|r| matches!(r, Report::Digit { via: DigitVia::Card, bearer, .. } if bearer.index == 20))
+    );
+}
+
+#[test]
+fn a_splice_joins_two_workers() {
+    let (mut one, mut two) = (Rig::new(), Rig::new());
+    let (mut a, mut b) = (one.open(3, Codec::Pcmu, |_| ()), two.open(8, Codec::Pcma, |_| ()));
+    let (for_a, for_b) = splice();
+    one.control.lends.push(Lent::Splice(a.bearer, Box::new(for_a))).expect("room");
+    two.control.lends.push(Lent::Splice(b.bearer, Box::new(for_b))).expect("room");
+    let octet = |codec, level| crate::codec::encode_sample(codec, level);
+    for _ in 0..20 {
+        let (x, y) = (octet(Codec::Pcmu, 3000), octet(Codec::Pcma, -5000));
+        let bytes = a.packet(0, &[x; FRAME]);
+        one.deliver(&a, bytes);
+        let bytes = b.packet(8, &[y; FRAME]);
+        two.deliver(&b, bytes);
+        for _ in 0..20 {
+            one.run(1);
+            two.run(1);
+        }
+    }
+    let mut pcm = [0; FRAME];
+    let last: [u8; FRAME] = one.sent_to(&a).last().expect("sent").1[..].try_into().expect("a frame");
+    crate::codec::decode(Codec::Pcmu, None, &last, &mut pcm);
+    assert!(pcm[80].abs_diff(-5000) < 300, "{}", pcm[80]);
+    one.send(Command::Unbridge { bearer: a.bearer });
+    one.run(1);
+    assert!(std::iter::from_fn(|| one.control.returns.pop().ok()).any(|l| matches!(l, Lent::Splice(..))));
+    two.send(Command::Close { bearer: b.bearer });
+    two.run(1);
+    assert!(std::iter::from_fn(|| two.control.returns.pop().ok()).any(|l| matches!(l, Lent::Splice(..))));
 }

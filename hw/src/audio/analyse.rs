@@ -2,7 +2,11 @@
 //!
 //! Input is linear at 8 kHz; times are milliseconds from its beginning. Each finding prints as one line of JSON.
 
+use crate::dsp::amd;
+use crate::dsp::beep;
+use crate::dsp::cadence::Country;
 use crate::dsp::dtmf::{self, Detector, Edge};
+use crate::dsp::progress;
 use std::fmt;
 use units::Digit;
 
@@ -67,6 +71,109 @@ pub fn dtmf(samples: &[i16], limits: &dtmf::Limits) -> Vec<Keyed> {
     heard
 }
 
+/// A call-progress tone, a fax tone or a beep that was heard.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Tone {
+    /// `dial`, `ringback`, `busy`, `congestion`, `sit`, `ced`, `cng` or `beep`.
+    pub name: &'static str,
+    /// When it began, ms.
+    pub start_ms: u64,
+    /// When it was certain, ms (a beep: when it ended).
+    pub at_ms: u64,
+    /// Level, dBm0; a beep has its frequency instead.
+    pub level_dbm0: Option<f32>,
+    /// Frequency of a beep, Hz.
+    pub hz: Option<f32>,
+}
+
+impl fmt::Display for Tone {
+    /// `{"tone":"busy","start_ms":0,"at_ms":1850,"level_dbm0":-21.0}`
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{{\"tone\":\"{}\",\"start_ms\":{},\"at_ms\":{}", self.name, self.start_ms, self.at_ms)?;
+        if let Some(level) = self.level_dbm0 {
+            write!(f, ",\"level_dbm0\":{:.1}", unsigned_zero(level))?;
+        }
+        if let Some(hz) = self.hz {
+            write!(f, ",\"hz\":{hz:.0}")?;
+        }
+        f.write_str("}")
+    }
+}
+
+/// The tones of a country and the beeps in a recording, by when they were certain.
+#[must_use]
+pub fn tones(samples: &[i16], country: Country) -> Vec<Tone> {
+    let mut heard = Vec::new();
+    let mut detector = progress::Detector::new(country, &progress::Limits::default());
+    detector.feed(samples, &mut |e| {
+        heard.push(Tone {
+            name: e.signal.word(),
+            start_ms: milliseconds(e.start),
+            at_ms: milliseconds(e.at),
+            level_dbm0: Some(e.level_dbm0),
+            hz: None,
+        });
+    });
+    // Single sines of a country's tones would all be beeps; those that the detector named are not named twice.
+    let named: Vec<(u64, u64)> = heard.iter().map(|t| (t.start_ms, t.at_ms)).collect();
+    let mut beeps = beep::Detector::default();
+    beeps.feed(samples, &mut |b| {
+        let (start_ms, at_ms) = (milliseconds(b.start), milliseconds(b.end));
+        let again = named.iter().any(|&(from, _)| at_ms + 40 >= from && b.hz < 630.0)
+            || named.iter().any(|&(from, to)| at_ms + 40 >= from && start_ms <= to + 200);
+        if !again {
+            heard.push(Tone { name: "beep", start_ms, at_ms, level_dbm0: None, hz: Some(b.hz) });
+        }
+    });
+    heard.sort_by_key(|t| t.at_ms);
+    heard
+}
+
+/// Who answered, and when the greeting was over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answered {
+    /// `{"answer":"machine","at_ms":2400}`
+    Who {
+        /// Who.
+        answer: amd::Answer,
+        /// When that was certain, ms.
+        at_ms: u64,
+    },
+    /// `{"greeting_end_ms":5200,"beep":true}`
+    GreetingEnd {
+        /// When, ms.
+        at_ms: u64,
+        /// By a beep or by silence.
+        beep: bool,
+    },
+}
+
+impl fmt::Display for Answered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Answered::Who { answer, at_ms } => {
+                write!(f, "{{\"answer\":\"{}\",\"at_ms\":{at_ms}}}", answer.word())
+            }
+            Answered::GreetingEnd { at_ms, beep } => {
+                write!(f, "{{\"greeting_end_ms\":{at_ms},\"beep\":{beep}}}")
+            }
+        }
+    }
+}
+
+/// Who answers in a recording that begins with the answer.
+#[must_use]
+pub fn amd(samples: &[i16], limits: &amd::Limits) -> Vec<Answered> {
+    let mut heard = Vec::new();
+    amd::Detector::new(limits).feed(samples, &mut |e| {
+        heard.push(match e {
+            amd::Event::Answered { answer, at } => Answered::Who { answer, at_ms: milliseconds(at) },
+            amd::Event::GreetingEnd { at, beep } => Answered::GreetingEnd { at_ms: milliseconds(at), beep },
+        });
+    });
+    heard
+}
+
 /// Samples to the nearest millisecond.
 fn milliseconds(at: u64) -> u64 {
     at.saturating_add(4) / 8
@@ -92,6 +199,23 @@ mod tests {
             r#"{"digit":"5","start_ms":120,"end_ms":170,"level_dbm0":-14.2,"twist_db":0.3}"#
         );
         assert!(Keyed { twist_db: -0.01, ..k }.to_string().contains("\"twist_db\":0.0"));
+    }
+
+    #[test]
+    fn tones_and_answers_print_as_lines_of_json() {
+        let mut s = vec![0i16; 40_000];
+        crate::dsp::cadence::Player::new(Country::De, crate::dsp::cadence::Signal::Busy).fill(&mut s);
+        let heard = tones(&s, Country::De);
+        assert_eq!(heard.len(), 1, "{heard:?}");
+        let line = heard[0].to_string();
+        assert!(line.starts_with("{\"tone\":\"busy\",\"start_ms\":") && line.ends_with('}'), "{line}");
+        s.fill(0);
+        let lines: Vec<String> = amd(&s, &amd::Limits::default()).iter().map(ToString::to_string).collect();
+        assert_eq!(lines, ["{\"answer\":\"silence\",\"at_ms\":4000}"]);
+        let mut chord = crate::dsp::tone::Chord::new(&[crate::dsp::tone::Sine { hz: 1000.0, dbm0: -9.0 }]);
+        chord.fill(&mut s[8000..10_400]);
+        let heard = tones(&s, Country::De);
+        assert!(heard.len() == 1 && heard[0].name == "beep" && heard[0].hz.is_some(), "{heard:?}");
     }
 
     #[test]

@@ -3,6 +3,8 @@
 //! Samples are linear 16-bit at 8 kHz (G.722 at 16 kHz), levels are dBm0 by [`level`]. Nothing here allocates after
 //! construction, locks, or asks for the time; everything is fed slices of any length.
 
+pub mod amd;
+pub mod beep;
 pub mod cadence;
 pub mod dtmf;
 pub mod g711;
@@ -12,5 +14,6 @@ pub(crate) mod math;
 pub mod mix;
 pub mod noise;
 pub mod plc;
+pub mod progress;
 pub mod tone;
 pub mod vad;

@@ -9,10 +9,10 @@ use control::desk::{self, Desk, Judge};
 use control::dispatch::{self, Dispatcher, Scheme, ServerReport, Shares};
 use control::order::smtp::{Output as SmtpOutput, Reply, Role, Session};
 use control::order::{Context, Order, Origin, form, mail};
-use control::policy::{self, Decision};
+use control::policy::{self, Decision, Facts};
 use control::queue::{Outcome, RetryTable};
 use control::{schedule, shard};
-use node::intake::{Settings, facts};
+use node::intake::Settings;
 use std::net::SocketAddr;
 use units::{Now, Rng, Seed, ServerId, TenantId, Wall};
 
@@ -60,9 +60,13 @@ pub(super) struct Court(Settings);
 
 impl Judge for Court {
     fn judge(&mut self, now: Now, order: &Order) -> Decision {
-        let tenant = &self.0.tenants[&order.tenant];
-        policy::judge(order, &tenant.rules, &facts(order, tenant, &self.0), now.wall, &self.0.policy)
+        let rules = &self.0.tenants[&order.tenant].rules;
+        policy::judge(order, rules, &facts(order, &self.0), now.wall, &self.0.policy)
     }
+}
+
+fn facts(order: &Order, settings: &Settings) -> Facts {
+    Facts::of(order).with_home_zone(Some(&settings.home_zone))
 }
 
 pub(super) fn desk(config: &Config, plan: &Plan, seed: Seed) -> Desk<Court> {
@@ -204,7 +208,7 @@ impl Intake {
         };
         let parsed = control::order::parse(fields, &cx, &mut self.rng).unwrap_or_else(|r| panic!("{r:?}"));
         let order = parsed.orders.into_iter().next().expect("one recipient");
-        let zones = facts(&order, &self.settings.tenants[&TenantId(1)], &self.settings).zones;
+        let zones = facts(&order, &self.settings).zones;
         let due = schedule::first_due(&order, &zones, now.wall);
         (order, parsed.digests[0], due)
     }

@@ -1,12 +1,13 @@
 //! What a recogniser is given: a network flattened to finite state, and its text as Sphinx FSG or as JSGF.
 //!
 //! Tags stay here: a recogniser returns words, and the matcher finds the semantics. `$GARBAGE` is left to the
-//! recogniser's own fillers and written as nothing.
+//! recogniser's own fillers and written as nothing. Words that the recogniser does not know can be left out, since
+//! most refuse a grammar with one of them in it.
 
 use super::error::{Fault, GrammarError};
 use super::limits::Limit;
 use super::model::{Node, Repeat};
-use super::network::{Label, NO_TOKEN, Network, index};
+use super::network::{Label, NO_TOKEN, Network, index, matching_form};
 use std::fmt::Write;
 
 /// A weighted finite-state acceptor.
@@ -36,10 +37,14 @@ pub struct Arrow {
 impl Network {
     /// Flattens the network: calls are copied in place, recursion to [`super::Limits::export_depth_max`] levels.
     ///
+    /// Phrases with words that `knows` denies are left out.
+    ///
     /// # Errors
     /// [`Limit::ExportStates`].
-    pub fn flatten(&self) -> Result<FiniteState, GrammarError> {
-        let mut flat = Flat { net: self, out: FiniteState::default(), depth: vec![0; self.subnets.len()] };
+    pub fn flatten(&self, knows: &dyn Fn(&str) -> bool) -> Result<FiniteState, GrammarError> {
+        let known = self.words.iter().map(|w| knows(w)).collect();
+        let mut flat =
+            Flat { net: self, out: FiniteState::default(), depth: vec![0; self.subnets.len()], known };
         if self.subnets.is_empty() {
             return Ok(flat.out);
         }
@@ -54,8 +59,8 @@ impl Network {
     ///
     /// # Errors
     /// As [`Network::flatten`].
-    pub fn to_fsg(&self, name: &str) -> Result<String, GrammarError> {
-        let flat = self.flatten()?;
+    pub fn to_fsg(&self, name: &str, knows: &dyn Fn(&str) -> bool) -> Result<String, GrammarError> {
+        let flat = self.flatten(knows)?;
         let mut text = format!("FSG_BEGIN {}\n", identifier(name));
         let mut line = |line: std::fmt::Arguments<'_>| text.write_fmt(line).expect("a string takes all");
         line(format_args!("NUM_STATES {}\nSTART_STATE 0\nFINAL_STATE {}\n", flat.states, flat.accept));
@@ -75,9 +80,9 @@ impl Network {
     ///
     /// # Errors
     /// [`Limit::ExportStates`]: a repeat is written out, and that would be longer than any recogniser reads.
-    pub fn to_jsgf(&self, name: &str) -> Result<String, GrammarError> {
+    pub fn to_jsgf(&self, name: &str, knows: &dyn Fn(&str) -> bool) -> Result<String, GrammarError> {
         let lang = if self.lang.is_empty() { "en" } else { &self.lang };
-        let mut writer = Jsgf { net: self, text: format!("#JSGF V1.0 UTF-8 {lang};\n"), source: 0 };
+        let mut writer = Jsgf { net: self, text: format!("#JSGF V1.0 UTF-8 {lang};\n"), source: 0, knows };
         writer.text.extend(["grammar ", &identifier(name), ";\n"]);
         for (n, subnet) in self.subnets.iter().enumerate() {
             writer.source = subnet.source;
@@ -125,6 +130,8 @@ struct Flat<'n> {
     out: FiniteState,
     /// How often each subnet is open on the way to here.
     depth: Vec<usize>,
+    /// Which words the recogniser knows.
+    known: Vec<bool>,
 }
 
 /// A subnet being copied; `map` gives its states their new numbers.
@@ -184,6 +191,7 @@ impl Flat<'_> {
                 }
             };
             match transition.label {
+                Label::Word { word, .. } if !self.known[index(word)] => {}
                 Label::Word { word, .. } => self.arrow(from, to, transition.weight, self.net.word(word))?,
                 Label::Free | Label::Tag(_) => self.arrow(from, to, transition.weight, None)?,
                 Label::Any => {}
@@ -224,6 +232,7 @@ struct Jsgf<'n> {
     net: &'n Network,
     text: String,
     source: u32,
+    knows: &'n dyn Fn(&str) -> bool,
 }
 
 impl Jsgf<'_> {
@@ -260,11 +269,15 @@ impl Jsgf<'_> {
     }
 
     fn token(&mut self, text: &str) {
-        for (n, word) in text.split(' ').enumerate() {
-            let plain = word.chars().all(|c| c.is_alphanumeric() || c == '\'');
+        let words: Vec<String> = text.split(' ').map(matching_form).collect();
+        if !words.iter().all(|w| (self.knows)(w)) {
+            return self.text.push_str("<VOID>");
+        }
+        for (n, word) in words.iter().enumerate() {
             let space = if n > 0 { " " } else { "" };
-            let quote = if plain { "" } else { "\"" };
-            let word = word.to_lowercase().replace('\\', "\\\\").replace('"', "\\\"");
+            // What JSGF reserves stands in quotes; anything else must not, for quotes become part of the word.
+            let quote = if word.contains(|c: char| JSGF_RESERVED.contains(c)) { "\"" } else { "" };
+            let word = word.replace('\\', "\\\\").replace('"', "\\\"");
             self.text.extend([space, quote, &word, quote]);
         }
     }
@@ -315,6 +328,8 @@ impl Jsgf<'_> {
     }
 }
 
+const JSGF_RESERVED: &str = ";=|*+<>()[]{}/\"\\#";
+
 /// A name with nothing but ASCII letters, digits and underscores.
 fn identifier(name: &str) -> String {
     name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect()
@@ -352,7 +367,7 @@ mod tests {
     }
 
     fn check(rules: &str, expected: &[&str]) {
-        let flat = net(rules).flatten().expect("small");
+        let flat = net(rules).flatten(&|_| true).expect("small");
         assert_eq!(sentences(&flat, 4), expected.iter().map(|s| (*s).to_owned()).collect(), "{rules}");
         let mut sums = std::collections::BTreeMap::new();
         flat.arrows.iter().for_each(|a| *sums.entry(a.from).or_insert(0.0) += a.probability);
@@ -379,21 +394,22 @@ mod tests {
         let grammar = Grammar::parse_abnf(text, "", &limits).expect("legal");
         let net = Network::compile(&grammar, &|_| None, &limits).expect("compiles");
         assert!(net.is_recursive());
-        let all = sentences(&net.flatten().expect("small"), 20);
+        let all = sentences(&net.flatten(&|_| true).expect("small"), 20);
         assert_eq!(all, ["c", "a c b", "a a c b b"].map(str::to_owned).into());
     }
 
     #[test]
     fn expansion_without_end_is_refused() {
-        let refused = net("$r = $a<300>; $a = $b<300>; $b = $c<300>; $c = w;").flatten().expect_err("large");
+        let refused =
+            net("$r = $a<300>; $a = $b<300>; $b = $c<300>; $c = w;").flatten(&|_| true).expect_err("large");
         assert_eq!(refused.fault, Fault::TooLarge(Limit::ExportStates));
-        let refused = net("$r = (a<400>)<400>;").to_jsgf("g");
+        let refused = net("$r = (a<400>)<400>;").to_jsgf("g", &|_| true);
         assert!(refused.is_ok(), "small enough to write out");
     }
 
     #[test]
     fn sphinx_fsg_text() {
-        let text = net("$r = /2/ yes | /2/ no;").to_fsg("yes-no").expect("small");
+        let text = net("$r = /2/ yes | /2/ no;").to_fsg("yes-no", &|_| true).expect("small");
         let expected = "FSG_BEGIN yes_no\nNUM_STATES 2\nSTART_STATE 0\nFINAL_STATE 1\n\
             TRANSITION 0 1 0.500000 yes\nTRANSITION 0 1 0.500000 no\nFSG_END\n";
         assert_eq!(text, expected);
@@ -401,20 +417,29 @@ mod tests {
 
     #[test]
     fn jsgf_text() {
-        let rules = "$r = Call [the] ($who | /2/ \"e-mail\") {t} $d<2-3> x<0-> y<1->; $who = $NULL | boss; $d = 1 | $VOID;";
+        let rules = "$r = Call [the] ($who | /2/ \"a/c\") {t} $d<2-3> x<0-> y<1->; $who = $NULL | boss; $d = 1 | $VOID;";
         let expected = "#JSGF V1.0 UTF-8 en-US;\ngrammar g;\n\
-            public <r0_r> = call [(the) ] (/1/ <r1_who> | /2/ \"e-mail\") <NULL> (<r2_d>) (<r2_d>) [(<r2_d>) ] (x)* (y)+ ;\n\
+            public <r0_r> = call [(the) ] (/1/ <r1_who> | /2/ \"a/c\") <NULL> (<r2_d>) (<r2_d>) [(<r2_d>) ] (x)* (y)+ ;\n\
             <r1_who> = (<NULL> | boss);\n<r2_d> = (1 | <VOID>);\n";
-        assert_eq!(net(rules).to_jsgf("g").expect("small"), expected);
+        assert_eq!(net(rules).to_jsgf("g", &|_| true).expect("small"), expected);
         assert!(!net(rules).is_recursive());
+    }
+
+    #[test]
+    fn unknown_words_are_left_out() {
+        let net = net("$r = yes | \"yes 7\" | 7 [no];");
+        let knows = |word: &str| word != "7";
+        assert_eq!(sentences(&net.flatten(&knows).expect("small"), 4), ["yes".to_owned()].into());
+        let jsgf = net.to_jsgf("g", &knows).expect("small");
+        assert!(jsgf.contains("(yes | <VOID> | <VOID> [(no) ])"), "{jsgf}");
     }
 
     #[test]
     fn builtins_can_be_exported() {
         for kind in ["boolean", "date", "digits", "currency", "number", "phone", "time"] {
             let net = Network::from_builtin(kind, Mode::Voice, "en-US", &Limits::default()).expect(kind);
-            assert!(net.to_jsgf(kind).expect(kind).contains("public <r0_"));
-            let flat = net.flatten().expect(kind);
+            assert!(net.to_jsgf(kind, &|_| true).expect(kind).contains("public <r0_"));
+            let flat = net.flatten(&|_| true).expect(kind);
             assert!(flat.states > 1 && !flat.arrows.is_empty(), "{kind}");
             println!("{kind}: {} states, {} arrows", flat.states, flat.arrows.len());
         }

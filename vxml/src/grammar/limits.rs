@@ -23,6 +23,8 @@ pub struct Limits {
     pub words_max: usize,
     /// Steps of the matcher for one word.
     pub work_per_word_max: usize,
+    /// Steps of the matcher for one utterance.
+    pub work_max: usize,
     /// Chart items of one utterance: the memory of a match (40 octets each).
     pub items_max: usize,
     /// Events of one parse tree.
@@ -46,6 +48,7 @@ impl Default for Limits {
             grammars_max: 64,
             words_max: 512,
             work_per_word_max: 200_000,
+            work_max: 1_000_000,
             items_max: 200_000,
             parse_max: 50_000,
             export_states_max: 100_000,
@@ -77,6 +80,8 @@ pub enum Limit {
     Words,
     /// [`Limits::work_per_word_max`].
     WorkPerWord,
+    /// [`Limits::work_max`].
+    Work,
     /// [`Limits::items_max`].
     Items,
     /// [`Limits::parse_max`].

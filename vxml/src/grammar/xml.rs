@@ -29,6 +29,14 @@ impl Grammar {
             return Err(Fault::TooLarge(Limit::Bytes).into());
         }
         let root = markup::parse(text, inline.is_some(), limits)?;
+        if let Some(inner) = inline.and_then(|_| foreign_text(&root)) {
+            // VoiceXML 2.0 §3.1.1.1: an inline grammar may be of the ABNF form; others are unknown here.
+            let inner = inner.trim_start();
+            return match inner.starts_with("#ABNF") {
+                true => Self::parse_abnf(inner, base, limits),
+                false => Err(Fault::UnknownFormat.into()),
+            };
+        }
         Parser { text, limits, count: 0, mode: Mode::Voice, base: base.into() }.grammar(&root, base, inline)
     }
 }
@@ -80,6 +88,9 @@ impl Parser<'_> {
         grammar.root = root.attribute("root").map(|r| r.trim().into());
         grammar.tag_format = root.attribute("tag-format").map(tag_format).unwrap_or_default();
         self.header(root, &mut grammar)?;
+        if inline.is_some() && grammar.root.is_none() {
+            grammar.root = only_rule(&grammar);
+        }
         let checked = grammar.check();
         self.placed(root, checked)?;
         Ok(grammar)
@@ -302,6 +313,22 @@ impl Parser<'_> {
     }
 }
 
+/// The text of an inline grammar that has no elements.
+fn foreign_text(root: &Element) -> Option<String> {
+    let text = root.children.iter().all(|c| matches!(c, Child::Text(_))).then(|| root.text())?;
+    (!text.trim().is_empty()).then_some(text)
+}
+
+/// An inline grammar that forgot to name its root, when there is only one rule to mean.
+fn only_rule(grammar: &Grammar) -> Option<Box<str>> {
+    let mut public = grammar.public_rules();
+    match (public.next(), public.next()) {
+        (Some(only), None) => Some(only.into()),
+        (None, _) if grammar.rules.len() == 1 => Some((&*grammar.rules[0].name).into()),
+        _ => None,
+    }
+}
+
 /// A rule reference by URI.
 pub(super) fn reference(uri: &str, base: &str, media_type: Option<&str>) -> RuleRef {
     let (document, rule) = match uri.split_once('#') {
@@ -334,4 +361,95 @@ pub(super) fn number(text: &str) -> Option<f32> {
     let legal = text.starts_with(|c: char| c.is_ascii_digit() || c == '.')
         && text.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'e' | b'E' | b'-' | b'+'));
     text.parse::<f32>().ok().filter(|n| legal && n.is_finite() && *n >= 0.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Network, match_words};
+    use super::*;
+    use std::sync::Arc;
+
+    fn document(attributes: &str, content: &str) -> String {
+        format!(
+            r#"<grammar xmlns="http://www.w3.org/2001/06/grammar" version="1.0" {attributes}>
+{content}</grammar>"#
+        )
+    }
+
+    fn check(attributes: &str, content: &str, expected: Result<(), Fault>) {
+        let text = document(attributes, content);
+        let parsed = Grammar::parse_xml(&text, "http://a.test/g.grxml", None, &Limits::default());
+        assert_eq!(parsed.map(|_| ()).map_err(|e| e.fault), expected, "{attributes} {content}");
+    }
+
+    #[test]
+    fn srgs_xml_documents() {
+        let en = r#"xml:lang="en""#;
+        check(en, r#"<rule id="a">b</rule>"#, Ok(()));
+        check("", r#"<rule id="a">b</rule>"#, Err(Fault::MissingLanguage));
+        check(r#"mode="dtmf""#, r#"<rule id="a">1 * star "2"</rule>"#, Ok(()));
+        check(r#"mode="dtmf""#, r#"<rule id="a">x</rule>"#, Err(Fault::BadDtmfToken("x".into())));
+        check(r#"mode="tones""#, r#"<rule id="a">x</rule>"#, Err(Fault::BadValue("mode")));
+        check(en, r#"<rule>b</rule>"#, Err(Fault::MissingAttribute("id")));
+        check(en, r#"<rule id="a-b">b</rule>"#, Err(Fault::BadRuleName("a-b".into())));
+        check(en, r#"<rule id="NULL">b</rule>"#, Err(Fault::BadRuleName("NULL".into())));
+        check(en, r#"<rule id="a"></rule>"#, Err(Fault::EmptyRule));
+        check(en, r#"<rule id="a"><item/></rule>"#, Ok(()));
+        check(en, r#"<rule id="a">"b</rule>"#, Err(Fault::Syntax("a closing quote")));
+        check(en, r#"<rule id="a" scope="open">b</rule>"#, Err(Fault::BadValue("scope")));
+        check(en, r#"<rule id="a"><one-of/></rule>"#, Err(Fault::Syntax("an item in one-of")));
+        check(en, r#"<rule id="a"><one-of>b</one-of></rule>"#, Err(Fault::Syntax("items in one-of")));
+        check(en, r#"<rule id="a"><item repeat="2-1">b</item></rule>"#, Err(Fault::BadValue("repeat")));
+        check(
+            en,
+            r#"<rule id="a"><item repeat="2" repeat-prob="2">b</item></rule>"#,
+            Err(Fault::BadValue("repeat-prob")),
+        );
+        check(
+            en,
+            r#"<rule id="a"><one-of><item weight="-1">b</item></one-of></rule>"#,
+            Err(Fault::BadValue("weight")),
+        );
+        check(en, r#"<rule id="a"><ruleref/></rule>"#, Err(Fault::MissingAttribute("uri")));
+        check(en, r##"<rule id="a"><ruleref uri="#b"/></rule>"##, Err(Fault::UndefinedRule("b".into())));
+        check(
+            en,
+            r##"<rule id="a"><ruleref uri="#a" special="NULL"/></rule>"##,
+            Err(Fault::BadValue("special")),
+        );
+        check(en, r#"<rule id="a"><bold>b</bold></rule>"#, Err(Fault::UnexpectedElement("bold".into())));
+        check(en, r#"<rule id="a">b</rule><rule id="a">c</rule>"#, Err(Fault::DuplicateRule("a".into())));
+        check(en, r#"<rule id="a">b</rule"#, Err(Fault::NotWellFormed));
+        check(r#"xml:lang="en" root="z""#, r#"<rule id="a">b</rule>"#, Err(Fault::UndefinedRule("z".into())));
+    }
+
+    #[test]
+    fn faults_have_their_place() {
+        let text = document(r#"xml:lang="en""#, "<rule id=\"a\">b\n  <bold/></rule>");
+        let error = Grammar::parse_xml(&text, "", None, &Limits::default()).expect_err("bold is unknown");
+        assert_eq!((error.place.line, error.place.column), (3, 3));
+        assert_eq!(error.to_string(), "line 3, column 3: element bold must not stand here");
+    }
+
+    fn inline(text: &str, said: &str) -> Result<bool, Fault> {
+        let limits = Limits::default();
+        let grammar =
+            Grammar::parse_xml(text, "", Some(Inline { lang: "en" }), &limits).map_err(|e| e.fault)?;
+        let net = Network::compile(&grammar, &|_| None, &limits).map_err(|e| e.fault)?;
+        Ok(match_words(&Arc::new(net), [said]).expect("small").is_some())
+    }
+
+    #[test]
+    fn vxml_3_1_1_inline_grammars() {
+        assert_eq!(inline(r#"<grammar root="a"><rule id="a">b</rule></grammar>"#, "b"), Ok(true));
+        assert_eq!(inline(r#"<grammar><rule id="a">b</rule></grammar>"#, "b"), Ok(true));
+        let public = r##"<grammar><rule id="x">b</rule><rule id="a" scope="public"><ruleref uri="#x"/></rule></grammar>"##;
+        assert_eq!(inline(public, "b"), Ok(true));
+        let unclear = r#"<grammar><rule id="x">b</rule><rule id="a">c</rule></grammar>"#;
+        assert_eq!(inline(unclear, "b"), Err(Fault::NoRoot));
+        let abnf = "<grammar type=\"application/srgs\"><![CDATA[\n#ABNF 1.0;\nlanguage en;\nroot $a;\n$a = b;]]></grammar>";
+        assert_eq!(inline(abnf, "b"), Ok(true));
+        assert_eq!(inline("<grammar type=\"text/gsl\">[ (b) ]</grammar>", "b"), Err(Fault::UnknownFormat));
+        assert_eq!(inline("<g:grammar><g:rule id=\"a\">b</g:rule></g:grammar>", "b"), Ok(true));
+    }
 }

@@ -104,7 +104,10 @@ impl Doors {
 
     pub(super) fn doorbell(&self) -> std::io::Result<Bell> {
         let fd = self.end.doorbell().as_fd().try_clone_to_owned()?;
-        Bell::register_with_interest(fd, tokio::io::Interest::READABLE)
+        // SAFETY: the descriptor is our own duplicate, an `OwnedFd` always names the same open file, and nobody else
+        // closes or replaces it while the `AsyncFd` has it.
+        let bell = unsafe { Bell::register_with_interest(fd, tokio::io::Interest::READABLE) };
+        Ok(bell?)
     }
 
     /// Does what the shard asks; an answer that is here at once comes back.
@@ -322,8 +325,18 @@ impl Kept {
 }
 
 /// A document that came with the order.
-async fn attached(attachments: &Attachments, order: Option<OrderId>, name: &str) -> Result<Fetched, FetchError> {
+async fn attached(
+    attachments: &Attachments,
+    order: Option<OrderId>,
+    name: &str,
+) -> Result<Fetched, FetchError> {
     let order = order.ok_or(FetchError::BadUri)?;
     let (media_type, body) = attachments(order, name.to_owned()).await.ok_or(FetchError::Status(404))?;
-    Ok(Fetched { url: format!("cid:{name}"), media_type, charset: None, body: Arc::from(body), validator: None })
+    Ok(Fetched {
+        url: format!("cid:{name}"),
+        media_type,
+        charset: None,
+        body: Arc::from(body),
+        validator: None,
+    })
 }

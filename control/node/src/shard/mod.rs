@@ -26,6 +26,7 @@ use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::JoinHandle;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::{mpsc, oneshot};
@@ -96,6 +97,8 @@ pub struct Parts {
     pub attachments: crate::prompts::Attachments,
     /// Calls that are over go to the desk.
     pub finished: mpsc::Sender<Box<Finished>>,
+    /// Calls that are up, told to the dispatcher.
+    pub calls: Arc<AtomicU32>,
     /// The main runtime, where what takes time is done.
     pub elsewhere: tokio::runtime::Handle,
 }
@@ -142,6 +145,7 @@ pub fn start(parts: Parts) -> std::io::Result<(Post, JoinHandle<()>)> {
 struct Shell {
     shard: Shard,
     doors: Doors,
+    calls: Arc<AtomicU32>,
     draining: bool,
     /// Inputs that a door answered at once.
     next: VecDeque<Input<'static>>,
@@ -164,7 +168,7 @@ impl Shell {
             finished: parts.finished,
             elsewhere: parts.elsewhere,
         });
-        Ok(Self { shard, doors, draining: false, next: VecDeque::new() })
+        Ok(Self { shard, doors, calls: parts.calls, draining: false, next: VecDeque::new() })
     }
 
     async fn run(mut self, mut inbox: mpsc::Receiver<Inbox>) {
@@ -196,8 +200,15 @@ impl Shell {
                 () = tokio::time::sleep(doors::RETRY), if self.doors.has_waiting() => {}
             }
             self.doors.retry();
+            self.count();
         }
         tracing::info!("a shard has ended its last call");
+    }
+
+    fn count(&self) {
+        let calls = u32::try_from(self.shard.calls()).unwrap_or(u32::MAX);
+        self.calls.store(calls, Ordering::Relaxed);
+        metrics::gauge!("carillon_calls").set(f64::from(calls));
     }
 
     /// What the workers say, until they say nothing more; the bell is armed before the last look.

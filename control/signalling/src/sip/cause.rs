@@ -18,7 +18,6 @@ pub fn of_status(status: u16) -> Cause {
         484 | 485 => Cause::INVALID_NUMBER,
         486 | 600 => Cause::BUSY,
         487 => Cause::NORMAL_UNSPECIFIED,
-        500 => Cause::TEMPORARY,
         501 => Cause(79),
         502 => Cause::NETWORK_OUT_OF_ORDER,
         503 => Cause::CONGESTION,

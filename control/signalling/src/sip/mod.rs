@@ -1,5 +1,6 @@
 //! SIP: wire, transactions, dialogs and the endpoint that a shard drives.
 
+pub mod auth;
 pub mod cause;
 pub mod dialog;
 pub mod endpoint;

@@ -39,19 +39,21 @@ pub(crate) struct World {
     weather: Weather,
     transport: Transport,
     rng: Rng,
+    /// Changes of probed peers.
+    pub(crate) states: Vec<bool>,
     flying: BTreeMap<(Mono, u64), (usize, Vec<u8>)>,
     count: u64,
 }
 
 /// The address of a side.
 pub(crate) fn addr(side: usize) -> SocketAddr {
-    SocketAddr::from(([192, 0, 2, u8::try_from(side + 1).unwrap()], 5060))
+    SocketAddr::from(([192, 0, 2, u8::try_from(side + 1).expect("a small number")], 5060))
 }
 
 /// A configuration of that side which trusts the other.
 pub(crate) fn config(side: usize) -> EndpointConfig {
     let own = Some(addr(side));
-    let secret = [u8::try_from(side).unwrap(); 32];
+    let secret = [u8::try_from(side).expect("a small number"); 32];
     let mut config = EndpointConfig::new(0, Advertised { udp: own, tcp: own, tls: own }, secret);
     config.peers = vec![Net::host(addr(1 - side).ip())];
     config
@@ -103,7 +105,7 @@ impl World {
             n += 1;
             Side {
                 endpoint: Endpoint::new(c, Seed(seed).derive(n)),
-                addr: addr(usize::try_from(n).unwrap() - 1),
+                addr: addr(usize::try_from(n).expect("a small number") - 1),
                 told: vec![],
                 dialogs: BTreeMap::new(),
                 sent: vec![],
@@ -112,7 +114,16 @@ impl World {
             }
         });
         let now = Now { mono: Mono::from_ms(1_000), ..Now::default() };
-        Self { now, sides, weather, transport, rng: Seed(seed).rng(), flying: BTreeMap::new(), count: 0 }
+        Self {
+            now,
+            sides,
+            weather,
+            transport,
+            rng: Seed(seed).rng(),
+            states: vec![],
+            flying: BTreeMap::new(),
+            count: 0,
+        }
     }
 
     pub(crate) fn calm() -> Self {
@@ -154,6 +165,17 @@ impl World {
         self.drain(side);
     }
 
+    pub(crate) fn take_over(&mut self, side: usize, snapshot: DialogSnapshot, cause: units::Cause) {
+        let now = self.now;
+        let input = Input::TakeOver(Box::new(snapshot), cause);
+        self.sides[side].endpoint.handle(now, input).expect("always fits");
+        self.drain(side);
+    }
+
+    pub(crate) fn set_weather(&mut self, weather: Weather) {
+        self.weather = weather;
+    }
+
     fn drain(&mut self, side: usize) {
         while let Some(output) = self.sides[side].endpoint.poll() {
             match output {
@@ -171,6 +193,7 @@ impl World {
                 Output::Dialog(id, snapshot) => {
                     self.sides[side].dialogs.insert(id, *snapshot);
                 }
+                Output::PeerState { up, .. } => self.states.push(up),
                 Output::Close { flow } => panic!("closed {flow:?}"),
                 _ => {}
             }

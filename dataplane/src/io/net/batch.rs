@@ -1,7 +1,7 @@
 //! Buffers for `recvmmsg`, made once, and socket addresses to and from the kernel's form.
 
 use crate::rtp::PACKET_MAX;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 /// Octets of a receive buffer: one more than is accepted, so that the oversized are seen as such.
 pub(crate) const BUFFER: usize = PACKET_MAX + 32;
@@ -58,24 +58,29 @@ pub(crate) fn to_raw(addr: SocketAddr) -> RawAddr {
     raw
 }
 
-/// From the kernel's form; an IPv4 address in IPv6 clothes is an IPv4 address.
-pub(crate) fn from_raw(storage: &libc::sockaddr_storage) -> Option<SocketAddr> {
-    let at = &raw const *storage;
-    match i32::from(storage.ss_family) {
-        libc::AF_INET => {
-            // SAFETY: the family says that this is a sockaddr_in; the storage is large enough and aligned.
-            let sin = unsafe { at.cast::<libc::sockaddr_in>().read() };
-            let ip = Ipv4Addr::from(sin.sin_addr.s_addr.to_ne_bytes());
-            Some(SocketAddr::new(IpAddr::V4(ip), u16::from_be(sin.sin_port)))
-        }
-        libc::AF_INET6 => {
-            // SAFETY: the family says that this is a sockaddr_in6; the storage is large enough and aligned.
-            let sin6 = unsafe { at.cast::<libc::sockaddr_in6>().read() };
-            let ip = Ipv6Addr::from(sin6.sin6_addr.s6_addr).to_canonical();
-            Some(SocketAddr::new(ip, u16::from_be(sin6.sin6_port)))
-        }
-        _ => None,
-    }
+/// The original destination in ancillary data, if that is what it begins with.
+pub(crate) fn destination(control: &[u8]) -> Option<SocketAddr> {
+    // `struct cmsghdr`: length, level, type.
+    let len = usize::from_ne_bytes(control.get(..8)?.try_into().ok()?);
+    let level = i32::from_ne_bytes(control.get(8..12)?.try_into().ok()?);
+    let kind = i32::from_ne_bytes(control.get(12..16)?.try_into().ok()?);
+    let known = matches!(
+        (level, kind),
+        (libc::SOL_IP, libc::IP_ORIGDSTADDR) | (libc::SOL_IPV6, libc::IPV6_ORIGDSTADDR)
+    );
+    control.get(16..len.min(control.len())).filter(|_| known).and_then(address)
+}
+
+/// A socket address as octets.
+pub(crate) fn address(octets: &[u8]) -> Option<SocketAddr> {
+    let family = i32::from(u16::from_ne_bytes(octets.get(..2)?.try_into().ok()?));
+    let port = u16::from_be_bytes(octets.get(2..4)?.try_into().ok()?);
+    let ip: IpAddr = match family {
+        libc::AF_INET => <[u8; 4]>::try_from(octets.get(4..8)?).ok()?.into(),
+        libc::AF_INET6 => Ipv6Addr::from(<[u8; 16]>::try_from(octets.get(8..24)?).ok()?).to_canonical(),
+        _ => return None,
+    };
+    Some(SocketAddr::new(ip, port))
 }
 
 /// A batch of receive buffers.
@@ -136,33 +141,19 @@ impl Batch {
 
     /// The octets of packet `i` of the last receive and where they came from.
     pub(crate) fn packet(&mut self, i: usize) -> (Option<SocketAddr>, &mut [u8]) {
-        let from = from_raw(&self.names[i]);
+        let name: *const libc::sockaddr_storage = &raw const self.names[i];
+        // SAFETY: a sockaddr_storage is plain octets, readable for its whole size, all of them initialised.
+        let octets =
+            unsafe { std::slice::from_raw_parts(name.cast::<u8>(), size_of::<libc::sockaddr_storage>()) };
+        let from = address(octets);
         let len = usize::try_from(self.headers[i].msg_len).unwrap_or(0).min(BUFFER);
         (from, &mut self.buffers[i][..len])
     }
 
     /// The original destination of packet `i` (`IP_ORIGDSTADDR`, `IPV6_ORIGDSTADDR`), if the socket tells it.
     pub(crate) fn destination(&self, i: usize) -> Option<SocketAddr> {
-        let header = &self.headers[i].msg_hdr;
-        // SAFETY: `header` describes a control area of ours, filled by the last receive.
-        let c = unsafe { libc::CMSG_FIRSTHDR(&raw const *header) };
-        if c.is_null() {
-            return None;
-        }
-        // SAFETY: a non-null header lies within the control area.
-        let cmsg = unsafe { c.read() };
-        let known = matches!(
-            (cmsg.cmsg_level, cmsg.cmsg_type),
-            (libc::SOL_IP, libc::IP_ORIGDSTADDR) | (libc::SOL_IPV6, libc::IPV6_ORIGDSTADDR)
-        );
-        let data = size_of::<libc::cmsghdr>();
-        let octets: &[u8] = bytemuck::cast_slice(&self.control[i]);
-        let octets = octets.get(data..cmsg.cmsg_len.min(CONTROL)).filter(|_| known)?;
-        let mut raw = RawAddr::zero();
-        let len = octets.len().min(size_of::<libc::sockaddr_storage>());
-        // SAFETY: `len` octets are readable in `octets` and writable in the storage, which do not overlap.
-        unsafe { std::ptr::copy_nonoverlapping(octets.as_ptr(), (&raw mut raw.storage).cast::<u8>(), len) };
-        from_raw(&raw.storage)
+        let len = self.headers[i].msg_hdr.msg_controllen.min(CONTROL);
+        destination(&bytemuck::cast_slice::<u64, u8>(&self.control[i])[..len])
     }
 
     pub(crate) fn len(&self) -> usize {

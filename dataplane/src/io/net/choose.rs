@@ -2,6 +2,7 @@
 
 use super::plain::Plain;
 use super::sockets::{self, Shared, Steering};
+use super::uring::Uring;
 use super::xdp::Xdp;
 use super::{AnyNet, Backend, Choice, PortRange, Refusal, Step};
 use std::net::IpAddr;
@@ -48,7 +49,7 @@ pub(crate) fn choose(ask: &Ask) -> Chosen {
             Err(refusal) => passed.push((backend, refusal)),
         }
     }
-    let nets = (0..ask.workers).map(|_| AnyNet::Plain(Plain::new(ask.places))).collect();
+    let nets = (0..ask.workers).map(|_| AnyNet::Plain(Box::new(Plain::new(ask.places)))).collect();
     Chosen { backend: Backend::Plain, nets, steering: None, passed }
 }
 
@@ -60,7 +61,10 @@ fn make(backend: Backend, ask: &Ask) -> Result<(Vec<AnyNet>, Steering), Refusal>
     };
     let (steering, pairs) = sockets::prepare(ask.ip, &ask.range, ask.workers)?;
     let net = |pair| match backend {
-        Backend::Plain | Backend::Sockets => Ok(AnyNet::Sockets(Shared::new(pair, &ask.range, ask.places))),
+        Backend::Plain | Backend::Sockets => {
+            Ok(AnyNet::Sockets(Box::new(Shared::new(pair, &ask.range, ask.places))))
+        }
+        Backend::Uring => Uring::new(pair, &ask.range, ask.places).map(|net| AnyNet::Uring(Box::new(net))),
         Backend::Xdp => {
             Xdp::new(interface, ask.ip, &ask.range, pair, ask.places).map(|net| AnyNet::Xdp(Box::new(net)))
         }

@@ -7,6 +7,7 @@ pub(crate) mod neighbour;
 pub mod plain;
 pub mod ports;
 pub mod sockets;
+pub mod uring;
 pub(crate) mod wire;
 pub mod xdp;
 pub(crate) mod xsk;
@@ -23,6 +24,8 @@ pub enum Backend {
     Plain,
     /// Two sockets per worker, steered by `SK_LOOKUP`; needs `CAP_NET_RAW` and `CAP_BPF` (with `CAP_NET_ADMIN`).
     Sockets,
+    /// The sockets of [`Self::Sockets`] driven by io_uring.
+    Uring,
     /// AF_XDP in copy mode on one interface and one worker, [`Self::Sockets`] for the rest.
     Xdp,
 }
@@ -43,6 +46,8 @@ pub enum Step {
     Interface,
     /// One queue of an interface feeds one worker; more were asked for.
     Workers,
+    /// An io_uring.
+    Uring,
     /// An AF_XDP socket.
     Xsk,
     /// A receiving socket.
@@ -55,6 +60,8 @@ pub enum Step {
     Program,
     /// Attaching it.
     Attach,
+    /// The port range: another program on this host takes its packets, so that no backend would hear them.
+    Taken,
 }
 
 /// Why a backend was passed over.
@@ -75,11 +82,15 @@ impl std::fmt::Display for Refusal {
         let what = match self.step {
             Step::Interface => "no such interface, or none was named",
             Step::Workers => "one interface queue feeds one worker, and there are more",
+            Step::Uring => "no io_uring (6.1 or newer, not disabled by kernel.io_uring_disabled)",
             Step::Xsk => "no AF_XDP socket (CAP_NET_RAW, CAP_NET_ADMIN)",
             Step::Socket => "no receiving socket",
             Step::Raw => "no raw socket (CAP_NET_RAW)",
             Step::Map => "no BPF map (CAP_BPF)",
             Step::Program => "the BPF program was not accepted (CAP_BPF, CAP_NET_ADMIN)",
+            Step::Taken => {
+                "another program on this host (a second Carillon?) takes the packets of the port range"
+            }
             Step::Attach => "the BPF program could not be attached",
         };
         f.write_str(what)?;
@@ -95,6 +106,7 @@ impl std::fmt::Display for Backend {
         f.write_str(match self {
             Backend::Plain => "plain",
             Backend::Sockets => "sockets",
+            Backend::Uring => "uring",
             Backend::Xdp => "xdp",
         })
     }
@@ -129,6 +141,7 @@ impl std::str::FromStr for Choice {
             "auto" => Ok(Choice::Auto),
             "plain" => Ok(Choice::Only(Backend::Plain)),
             "sockets" => Ok(Choice::Only(Backend::Sockets)),
+            "uring" => Ok(Choice::Only(Backend::Uring)),
             "xdp" => Ok(Choice::Only(Backend::Xdp)),
             _ => Err(UnknownBackend),
         }
@@ -138,9 +151,11 @@ impl std::str::FromStr for Choice {
 /// Whichever was chosen: static dispatch by a match.
 pub enum AnyNet {
     /// See [`plain::Plain`].
-    Plain(plain::Plain),
+    Plain(Box<plain::Plain>),
     /// See [`sockets::Shared`].
-    Sockets(sockets::Shared),
+    Sockets(Box<sockets::Shared>),
+    /// See [`uring::Uring`].
+    Uring(Box<uring::Uring>),
     /// See [`xdp::Xdp`].
     Xdp(Box<xdp::Xdp>),
 }
@@ -150,6 +165,7 @@ macro_rules! each {
         match $self {
             AnyNet::Plain($net) => $do,
             AnyNet::Sockets($net) => $do,
+            AnyNet::Uring($net) => $do,
             AnyNet::Xdp($net) => $do,
         }
     };

@@ -49,7 +49,35 @@ pub fn prepare(ip: IpAddr, range: &PortRange, workers: u16) -> Result<(Steering,
     let namespace = File::open("/proc/self/ns/net").map_err(refused(Step::Attach))?;
     let link = bpf::attach(&program, namespace.as_raw_fd(), ProgramKind::SkLookup, 0)
         .map_err(refused(Step::Attach))?;
+    if !arrives(ip, range, &pairs) {
+        return Err(Refusal { step: Step::Taken, errno: 0 });
+    }
     Ok((Steering { _link: link, _program: program, _map: map }, pairs))
+}
+
+/// Sends an octet to the range and looks whether it comes: another program attached before ours may take it away.
+fn arrives(ip: IpAddr, range: &PortRange, pairs: &[Pair]) -> bool {
+    let to = match ip {
+        IpAddr::V4(v4) if v4.is_unspecified() => IpAddr::from([127, 0, 0, 1]),
+        IpAddr::V6(v6) if v6.is_unspecified() => IpAddr::V6(std::net::Ipv6Addr::LOCALHOST),
+        ip => ip,
+    };
+    let Ok(from) = UdpSocket::bind((to, 0)) else { return false };
+    if from.send_to(&[0], (to, range.last)).is_err() {
+        return false;
+    }
+    for _ in 0..50 {
+        for pair in pairs {
+            let mut octet = 0_u8;
+            let (fd, at) = (pair.receive.as_raw_fd(), &raw mut octet);
+            // SAFETY: one octet is writable at `at`.
+            if unsafe { libc::recv(fd, at.cast(), 1, libc::MSG_DONTWAIT) } >= 0 {
+                return true;
+            }
+        }
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+    false
 }
 
 fn pair(ip: IpAddr) -> Result<Pair, Refusal> {
@@ -210,6 +238,20 @@ impl Outbox {
         self.headers[i].msg_hdr.msg_namelen = self.names[i].len;
         self.used += 1;
         true
+    }
+
+    /// What waits, with where it goes.
+    pub(crate) fn packets(&self) -> impl Iterator<Item = (&[u8], &RawAddr)> {
+        let all = self.vectors.iter().zip(&self.buffers).zip(&self.names).take(self.used);
+        all.map(|((vector, buffer), name)| {
+            let start = vector.iov_base.addr() - buffer.as_ptr().addr();
+            (&buffer[start..start + vector.iov_len], name)
+        })
+    }
+
+    /// Forgets what was sent.
+    pub(crate) fn clear(&mut self) {
+        self.used = 0;
     }
 
     pub(crate) fn full(&self) -> bool {

@@ -63,6 +63,10 @@ pub(crate) fn encapsulate(
         }
         _ => return None,
     };
+    if from.ip().is_unspecified() {
+        // The kernel will choose the source, which the checksum covers: none is sent (RFC 768; IPv4 only).
+        return from.is_ipv4().then_some(start);
+    }
     let pseudo = sum(&buffer[addresses..udp]) + 17 + u64::from(udp_len);
     // RFC 768: a checksum of zero is sent as all ones, zero means none.
     let checksum = match fold(pseudo + sum(&buffer[udp..HEADROOM + len])) {

@@ -202,7 +202,16 @@ impl Walk<'_> {
         };
         match plain {
             Some(value) => Computed::Value(value),
-            None => Computed::Slot(self.program.rule(frame.source, &source.header_tags, &frame.acts)),
+            None => {
+                let mut acts = frame.acts.clone();
+                if let Some((before, after)) =
+                    native::collect(&acts).filter(|_| source.format == TagFormat::Default)
+                {
+                    acts.insert(0, Act::Tag { code: before.into(), text: String::new() });
+                    acts.push(Act::Tag { code: after.into(), text: text.to_owned() });
+                }
+                Computed::Slot(self.program.rule(frame.source, &source.header_tags, &acts))
+            }
         }
     }
 }

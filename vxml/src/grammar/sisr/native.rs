@@ -2,6 +2,7 @@
 
 use super::{Act, Computed};
 use serde_json::{Map, Value};
+use std::cell::Cell;
 
 /// Runs the tags of a rule. `loose`: names that are not declared become properties of the result, and so do `var`s.
 pub(super) fn run(acts: &[Act], vars: Map<String, Value>, loose: bool) -> Option<Value> {
@@ -12,6 +13,8 @@ pub(super) fn run(acts: &[Act], vars: Map<String, Value>, loose: bool) -> Option
         latest: None,
         current: String::new(),
         loose,
+        shared: Cell::new(0),
+        changed: false,
     };
     for act in acts {
         match act {
@@ -52,12 +55,34 @@ pub(super) fn forgiving(acts: &[Act]) -> Option<Value> {
         return run(acts, Map::new(), false);
     }
     if codes.iter().any(|code| code.contains('=')) {
-        if let Some(value) = run(acts, Map::new(), true) {
-            return Some(value);
-        }
-        return None;
+        return run(acts, Map::new(), true);
     }
     Some(Value::String((*last).to_owned()))
+}
+
+/// For forgiving tags that are scripts but do not set `out`: one tag that declares the names they assign, and one
+/// that makes an object of them.
+pub(super) fn collect(acts: &[Act]) -> Option<(String, String)> {
+    let codes =
+        || acts.iter().filter_map(|a| if let Act::Tag { code, .. } = a { Some(&**code) } else { None });
+    if codes().any(|code| words(code).any(|w| w == "out")) {
+        return None;
+    }
+    let mut names: Vec<&str> = Vec::new();
+    for statement in codes().flat_map(|code| code.split([';', '\n', '{', '}'])) {
+        let statement = statement.trim_start();
+        let statement = statement.strip_prefix("var ").unwrap_or(statement);
+        let Some((name, value)) = statement.split_once('=') else { continue };
+        let name = name.trim();
+        let legal = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+        if legal && !value.starts_with('=') && !RESERVED.contains(&name) && !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    let members: Vec<String> = names.iter().map(|n| format!("{n}:{n}")).collect();
+    (!names.is_empty())
+        .then(|| (format!("var {};", names.join(",")), format!("out={{{}}};", members.join(","))))
 }
 
 fn words(code: &str) -> impl Iterator<Item = &str> {
@@ -71,6 +96,23 @@ struct Scope<'a> {
     latest: Option<(&'a Value, &'a str)>,
     current: String,
     loose: bool,
+    /// Objects taken from rules, which ECMAScript shares and this copies: they may not be changed if taken twice.
+    shared: Cell<u32>,
+    /// One of them may have been changed.
+    changed: bool,
+}
+
+impl Scope<'_> {
+    /// A value out of a rule, if copying it cannot be told from sharing it.
+    fn take(&self, value: Value) -> Option<Value> {
+        if value.is_object() || value.is_array() {
+            if self.changed {
+                return None;
+            }
+            self.shared.set(self.shared.get() + 1);
+        }
+        Some(value)
+    }
 }
 
 struct Cursor<'c> {
@@ -106,11 +148,13 @@ impl<'c> Cursor<'c> {
         if declares && (head == "out" || !tail.is_empty()) {
             return None;
         }
-        if declares && (self.rest.is_empty() || self.rest.starts_with(';')) {
-            scope.vars.entry(head).or_insert(Value::Null);
-            return None;
+        if !tail.is_empty() {
+            if scope.shared.get() > 1 {
+                return None;
+            }
+            scope.changed = scope.shared.get() > 0;
         }
-        let adds = self.eat("+=");
+        let adds = !declares && self.eat("+=");
         if !adds && (self.rest.starts_with("==") || !self.eat("=")) {
             return None;
         }
@@ -182,7 +226,7 @@ impl<'c> Cursor<'c> {
             ["rules", "latest"] if calls => {
                 self.call()?;
                 let (value, _) = scope.latest?;
-                self.follow(value)
+                self.follow(value).and_then(|v| scope.take(v))
             }
             ["meta", which @ ("latest" | "current")] if calls => {
                 self.call()?;
@@ -196,10 +240,10 @@ impl<'c> Cursor<'c> {
             }
             ["rules", rule, tail @ ..] => {
                 let (_, value, _) = scope.rules.iter().find(|(name, ..)| name == rule)?;
-                lookup(value, tail)
+                lookup(value, tail).and_then(|v| scope.take(v))
             }
-            ["out", tail @ ..] => lookup(&scope.out, tail),
-            [name, tail @ ..] => lookup(scope.vars.get(*name)?, tail),
+            ["out", tail @ ..] => lookup(&scope.out, tail).filter(|v| !v.is_object()),
+            [name, tail @ ..] => lookup(scope.vars.get(*name)?, tail).filter(|v| !v.is_object()),
             [] => None,
         }
     }
@@ -297,7 +341,7 @@ impl<'c> Cursor<'c> {
 }
 
 /// Names whose meaning is the engine's business.
-const RESERVED: [&str; 16] = [
+pub(super) const RESERVED: [&str; 16] = [
     "this",
     "function",
     "return",

@@ -32,6 +32,8 @@ pub struct EndpointConfig {
     pub min_se_s: u32,
     /// Challenge new calls from sources that are no peer by digest.
     pub auth: Option<ServerAuth>,
+    /// Say in our Via that we understand overload control (RFC 7339 §4.1).
+    pub overload_control: bool,
     /// Peers probed by OPTIONS.
     pub probes: Vec<Probe>,
 }
@@ -186,6 +188,7 @@ impl EndpointConfig {
             session_expires_s: Some(1800),
             min_se_s: 90,
             auth: None,
+            overload_control: true,
             probes: Vec::new(),
         }
     }

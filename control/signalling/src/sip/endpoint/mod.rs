@@ -6,27 +6,38 @@
 mod alarms;
 mod config;
 mod ids;
+mod info;
 mod leg;
 mod midcall;
+mod offer;
+mod overload;
+mod probe;
 mod receive;
+mod refer;
+mod reliable;
 mod reply;
 mod request;
+mod retry;
+mod session;
+mod takeover;
 mod tx;
 mod uac;
 mod uas;
 
 pub use config::{Advertised, EndpointConfig, Limits, Net, Probe, ServerAuth};
 pub use ids::shard_of;
+pub use overload::Load;
 
 use crate::leg::{Action, Ended, Indication, Transport};
 use crate::sip::dialog::DialogSnapshot;
 use alarms::{Alarms, Who};
 use ids::{Keyed, Namer};
 use leg::{Leg, Phase};
-use std::collections::{HashMap, VecDeque};
+use overload::Buckets;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::SocketAddr;
 use tx::Tx;
-use units::{LegId, Mono, Now, Rng, Seed};
+use units::{Cause, LegId, Mono, Now, Rng, Seed};
 
 /// Where a message came by and answers go: a UDP socket or one stream connection, named by the shell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -62,6 +73,10 @@ pub enum Input<'a> {
     Leg(LegId, Action),
     /// The record that an ACK is about to be sent is durable: send it.
     AckJournalled(LegId),
+    /// How loaded the server is from now on.
+    Load(Load),
+    /// End the call of a server that died, from its journal.
+    TakeOver(Box<DialogSnapshot>, Cause),
     /// A deadline passed.
     Timer,
 }
@@ -95,6 +110,15 @@ pub enum Output {
         peer: SocketAddr,
         /// Reachable.
         up: bool,
+    },
+    /// A peer asks for fewer new calls (RFC 7339).
+    PeerLoad {
+        /// Which.
+        peer: SocketAddr,
+        /// Percentage to withhold; 0: none any more.
+        reduce_percent: u8,
+        /// For how long that holds.
+        validity_ms: u32,
     },
 }
 
@@ -159,6 +183,7 @@ pub struct Endpoint {
     rng: Rng,
     legs: HashMap<LegId, Box<Leg>, Keyed>,
     by_tag: HashMap<String, LegId, Keyed>,
+    by_caller: HashMap<Box<[u8]>, LegId, Keyed>,
     txs: HashMap<u64, Tx, Keyed>,
     tx_by_key: HashMap<Box<[u8]>, u64, Keyed>,
     tx_next: u64,
@@ -167,6 +192,12 @@ pub struct Endpoint {
     streams: HashMap<FlowId, receive::Stream, Keyed>,
     out: VecDeque<Output>,
     counters: Counters,
+    health: Vec<probe::Health>,
+    buckets: Buckets,
+    keyed: Keyed,
+    load: Load,
+    /// Peers that ask for fewer calls.
+    reduced: HashSet<SocketAddr, Keyed>,
 }
 
 impl Endpoint {
@@ -175,20 +206,30 @@ impl Endpoint {
     pub fn new(config: EndpointConfig, seed: Seed) -> Self {
         let mut rng = seed.rng();
         let keyed = Keyed(rng.next_u64(), rng.next_u64());
+        let mut alarms = Alarms::default();
+        for n in 0..config.probes.len() {
+            alarms.arm(Who::Probe(n), None, Some(Mono::default()));
+        }
         Self {
             namer: Namer::new(*config.secret.expose()),
-            config,
             rng,
             legs: HashMap::with_hasher(keyed),
             by_tag: HashMap::with_hasher(keyed),
+            by_caller: HashMap::with_hasher(keyed),
+            health: vec![probe::Health::default(); config.probes.len()],
+            buckets: Buckets::new(config.limits.sources_max),
+            keyed,
+            load: Load::default(),
+            reduced: HashSet::with_hasher(keyed),
             txs: HashMap::with_hasher(keyed),
             tx_by_key: HashMap::with_hasher(keyed),
             tx_next: 0,
             leg_next: 0,
-            alarms: Alarms::default(),
+            alarms,
             streams: HashMap::with_hasher(keyed),
             out: VecDeque::new(),
             counters: Counters::default(),
+            config,
         }
     }
 
@@ -206,6 +247,8 @@ impl Endpoint {
             Input::Leg(id, Action::Place(place)) => return self.place(now, id, *place),
             Input::Leg(id, action) => return self.act(now, id, action),
             Input::AckJournalled(id) => return self.ack_journalled(now, id),
+            Input::Load(load) => self.load = load,
+            Input::TakeOver(snapshot, cause) => self.take_over(now, *snapshot, cause),
             Input::Timer => self.due(now),
         }
         Ok(())
@@ -248,6 +291,9 @@ impl Endpoint {
         let result = f(self, &mut leg);
         if matches!(leg.phase, Phase::Over) {
             self.by_tag.remove(&leg.local_tag);
+            if let Some(caller) = &leg.caller {
+                self.by_caller.remove(caller);
+            }
         } else {
             leg.armed = self.alarms.arm(Who::Leg(id.0), leg.armed, leg.deadline());
             self.legs.insert(id, leg);
@@ -256,7 +302,8 @@ impl Endpoint {
     }
 
     /// Tells the end of a leg; the rest of its signalling goes on in transactions alone.
-    fn end(&mut self, leg: &mut Leg, ended: Ended) {
+    fn end(&mut self, now: Now, leg: &mut Leg, ended: Ended) {
+        self.close_pending(now, leg);
         leg.phase = Phase::Over;
         self.tell(leg.id, Indication::Ended(ended));
     }
@@ -267,7 +314,7 @@ impl Endpoint {
                 Who::Tx(id) => self.tx_due(now, id, at),
                 Who::Leg(id) => self.leg_due(now, LegId(id), at),
                 Who::Stream(flow) => self.stream_due(now, FlowId(flow)),
-                Who::Probe(_) => {}
+                Who::Probe(n) => self.probe_due(now, n),
             }
         }
         let alive = self.txs.len() + self.legs.len() + self.streams.len();
@@ -282,7 +329,7 @@ impl Endpoint {
     }
 
     fn leg_due(&mut self, now: Now, id: LegId, at: Mono) {
-        if !self.legs.get_mut(&id).is_some_and(|l| l.armed == Some(at)) {
+        if self.legs.get(&id).is_none_or(|l| l.armed != Some(at)) {
             return;
         }
         self.with_leg(id, |this, leg| {

@@ -5,12 +5,13 @@ use super::request::{ALLOW, SUPPORTED};
 use super::tx::{client_key, server_key};
 use super::{Endpoint, FlowId, Hop, Output};
 use crate::leg::Transport;
+use crate::sip::auth::{Proof, challenges, verify};
 use crate::sip::cause::phrase;
 use crate::sip::endpoint::alarms::Who;
 use crate::sip::transaction::client_invite::Input as Client;
 use crate::sip::transaction::server_invite::Input as Server;
-use crate::sip::wire::core::request_uri;
-use crate::sip::wire::fields::tokens;
+use crate::sip::wire::core::{request_uri, top_via};
+use crate::sip::wire::fields::{SessionExpires, has, tokens};
 use crate::sip::wire::frame::{Cut, Framer};
 use crate::sip::wire::{Core, HeaderId, Message, Method, Owed, Unframed};
 use std::net::SocketAddr;
@@ -20,7 +21,8 @@ use units::{Mono, Now};
 #[derive(Debug)]
 pub(super) struct Stream {
     framer: Framer,
-    hop: Hop,
+    /// Whether its source is listened to; no transaction can hang on another's stream.
+    welcome: bool,
     /// When the message that is not whole yet has taken too long.
     until: Option<Mono>,
 }
@@ -47,7 +49,7 @@ impl Endpoint {
         let mut stream = match self.streams.remove(&flow) {
             Some(stream) => stream,
             None if full => return self.close(flow),
-            None => Stream { framer: Framer::default(), hop, until: None },
+            None => Stream { framer: Framer::default(), welcome: self.is_welcome(hop), until: None },
         };
         stream.framer.push(bytes);
         loop {
@@ -62,7 +64,7 @@ impl Endpoint {
                 Cut::More => break,
                 Cut::Last(n) => {
                     let message: Vec<u8> = stream.framer.bytes().get(..n).unwrap_or_default().to_vec();
-                    self.last_message(hop, &message);
+                    self.last_message(now, hop, &message);
                     return self.close(flow);
                 }
                 Cut::Broken => return self.close(flow),
@@ -89,7 +91,9 @@ impl Endpoint {
     }
 
     pub(super) fn flow_closed(&mut self, now: Now, flow: FlowId) {
-        self.streams.remove(&flow);
+        if self.streams.remove(&flow).is_none_or(|s| !s.welcome) {
+            return;
+        }
         let lost: Vec<u64> = self
             .txs
             .iter()
@@ -120,7 +124,7 @@ impl Endpoint {
     /// One message.
     fn message(&mut self, now: Now, hop: Hop, bytes: &[u8]) {
         match Message::parse(bytes, &self.config.limits.wire) {
-            Ok(m) if m.status().is_some() => self.response(now, &m),
+            Ok(m) if m.status().is_some() => self.response(now, hop, &m),
             Ok(m) if self.is_welcome(hop) => self.request(now, hop, &m),
             Ok(_) => self.counters.strangers += 1,
             Err(Unframed::KeepAlive) => {}
@@ -129,13 +133,13 @@ impl Endpoint {
     }
 
     /// What stands last on a stream before it breaks: answered, never acted upon.
-    fn last_message(&mut self, hop: Hop, bytes: &[u8]) {
+    fn last_message(&mut self, now: Now, hop: Hop, bytes: &[u8]) {
         if let Ok(m) = Message::parse(bytes, &self.config.limits.wire)
             && self.is_welcome(hop)
             && m.method().is_some_and(|method| method != Method::Ack)
         {
             let owed = m.defect().unwrap_or(Owed::bad("No Usable Content-Length"));
-            self.refuse_stateless(hop, &m, owed);
+            self.refuse_stateless(now, hop, &m, owed);
         }
     }
 
@@ -143,7 +147,7 @@ impl Endpoint {
         self.config.answer_unknown || self.config.is_peer(hop.to.ip())
     }
 
-    fn response(&mut self, now: Now, m: &Message<'_>) {
+    fn response(&mut self, now: Now, hop: Hop, m: &Message<'_>) {
         let found = Core::read(m).ok().and_then(|core| {
             let branch = core.via.branch()?;
             let id = *self.tx_by_key.get(&client_key(branch, core.cseq.method.as_str()))?;
@@ -151,6 +155,7 @@ impl Endpoint {
         });
         match (found, m.status()) {
             (Some((id, core)), Some(status)) => {
+                self.hear_overload(hop.to, &core);
                 self.drive_client(now, id, Some(Client::Response(status)), Some((m, &core)));
             }
             _ => self.counters.stray_responses += 1,
@@ -162,7 +167,7 @@ impl Endpoint {
             Ok(core) => core,
             // RFC 3261 §17.1.1.3: an ACK is never answered.
             Err(_) if m.method() == Some(Method::Ack) => return,
-            Err(owed) => return self.refuse_stateless(hop, m, owed),
+            Err(owed) => return self.refuse_stateless(now, hop, m, owed),
         };
         let method = core.cseq.method;
         let known = self.tx_by_key.get(&server_key(m, &core, method)).copied();
@@ -171,10 +176,14 @@ impl Endpoint {
             (_, Some(tx)) => self.repeated(now, tx),
             (Method::Cancel, None) => self.cancel(now, hop, m, &core),
             (_, None) => match core.to.tag().map(|tag| self.leg_of(tag, core.call_id)) {
+                // What is beyond the limit is dropped; the peer repeats it.
+                Some(Some(_)) if self.txs.len() >= self.config.limits.transactions_max => {
+                    self.counters.over_rate += 1;
+                }
                 Some(Some(id)) => {
                     self.with_leg(id, |this, leg| this.requested(now, leg, hop, m, &core));
                 }
-                Some(None) => self.refuse_stateless(hop, m, Owed::new(481, phrase(481))),
+                Some(None) => self.refuse_stateless(now, hop, m, Owed::new(481, phrase(481))),
                 None => self.fresh(now, hop, m, &core),
             },
         }
@@ -197,9 +206,9 @@ impl Endpoint {
     /// RFC 3261 §9.2: 200 to the CANCEL of a transaction that exists, then 487 to its INVITE if it is open.
     fn cancel(&mut self, now: Now, hop: Hop, m: &Message<'_>, core: &Core<'_>) {
         let Some(&invite) = self.tx_by_key.get(&server_key(m, core, Method::Invite)) else {
-            return self.refuse_stateless(hop, m, Owed::new(481, phrase(481)));
+            return self.refuse_stateless(now, hop, m, Owed::new(481, phrase(481)));
         };
-        let echo = Echo::of(m, hop);
+        let echo = self.echo(now, m, hop);
         let tx =
             self.start_server(server_key(m, core, Method::Cancel), super::tx::Owner::Nobody, echo.hop, false);
         let owner = self.txs.get(&invite).map(|t| t.owner);
@@ -219,6 +228,11 @@ impl Endpoint {
 
     /// A request outside of any dialog.
     fn fresh(&mut self, now: Now, hop: Hop, m: &Message<'_>, core: &Core<'_>) {
+        match self.admitted(now, hop, core) {
+            Ok(()) => {}
+            Err(Some(owed)) => return self.refuse_stateless(now, hop, m, owed),
+            Err(None) => return,
+        }
         let judged = request_uri(m).and_then(|uri| match core.cseq.method {
             Method::Invite | Method::Options => self.extensions(m).map(|()| uri),
             Method::Bye | Method::Prack | Method::Update | Method::Info | Method::Notify => {
@@ -229,12 +243,39 @@ impl Endpoint {
         });
         let result = match judged {
             Ok(_) if core.cseq.method == Method::Options => Err(Owed::new(200, "OK")),
-            Ok(uri) => self.invited(now, hop, m, core, &uri),
+            Ok(uri) => self.screened(now, hop, m, core).and_then(|()| self.invited(now, hop, m, core, &uri)),
             Err(owed) => Err(owed),
         };
         if let Err(owed) = result {
-            self.refuse_stateless(hop, m, owed);
+            self.refuse_stateless(now, hop, m, owed);
         }
+    }
+
+    /// What a new call must pass before its body is read: loops, credentials, its session timer.
+    fn screened(&self, now: Now, hop: Hop, m: &Message<'_>, core: &Core<'_>) -> Result<(), Owed> {
+        // RFC 3261 §8.2.2.2: the same request by another way has come before.
+        if self.by_caller.contains_key(&caller_key(core)) {
+            return Err(Owed::new(482, phrase(482)));
+        }
+        if let Some(auth) = self.config.auth.as_ref().filter(|_| !self.config.is_peer(hop.to.ip())) {
+            match verify(m, &auth.realm, &auth.users, self.config.secret.expose(), now.mono) {
+                Proof::Good => {}
+                Proof::Stale => return Err(STALE),
+                Proof::None => return Err(Owed::new(401, phrase(401))),
+            }
+        }
+        // RFC 4028 §9: too short an interval is refused with ours, if the peer can hear it.
+        let short = SessionExpires::read(m).is_some_and(|s| s.seconds < self.config.min_se_s);
+        if short && has(m, HeaderId::Supported, "timer") {
+            return Err(Owed::new(422, phrase(422)));
+        }
+        Ok(())
+    }
+
+    /// What a response repeats of this request.
+    pub(super) fn echo(&self, now: Now, m: &Message<'_>, hop: Hop) -> Echo {
+        let asks = top_via(m).is_some_and(|v| v.params.get("oc").is_some());
+        Echo::of(m, hop, &self.overload_params(asks, now))
     }
 
     /// RFC 3261 §8.2.2.3, §20.1: what the peer requires of us, and what it takes.
@@ -252,14 +293,22 @@ impl Endpoint {
     }
 
     /// An answer without a transaction: the same request gets the same octets, and nothing is remembered.
-    pub(super) fn refuse_stateless(&mut self, hop: Hop, m: &Message<'_>, owed: Owed) {
-        let echo = Echo::of(m, hop);
+    pub(super) fn refuse_stateless(&mut self, now: Now, hop: Hop, m: &Message<'_>, owed: Owed) {
+        let echo = self.echo(now, m, hop);
         let via = m.first(HeaderId::Via).unwrap_or_default();
         let call_id = m.first(HeaderId::CallId).unwrap_or_default();
         let tag = self.namer.name("stateless", &[via, call_id]);
         let mut w = echo.response(owed.status, owed.reason, &tag);
         match owed.status {
             200 | 405 | 501 => w.field(HeaderId::Allow, ALLOW),
+            401 => {
+                let stale = owed == STALE;
+                let realm = self.config.auth.as_ref().map(|a| a.realm.as_str()).unwrap_or_default();
+                for challenge in challenges(realm, self.config.secret.expose(), now.mono, stale) {
+                    w.field(HeaderId::WwwAuthenticate, challenge);
+                }
+            }
+            422 => w.field(HeaderId::MinSe, self.config.min_se_s),
             _ => {}
         }
         match owed.status {
@@ -282,8 +331,16 @@ impl Endpoint {
     }
 }
 
+/// What tells a caller's request apart, by whatever way it comes (RFC 3261 §8.2.2.2).
+pub(super) fn caller_key(core: &Core<'_>) -> Box<[u8]> {
+    [core.from.tag().unwrap_or_default().as_bytes(), b"|", core.call_id.as_bytes()].concat().into()
+}
+
+/// A challenge whose answer was right but old.
+const STALE: Owed = Owed::new(401, "Unauthorized, Stale Nonce");
+
 /// Option tags that are required and that we do not speak.
-fn unsupported<'m>(m: &'m Message<'_>) -> impl Iterator<Item = &'m str> {
+pub(super) fn unsupported<'m>(m: &'m Message<'_>) -> impl Iterator<Item = &'m str> {
     let known = |t: &&str| SUPPORTED.split(", ").any(|s| s.eq_ignore_ascii_case(t));
     tokens(m, HeaderId::Require).filter(move |t| !known(t))
 }

@@ -29,7 +29,7 @@ pub(super) struct Echo {
 
 impl Echo {
     /// From a request, however broken.
-    pub(super) fn of(m: &Message<'_>, hop: Hop) -> Self {
+    pub(super) fn of(m: &Message<'_>, hop: Hop, oc: &str) -> Self {
         let text = |id| m.first(id).map(clean).filter(|t: &String| !t.is_empty());
         let mut vias: Vec<String> = m.all(HeaderId::Via).map(clean).take(VIAS_MAX).collect();
         let top = m.first(HeaderId::Via).and_then(|v| values(v).next());
@@ -38,6 +38,7 @@ impl Echo {
             let rest = clean(m.first(HeaderId::Via).and_then(|v| v.get(raw.len()..)).unwrap_or_default());
             if let Some(via) = Via::parse(raw) {
                 *first = stamped(raw, &via, hop.to);
+                first.push_str(oc);
                 if !rest.is_empty() {
                     first.push_str(&rest);
                 }
@@ -98,7 +99,7 @@ fn stamped(raw: &[u8], via: &Via<'_>, from: SocketAddr) -> String {
     let mut text = clean(raw.get(..at).unwrap_or_default());
     let ip = from.ip().to_canonical();
     for (name, value) in via.params.iter() {
-        if name.eq_ignore_ascii_case("received") || name.eq_ignore_ascii_case("rport") {
+        if ["received", "rport", "oc", "oc-algo"].iter().any(|n| name.eq_ignore_ascii_case(n)) {
             continue;
         }
         text.push(';');
@@ -137,7 +138,7 @@ mod tests {
         let m = Message::parse(text.as_bytes(), &Limits::default()).expect("framed");
         let hop =
             Hop { transport: Transport::Udp, to: "192.0.2.7:999".parse().expect("address"), flow: None };
-        let e = Echo::of(&m, hop);
+        let e = Echo::of(&m, hop, "");
         (e.vias[0].clone(), e.hop.to.to_string())
     }
 

@@ -11,7 +11,10 @@ use units::Now;
 /// Methods that we answer within or outside of a dialog.
 pub(super) const ALLOW: &str = "INVITE, ACK, BYE, CANCEL, OPTIONS, PRACK, UPDATE, INFO, REFER, NOTIFY";
 /// Extensions that we speak.
-pub(super) const SUPPORTED: &str = "100rel, timer, replaces, norefersub";
+pub(super) const SUPPORTED: &str = "100rel, timer, replaces";
+
+/// We understand what RFC 7339 §4 lets a server say in our Via.
+pub(super) const OC: &str = ";oc;oc-algo=\"loss\"";
 
 /// `Via` transport word.
 pub(super) fn via_word(transport: Transport) -> &'static str {
@@ -53,7 +56,8 @@ impl Endpoint {
         let branch = self.namer.branch(&leg.call_id, &leg.local_tag, cseq, method);
         let mut w = Writer::request(method, uri);
         let (word, own) = (via_word(leg.hop.transport), self.own(leg.hop.transport));
-        w.field(HeaderId::Via, format_args!("SIP/2.0/{word} {own};branch={branch};rport"));
+        let oc = if self.config.overload_control { OC } else { "" };
+        w.field(HeaderId::Via, format_args!("SIP/2.0/{word} {own};branch={branch};rport{oc}"));
         w.field(HeaderId::MaxForwards, 70);
         w.field(HeaderId::From, format_args!("{};tag={}", leg.local, leg.local_tag));
         if to_tag.is_empty() {
@@ -90,24 +94,28 @@ impl Endpoint {
         &mut self,
         now: Now,
         leg: &mut Leg,
-        purpose: Purpose,
+        (which, purpose): (usize, Purpose),
         method: &str,
         extra: impl FnOnce(&mut Writer),
         body: (&str, &[u8]),
     ) -> Option<u64> {
         leg.cseq += 1;
-        let (mut w, branch) = self.in_dialog(leg, 0, method, leg.cseq)?;
+        let (mut w, branch) = self.in_dialog(leg, which, method, leg.cseq)?;
         extra(&mut w);
         let bytes = w.finish(body.0, body.1).ok()?;
-        let hop: Hop = leg.next_hop();
+        let hop: Hop = leg.next_hop(which);
         Some(self.start_client(now, Owner::Leg(leg.id, purpose), hop, &branch, method, bytes))
     }
 
     /// The ACK for a 2xx, which is the dialog's and no transaction's (RFC 3261 §13.2.2.4).
     pub(super) fn send_ack(&mut self, leg: &Leg, which: usize, cseq: u32, body: &[u8]) {
-        let Some((w, _)) = self.in_dialog(leg, which, "ACK", cseq) else { return };
+        let Some((mut w, _)) = self.in_dialog(leg, which, "ACK", cseq) else { return };
+        // RFC 3261 §22.1: the ACK carries the credentials of its INVITE.
+        if let Some((id, value)) = leg.auth.as_ref().and_then(|a| a.last.as_ref()) {
+            w.field(*id, value);
+        }
         if let Ok(bytes) = w.finish("application/sdp", body) {
-            let hop = leg.next_hop();
+            let hop = leg.next_hop(which);
             self.transmit(hop, bytes);
         }
     }

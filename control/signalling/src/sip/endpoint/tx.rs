@@ -52,6 +52,8 @@ pub(super) struct Tx {
     pub(super) bytes: Vec<u8>,
     ack: Option<Vec<u8>>,
     pub(super) armed: Option<Mono>,
+    /// How often the request was sent anew before (credentials, 422).
+    pub(super) tries: u8,
 }
 
 impl Tx {
@@ -167,7 +169,7 @@ impl Endpoint {
         self.tx_next += 1;
         let id = self.tx_next;
         self.tx_by_key.insert(key.clone(), id);
-        self.txs.insert(id, Tx { machine, key, owner, hop, bytes, ack: None, armed: None });
+        self.txs.insert(id, Tx { machine, key, owner, hop, bytes, ack: None, armed: None, tries: 0 });
         id
     }
 
@@ -228,8 +230,7 @@ impl Endpoint {
                     self.responded(now, id, owner, m, core);
                 }
             }
-            ClientOutput::TimedOut => self.unanswered(now, owner, None),
-            ClientOutput::Failed => self.unanswered(now, owner, Some(())),
+            ClientOutput::TimedOut | ClientOutput::Failed => self.unanswered(now, owner),
             ClientOutput::Gone => self.drop_tx(id),
         }
     }
@@ -270,7 +271,13 @@ impl Endpoint {
 
     /// Gives a server transaction its response.
     pub(super) fn respond(&mut self, now: Now, id: u64, status: u16, bytes: Vec<u8>) {
-        if let Some(tx) = self.txs.get_mut(&id) {
+        let open = |tx: &&mut Tx| match &tx.machine {
+            Machine::ServerInvite(m) => m.is_open(),
+            Machine::ServerOther(m) => m.is_open(),
+            _ => false,
+        };
+        // One final response, whoever was first: what was sent must stay what is repeated.
+        if let Some(tx) = self.txs.get_mut(&id).filter(open) {
             tx.bytes = bytes;
             self.drive_server(now, id, server_invite::Input::Respond(status));
         }

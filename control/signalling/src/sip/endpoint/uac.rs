@@ -1,6 +1,6 @@
 //! Calls that we place: INVITE, its responses, CANCEL and ACK (RFC 3261 §13.2, §9.1).
 
-use super::leg::{Calling, Leg, Phase};
+use super::leg::{Auth, Calling, Leg, Phase};
 use super::request::{ALLOW, SUPPORTED};
 use super::tx::{Machine, Owner, Purpose, derived};
 use super::{Endpoint, Error, Hop, Output};
@@ -8,7 +8,8 @@ use crate::leg::{Ended, Indication, Media, Place, Rtp};
 use crate::sdp::{Body, Description, Local, agree, find_body};
 use crate::sip::cause;
 use crate::sip::dialog::Dialog;
-use crate::sip::wire::fields::q850;
+use crate::sip::wire::fields::{has, q850};
+use crate::sip::wire::uri::unescape;
 use crate::sip::wire::{Core, HeaderId, Message, NameAddr, Scheme, Uri, values};
 use std::time::Duration;
 use units::{Cause, LegId, Now, Private};
@@ -41,9 +42,12 @@ impl Endpoint {
     /// The leg of a call, before its INVITE is written.
     fn calling(&self, now: Now, id: LegId, place: Place) -> Result<Leg, Cause> {
         let Media::Rtp(ours) = place.media.clone() else { return Err(Cause::BEARER_NOT_IMPLEMENTED) };
-        let to = Uri::parse(place.to.expose().as_bytes())
-            .filter(|u| u.scheme != Scheme::Other && u.headers.is_none());
+        let to = Uri::parse(place.to.expose().as_bytes()).filter(|u| u.scheme != Scheme::Other);
         let to = to.ok_or(Cause::INVALID_NUMBER)?;
+        // A Refer-To may name what the call replaces (RFC 3891 §5); no other header field is taken from a URI.
+        if to.headers.is_some_and(|h| h.contains('&') || replaces_in(h).is_none()) {
+            return Err(Cause::INVALID_NUMBER);
+        }
         let from = NameAddr::parse(place.from.expose().as_bytes()).ok_or(Cause::INTERWORKING)?;
         let attempt = place.attempt.0.to_be_bytes();
         let hop = Hop { transport: place.transport, to: place.hop, flow: None };
@@ -53,7 +57,7 @@ impl Endpoint {
             call_id: self.namer.call_id(self.config.shard, place.attempt),
             local_tag: self.namer.name("tag", &[&attempt]),
             local: name_addr(&from),
-            remote: format!("<{}>", to.text),
+            remote: format!("<{}>", bare(to.text)),
             contact: self.contact(from.uri.user, hop.transport),
             cseq: 0,
             dialogs: Vec::new(),
@@ -64,6 +68,15 @@ impl Endpoint {
             uac: true,
             unacked: None,
             offered: None,
+            reoffer: None,
+            session: None,
+            auth: place
+                .credentials
+                .clone()
+                .map(|credentials| Box::new(Auth { credentials, realm: None, last: None })),
+            updates: false,
+            referred: None,
+            caller: None,
             armed: None,
             phase: Phase::Calling(Box::new(Calling {
                 tx: 0,
@@ -71,6 +84,8 @@ impl Endpoint {
                 cancel: None,
                 cancelled_until: None,
                 trying_told: false,
+                session_s: self.config.session_expires_s,
+                min_se_s: self.config.min_se_s,
                 place,
             })),
         })
@@ -82,10 +97,18 @@ impl Endpoint {
         let offer = leg.sdp.offer(leg.ours.as_ref()?);
         let Phase::Calling(calling) = &leg.phase else { return None };
         let place = &calling.place;
-        let (mut w, branch) = self.begin(leg, "INVITE", place.to.expose(), "", leg.cseq);
+        let (mut w, branch) = self.begin(leg, "INVITE", bare(place.to.expose()), "", leg.cseq);
+        if let Some(replaces) = place.to.expose().split_once('?').and_then(|(_, h)| replaces_in(h)) {
+            w.field(HeaderId::Replaces, replaces);
+            w.field(HeaderId::Require, "replaces");
+        }
         w.field(HeaderId::Contact, &leg.contact);
         w.field(HeaderId::Allow, ALLOW);
         w.field(HeaderId::Supported, SUPPORTED);
+        if let Some(seconds) = calling.session_s {
+            w.field(HeaderId::SessionExpires, seconds);
+            w.field(HeaderId::MinSe, calling.min_se_s);
+        }
         w.field(HeaderId::UserAgent, &self.config.user_agent);
         if let Some(asserted) = &place.asserted {
             w.field(HeaderId::AssertedIdentity, asserted.expose());
@@ -130,7 +153,13 @@ impl Endpoint {
             return self.cancel_if_wanted(now, leg);
         }
         let fork = core.to.tag().and_then(|tag| self.fork(leg, tag, m));
+        if let Some(which) = fork
+            && !self.take_reliable(now, leg, which, m, core)
+        {
+            return;
+        }
         leg.alerted |= status == 180 || status == 183;
+        leg.updates |= has(m, HeaderId::Allow, "UPDATE");
         let media = fork.and_then(|_| self.answer_in(leg, m)).map(Media::Rtp);
         if leg.dialogs.len() == 1 && fork.is_some() {
             self.export(leg);
@@ -158,7 +187,12 @@ impl Endpoint {
     pub(super) fn answer_in(&self, leg: &mut Leg, m: &Message<'_>) -> Option<Rtp> {
         let Body::Sdp(sdp) = find_body(m) else { return None };
         let theirs = Description::parse(sdp).ok()?.rtp;
-        let agreed = agree(leg.ours.as_ref()?, &theirs).ok()?;
+        let ours = leg.ours.as_ref()?;
+        // RFC 3264 §6: an answer keeps the profile of its offer; one without keys would be a downgrade.
+        if ours.srtp.is_some() != theirs.srtp.is_some() {
+            return None;
+        }
+        let agreed = agree(ours, &theirs).ok()?;
         leg.theirs = Some(agreed.clone());
         Some(agreed)
     }
@@ -184,6 +218,8 @@ impl Endpoint {
             *dialog = Dialog { remote_cseq: dialog.remote_cseq, ..fresh };
         }
         let media = self.answer_in(leg, m).or(early);
+        leg.updates |= has(m, HeaderId::Allow, "UPDATE");
+        self.session_agreed(now, leg, m);
         let clear = clear.or(media.is_none().then_some(Cause::INCOMPATIBLE));
         leg.phase = Phase::AckDue { cseq: core.cseq.number, clear };
         self.export(leg);
@@ -201,7 +237,7 @@ impl Endpoint {
         let keep = std::mem::take(&mut leg.dialogs);
         if self.fork(leg, tag, m).is_some() {
             self.send_ack(leg, 0, core.cseq.number, b"");
-            self.send_in_dialog(now, leg, Purpose::Bye, "BYE", |_| {}, ("", b""));
+            self.send_in_dialog(now, leg, (0, Purpose::Bye), "BYE", |_| {}, ("", b""));
         }
         leg.dialogs = keep;
     }
@@ -219,7 +255,7 @@ impl Endpoint {
         done.unwrap_or(Err(Error::NoLeg(id)))
     }
 
-    fn failed(&mut self, _now: Now, leg: &mut Leg, status: u16, m: &Message<'_>) {
+    fn failed(&mut self, now: Now, leg: &mut Leg, status: u16, m: &Message<'_>) {
         let Phase::Calling(calling) = &leg.phase else { return };
         let wanted = calling.cancel;
         if (300..400).contains(&status) && wanted.is_none() {
@@ -231,6 +267,7 @@ impl Endpoint {
         let redress = matches!(status, 603 | 608).then(|| redress(m)).flatten();
         let alerted = leg.alerted;
         self.end(
+            now,
             leg,
             Ended { cause, status: Some(status), by_peer: wanted.is_none(), retry_after_s, alerted, redress },
         );
@@ -247,7 +284,7 @@ impl Endpoint {
     }
 
     /// Nothing was heard, or the transport failed.
-    pub(super) fn invite_unanswered(&mut self, leg: &mut Leg) {
+    pub(super) fn invite_unanswered(&mut self, now: Now, leg: &mut Leg) {
         let cancel = match &leg.phase {
             Phase::Calling(calling) => calling.cancel,
             _ => return,
@@ -255,7 +292,7 @@ impl Endpoint {
         // A trunk that is silent is the network's fault, and another trunk may do better.
         let cause = cancel.unwrap_or(Cause::NETWORK_OUT_OF_ORDER);
         let alerted = leg.alerted;
-        self.end(leg, by_us(cause, alerted));
+        self.end(now, leg, by_us(cause, alerted));
     }
 
     /// Ringing has been long enough, or a CANCEL was not obeyed.
@@ -268,7 +305,7 @@ impl Endpoint {
             // RFC 3261 §9.1: 64*T1 after the CANCEL the INVITE counts as ended.
             let tx = calling.tx;
             self.drop_tx(tx);
-            return self.end(leg, by_us(cause, alerted));
+            return self.end(now, leg, by_us(cause, alerted));
         }
         if calling.cancel.is_none() && calling.ring_until <= now.mono {
             calling.cancel = Some(if alerted { Cause::NO_ANSWER } else { Cause::NO_RESPONSE });
@@ -300,6 +337,17 @@ impl Endpoint {
             self.out.push_back(Output::Dialog(leg.id, Box::new(snapshot)));
         }
     }
+}
+
+/// A URI without its header fields.
+fn bare(uri: &str) -> &str {
+    uri.split('?').next().unwrap_or_default()
+}
+
+/// The Replaces among a URI's header fields, escapes resolved.
+fn replaces_in(headers: &str) -> Option<String> {
+    let (name, value) = headers.split_once('=')?;
+    name.eq_ignore_ascii_case("Replaces").then(|| unescape(value))
 }
 
 /// A name-addr as we write it: display name quoted anew, URI in brackets, no parameters.

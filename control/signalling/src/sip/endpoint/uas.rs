@@ -1,7 +1,7 @@
 //! Calls that come in: INVITE, what we say to it, ACK and CANCEL (RFC 3261 §13.3, §9.2).
 
 use super::leg::{Leg, Phase, Unacked, Waiting};
-use super::reply::Echo;
+use super::receive::caller_key;
 use super::request::{ALLOW, SUPPORTED};
 use super::tx::{Owner, Purpose, server_key};
 use super::uac::{by_us, name_addr};
@@ -11,7 +11,7 @@ use crate::sdp::{Body, Description, Local, find_body};
 use crate::sip::cause::{phrase, to_status};
 use crate::sip::dialog::Dialog;
 use crate::sip::transaction::server_invite::Input;
-use crate::sip::wire::fields::{q850, redirections};
+use crate::sip::wire::fields::{Replaces, SessionExpires, has, q850, redirections};
 use crate::sip::wire::scan::clean;
 use crate::sip::wire::{Core, HeaderId, Message, Method, NameAddr, Owed, Uri, values};
 use units::{Cause, LegId, Now, Private};
@@ -36,7 +36,9 @@ impl Endpoint {
             }
             Body::Unsupported => return Err(Owed::new(415, "Unsupported Media Type")),
         };
-        let echo = Echo::of(m, hop);
+        let replaces = self.replaced(m)?;
+        let caller = caller_key(core);
+        let echo = self.echo(now, m, hop);
         self.leg_next += 1;
         let id = LegId(INCOMING | self.leg_next);
         let tx = self.start_server(
@@ -49,7 +51,7 @@ impl Endpoint {
             self.respond(now, tx, 100, trying);
         }
         let tag = format!("{:016x}{:016x}", self.rng.next_u64(), self.rng.next_u64());
-        let incoming = self.incoming(hop, m, core, uri, offer.as_ref());
+        let incoming = Incoming { replaces, ..self.incoming(hop, m, core, uri, offer.as_ref()) };
         let limits = self.config.limits;
         let leg = Leg {
             id,
@@ -68,16 +70,30 @@ impl Endpoint {
             uac: false,
             unacked: None,
             offered: None,
+            reoffer: None,
+            session: None,
+            auth: None,
+            updates: has(m, HeaderId::Allow, "UPDATE"),
+            referred: None,
+            caller: Some(caller.clone()),
             armed: None,
             phase: Phase::Incoming(Box::new(Waiting {
                 tx,
                 echo,
                 offer,
                 answer: None,
+                accept: None,
+                rel: (has(m, HeaderId::Supported, "100rel"), has(m, HeaderId::Require, "100rel")),
+                rseq: (self.rng.next_u32() >> 8) + 1,
+                reliable: None,
+                session: SessionExpires::read(m),
+                timer: has(m, HeaderId::Supported, "timer"),
+                replaces,
                 until: now.mono + limits.incoming_wait,
             })),
         };
         self.by_tag.insert(tag, id);
+        self.by_caller.insert(caller, id);
         self.legs.insert(id, Box::new(leg));
         self.with_leg(id, |_, _| {});
         self.tell(id, Indication::Incoming(Box::new(incoming)));
@@ -114,6 +130,10 @@ impl Endpoint {
     pub(super) fn ring(&mut self, now: Now, leg: &mut Leg, media: Option<Media>) -> Result<(), Error> {
         let id = leg.id;
         let Phase::Incoming(waiting) = &mut leg.phase else { return Err(Error::WrongState(id)) };
+        // RFC 3262 §3: one reliable provisional at a time; a second 18x adds nothing that must be heard.
+        if waiting.reliable.is_some() {
+            return Ok(());
+        }
         let status = if media.is_some() { 183 } else { 180 };
         let mut agreed = None;
         if let (Some(Media::Rtp(ours)), Some(offer), None) = (media, &waiting.offer, &waiting.answer)
@@ -130,9 +150,19 @@ impl Endpoint {
             w.field(HeaderId::RecordRoute, route);
         }
         w.field(HeaderId::Contact, &leg.contact);
-        let body = waiting.answer.as_deref().filter(|_| status == 183).unwrap_or_default();
-        let (tx, bytes) = (waiting.tx, w.finish("application/sdp", body));
-        if let Ok(bytes) = bytes {
+        w.field(HeaderId::Allow, ALLOW);
+        let body = waiting.answer.clone().filter(|_| status == 183).unwrap_or_default();
+        // DEVIATES RFC 3262 §5: without an offer in the INVITE nothing is sent reliably, since it would have to offer.
+        let reliably = waiting.offer.is_some() && (waiting.rel.1 || (waiting.rel.0 && !body.is_empty()));
+        if reliably {
+            w.field(HeaderId::Require, "100rel");
+            w.field(HeaderId::RSeq, waiting.rseq);
+        }
+        let (tx, hop) = (waiting.tx, waiting.echo.hop);
+        if let Ok(bytes) = w.finish("application/sdp", &body) {
+            if reliably {
+                self.keep_reliable(now, waiting, hop, bytes.clone());
+            }
             self.respond(now, tx, status, bytes);
         }
         if let Some(far) = agreed {
@@ -145,6 +175,12 @@ impl Endpoint {
     pub(super) fn accept(&mut self, now: Now, leg: &mut Leg, media: Media) -> Result<(), Error> {
         let id = leg.id;
         let Phase::Incoming(waiting) = &mut leg.phase else { return Err(Error::WrongState(id)) };
+        // RFC 3262 §3: a 2xx waits for the PRACK of a provisional that held the answer.
+        if waiting.reliable.is_some() && waiting.answer.is_some() {
+            waiting.accept = Some(media);
+            return Ok(());
+        }
+        waiting.reliable = None;
         let Media::Rtp(ours) = media else { return Err(Error::WrongState(id)) };
         let body = match (&waiting.answer, &waiting.offer) {
             (Some(answer), _) => Some(answer.clone()),
@@ -154,29 +190,55 @@ impl Endpoint {
             }),
             (None, None) => Some(leg.sdp.offer(&ours)),
         };
-        let Some(body) = body else {
-            self.refuse(now, leg, Cause::BEARER_NOT_IMPLEMENTED, None, None);
-            return Ok(());
-        };
         leg.ours.get_or_insert(ours);
+        match body {
+            Some(body) => self.accepted(now, leg, &body),
+            None => self.refuse(now, leg, Cause::BEARER_NOT_IMPLEMENTED, None, None),
+        }
+        Ok(())
+    }
+
+    /// Sends the 200 that takes the call.
+    fn accepted(&mut self, now: Now, leg: &mut Leg, body: &[u8]) {
+        let Phase::Incoming(waiting) = std::mem::replace(&mut leg.phase, Phase::Up { ack: None }) else {
+            return;
+        };
         let mut w = waiting.echo.response(200, "OK", &leg.local_tag);
         for route in &waiting.echo.record_routes {
             w.field(HeaderId::RecordRoute, route);
         }
-        let (tx, hop, asked) = (waiting.tx, waiting.echo.hop, waiting.offer.is_none());
         w.field(HeaderId::Contact, &leg.contact);
         w.field(HeaderId::Allow, ALLOW);
         w.field(HeaderId::Supported, SUPPORTED);
-        if let Ok(bytes) = w.finish("application/sdp", &body) {
+        self.grant_session(now, leg, waiting.session, waiting.timer, &mut w);
+        let asked = waiting.offer.is_none();
+        if let Ok(bytes) = w.finish("application/sdp", body) {
             let cseq = leg.dialogs.first().and_then(|d| d.remote_cseq).unwrap_or(0);
-            leg.phase = Phase::Up { ack: None };
-            self.answer_invite(now, leg, tx, hop, bytes, (cseq, asked, false));
-            self.export(leg);
-            if let (Some(theirs), false) = (leg.theirs.clone(), asked) {
-                self.tell(id, Indication::Answered { media: Media::Rtp(theirs) });
-            }
+            self.answer_invite(now, leg, waiting.tx, waiting.echo.hop, bytes, (cseq, asked, false));
         }
-        Ok(())
+        self.export(leg);
+        if let (Some(theirs), false) = (leg.theirs.clone(), asked) {
+            self.tell(leg.id, Indication::Answered { media: Media::Rtp(theirs) });
+        }
+        if let Some(other) = waiting.replaces {
+            // RFC 3891 §3: the call that was replaced is ended.
+            self.with_leg(other, |this, leg| this.clear(now, leg, Cause::NORMAL));
+        }
+    }
+
+    /// The leg that an INVITE asks to replace (RFC 3891 §3).
+    fn replaced(&self, m: &Message<'_>) -> Result<Option<LegId>, Owed> {
+        let Some(value) = m.first(HeaderId::Replaces) else { return Ok(None) };
+        let r = Replaces::parse(value).ok_or(Owed::bad("Bad Replaces"))?;
+        let leg = self.by_tag.get(r.to_tag).and_then(|id| self.legs.get(id));
+        let leg =
+            leg.filter(|l| l.call_id == r.call_id && l.dialogs.iter().any(|d| d.remote_tag == r.from_tag));
+        match leg.map(|l| (l.id, &l.phase)) {
+            Some((_, Phase::Up { .. })) if r.early_only => Err(Owed::new(486, phrase(486))),
+            Some((id, Phase::Up { .. })) => Ok(Some(id)),
+            // An early dialog that we did not start must not be taken over; one that we started is not ours to give.
+            _ => Err(Owed::new(481, phrase(481))),
+        }
     }
 
     /// Sends a 2xx to an INVITE and keeps it for retransmission (RFC 3261 §13.3.1.4).
@@ -219,7 +281,7 @@ impl Endpoint {
         };
         self.refuse_with(now, leg, status, reason, cause, retry_after_s);
         let alerted = leg.alerted;
-        self.end(leg, by_us(cause, alerted));
+        self.end(now, leg, by_us(cause, alerted));
     }
 
     fn refuse_with(
@@ -253,6 +315,7 @@ impl Endpoint {
         self.refuse_with(now, leg, 487, phrase(487), cause, None);
         let alerted = leg.alerted;
         self.end(
+            now,
             leg,
             Ended { cause, status: None, by_peer: true, retry_after_s: None, alerted, redress: None },
         );

@@ -1,0 +1,199 @@
+//! The command line: one binary, its subcommands are its roles and its tools.
+//!
+//! Exit codes: 0 done; 1 the answer is no (a wrong configuration, a failed call); 2 the command line is wrong (clap);
+//! 3 no node answers.
+
+mod show;
+mod tools;
+
+use crate::admin::Question;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use units::{AttemptId, OrderId};
+
+/// An order arrives by e-mail or HTTP; a telephone rings; a VoiceXML document talks; a record is kept.
+#[derive(Debug, Parser)]
+#[command(name = "carillon", version, about)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run everything in one process.
+    Serve {
+        /// The configuration.
+        #[arg(long, default_value = "/etc/carillon/carillon.toml")]
+        config: PathBuf,
+    },
+    /// Read a configuration and say what is wrong with it.
+    CheckConfig {
+        /// The configuration.
+        #[arg(long, default_value = "/etc/carillon/carillon.toml")]
+        config: PathBuf,
+    },
+    /// Bring the store up to this program's layout.
+    Migrate {
+        /// The configuration.
+        #[arg(long, default_value = "/etc/carillon/carillon.toml")]
+        config: PathBuf,
+    },
+    /// Replay in virtual time, with the production code.
+    Sim {
+        #[command(subcommand)]
+        what: tools::Sim,
+    },
+    /// Look into a running node.
+    Show {
+        #[command(subcommand)]
+        what: Show,
+        #[command(flatten)]
+        node: Running,
+    },
+    /// End a call.
+    Clear {
+        /// Its attempt, as `show calls` prints it.
+        attempt: AttemptId,
+        #[command(flatten)]
+        node: Running,
+    },
+    /// Have a running node read its configuration again.
+    Reload {
+        #[command(flatten)]
+        node: Running,
+    },
+    /// Have a running node take no new call and end after the last.
+    Drain {
+        #[command(flatten)]
+        node: Running,
+    },
+}
+
+/// How a running node is reached.
+#[derive(Debug, Args)]
+struct Running {
+    /// Its admin socket.
+    #[arg(long, global = true, default_value = "/run/carillon/admin.sock")]
+    socket: PathBuf,
+    /// How the answer is printed.
+    #[arg(short, long, global = true, default_value = "table")]
+    output: Format,
+}
+
+/// How answers are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people.
+    Table,
+    /// For programs.
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+enum Show {
+    /// Calls that are up.
+    Calls,
+    /// An order with its records and its whole story.
+    Call {
+        /// The order, `call_…`.
+        id: OrderId,
+    },
+    /// Servers and their load.
+    Servers,
+    /// Workers: core, scheduling, network backend, and why not better.
+    Workers,
+    /// Why an order is not being dialled now.
+    Why {
+        /// The order, `call_…`.
+        id: OrderId,
+    },
+}
+
+/// The answer is no.
+const NO: u8 = 1;
+/// No node answers.
+const NOBODY: u8 = 3;
+
+impl Cli {
+    /// Does what was asked.
+    #[must_use]
+    pub fn run(self) -> ExitCode {
+        match self.command {
+            Command::Serve { config } => match crate::serve::serve(&config) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => no(&error),
+            },
+            Command::CheckConfig { config } => match crate::serve::check(&config) {
+                Ok(said) => {
+                    print(&said);
+                    ExitCode::SUCCESS
+                }
+                Err(error) => no(&error),
+            },
+            Command::Migrate { config } => tools::migrate(&config),
+            Command::Sim { what } => what.run(),
+            Command::Show { what, node } => {
+                let question = match &what {
+                    Show::Calls => Question::Calls,
+                    Show::Call { id } => Question::Call(*id),
+                    Show::Servers => Question::Servers,
+                    Show::Workers => Question::Workers,
+                    Show::Why { id } => Question::Why(*id),
+                };
+                node.ask(&question)
+            }
+            Command::Clear { attempt, node } => node.ask(&Question::Clear(attempt)),
+            Command::Reload { node } => node.ask(&Question::Reload),
+            Command::Drain { node } => node.ask(&Question::Drain),
+        }
+    }
+}
+
+impl Running {
+    fn ask(&self, question: &Question) -> ExitCode {
+        let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+            Ok(runtime) => runtime,
+            Err(error) => return no(&error),
+        };
+        match runtime.block_on(crate::admin::ask(&self.socket, question)) {
+            Ok(value) => {
+                print(&match self.output {
+                    Format::Json => value.to_string(),
+                    Format::Table => show::table(question, &value),
+                });
+                ExitCode::SUCCESS
+            }
+            Err(why) => {
+                eprintln!("carillon: {why}");
+                ExitCode::from(if why.starts_with("no node") { NOBODY } else { NO })
+            }
+        }
+    }
+}
+
+fn no(error: &dyn std::fmt::Display) -> ExitCode {
+    eprintln!("{error}");
+    ExitCode::from(NO)
+}
+
+/// Prints a line; a closed pipe (`| head`) is no error.
+fn print(text: &str) {
+    use std::io::Write;
+    drop(writeln!(std::io::stdout(), "{text}"));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+        let id = OrderId(1).to_string();
+        assert!(Cli::try_parse_from(["carillon", "show", "call", &id, "-o", "json"]).is_ok());
+        assert!(Cli::try_parse_from(["carillon", "show", "call", "17"]).is_err());
+    }
+}

@@ -1,0 +1,128 @@
+//! Answers of a running node as people read them.
+
+use crate::admin::Question;
+use serde_json::Value;
+use std::fmt::Write;
+
+/// A question's answer as text.
+pub(super) fn table(question: &Question, answer: &Value) -> String {
+    match question {
+        Question::Calls => calls(answer),
+        Question::Call(_) => call(answer),
+        Question::Workers => lines(answer),
+        Question::Servers => rows(answer, &["server", "used", "capacity"]),
+        Question::Why(_) => serde_json::to_string_pretty(answer).unwrap_or_default(),
+        Question::Clear(_) | Question::Reload | Question::Drain => plain(answer),
+    }
+}
+
+fn calls(answer: &Value) -> String {
+    rows(answer, &["attempt", "order", "tenant", "direction", "stage", "age_ms"])
+}
+
+fn lines(answer: &Value) -> String {
+    answer.as_array().map(|l| l.iter().map(plain).collect::<Vec<_>>().join("\n")).unwrap_or_default()
+}
+
+/// A call: how it stands, each attempt, and what happened, line by line.
+fn call(answer: &Value) -> String {
+    let mut text = String::new();
+    let status = &answer["status"];
+    let mut line = |name: &str, value: String| {
+        if !value.is_empty() {
+            // Writing to a string cannot fail.
+            drop(writeln!(text, "{name:<12} {value}"));
+        }
+    };
+    line("call", plain(&status["order"]["id"]));
+    line("request", plain(&status["order"]["request_id"]));
+    line("state", plain(&status["state"]));
+    line("disposition", plain(&status["disposition"]));
+    line("attempts", plain(&status["attempts"]));
+    line("due", time(&status["due"]));
+    line("accepted", time(&status["accepted"]));
+    let records = answer["records"].as_array().cloned().unwrap_or_default();
+    for pair in &records {
+        let record = &pair[1];
+        drop(writeln!(
+            text,
+            "\nattempt {}  trunk {}  {}  cause {}  sip {}  talk {} ms  rtp received/lost/late/jitter {}",
+            plain(&record["attempt"]),
+            plain(&record["trunk"]),
+            plain(&record["disposition"]),
+            plain(&record["cause"]),
+            plain(&record["status"]),
+            plain(&record["talk_ms"]),
+            record["media"],
+        ));
+    }
+    let story = answer["story"].as_array().cloned().unwrap_or_default();
+    if !story.is_empty() {
+        text.push('\n');
+    }
+    for entry in &story {
+        drop(writeln!(
+            text,
+            "{}  {:<6} {}",
+            time(&entry["at"]),
+            plain(&entry["kind"]),
+            plain(&entry["text"])
+        ));
+    }
+    text.trim_end().to_owned()
+}
+
+/// Milliseconds of UTC as RFC 3339.
+fn time(value: &Value) -> String {
+    let stamp = value.as_i64().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+    stamp.map(|t| format!("{t:.3}")).unwrap_or_default()
+}
+
+fn plain(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Null => String::new(),
+        other => other.to_string(),
+    }
+}
+
+/// Objects as a table with aligned columns.
+fn rows(answer: &Value, columns: &[&str]) -> String {
+    let head: Vec<String> = columns.iter().map(|c| (*c).to_owned()).collect();
+    let body = answer.as_array().cloned().unwrap_or_default();
+    let mut table = vec![head];
+    table.extend(body.iter().map(|row| columns.iter().map(|c| plain(&row[*c])).collect()));
+    let width = |i: usize| table.iter().map(|row| row[i].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..columns.len()).map(width).collect();
+    let line = |row: &Vec<String>| {
+        let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, w)| format!("{cell:<w$}")).collect();
+        cells.join("  ").trim_end().to_owned()
+    };
+    table.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn columns_stand_under_each_other() {
+        let answer = json!([{"attempt": "att_1", "stage": "talking", "tenant": 1, "age_ms": 5}]);
+        assert_eq!(
+            calls(&answer),
+            "attempt  order  tenant  direction  stage    age_ms\natt_1           1                  talking  5"
+        );
+    }
+
+    #[test]
+    fn a_story_reads_from_top_to_bottom() {
+        let answer = json!({
+            "status": {"order": {"id": "call_1", "request_id": "r"}, "state": "done", "attempts": 1},
+            "records": [],
+            "story": [{"at": 0, "kind": "sip", "text": "answered"}],
+        });
+        let text = call(&answer);
+        assert!(text.ends_with("1970-01-01T00:00:00.000Z  sip    answered"), "{text}");
+    }
+}

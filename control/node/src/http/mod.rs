@@ -1,0 +1,111 @@
+//! The door for HTTP: the API under `/v1`, `/healthz` and `/metrics`. `202` is said only after the durable commit.
+#![allow(clippy::disallowed_types, clippy::disallowed_methods, reason = "the door")]
+
+mod auth;
+mod calls;
+mod campaigns;
+mod console;
+mod events;
+mod lists;
+mod openapi;
+mod problem;
+mod session;
+mod view;
+
+pub use auth::Caller;
+pub use problem::Problem;
+pub use session::Sealer;
+
+use crate::intake::Intake;
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::StatusCode;
+use axum::response::IntoResponse;
+use axum::routing::{get, post, put};
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+/// What the handlers share.
+#[derive(Clone)]
+pub struct Api {
+    /// Where orders go.
+    pub intake: Arc<Intake>,
+    /// Renders `/metrics`.
+    pub metrics: Option<metrics_exporter_prometheus::PrometheusHandle>,
+    /// Seals the sessions of the pages.
+    pub sealer: Sealer,
+    /// Largest request body, octets.
+    pub body_bytes_max: usize,
+    /// Requests at a time; more are answered 503 at once.
+    pub requests_max: usize,
+}
+
+/// The routes.
+#[must_use]
+pub fn router(api: Api) -> Router {
+    let places = Arc::new(tokio::sync::Semaphore::new(api.requests_max));
+    Router::new()
+        .route("/v1/calls", post(calls::create).get(calls::list))
+        .route("/v1/calls:dryrun", post(calls::dry_run))
+        .route("/v1/calls/{id}", get(calls::read).delete(calls::cancel))
+        .route("/v1/calls/{id}/events", get(events::events))
+        .route("/v1/decisions/{id}", get(lists::decision))
+        .route("/v1/suppressions", get(lists::suppressions))
+        .route("/v1/suppressions/{number}", put(lists::suppress).delete(lists::release))
+        .route("/v1/records", get(lists::records))
+        .route("/v1/campaigns", post(campaigns::create))
+        .route("/v1/campaigns/{id}", get(campaigns::read).post(campaigns::act))
+        .route("/v1/campaigns/{id}/contacts", put(campaigns::upload))
+        .route("/v1/campaigns/{id}/errors", get(campaigns::errors))
+        .merge(console::routes())
+        .layer(axum::middleware::from_fn_with_state(places, crowd))
+        .route("/openapi.json", get(openapi::serve))
+        .route("/healthz", get(health))
+        .route("/metrics", get(metrics))
+        .fallback(|| async { Problem::new(StatusCode::NOT_FOUND, "not-found", "There is nothing here") })
+        .layer(DefaultBodyLimit::max(api.body_bytes_max))
+        .with_state(api)
+}
+
+/// Refuses at the front what there is no place for.
+async fn crowd(
+    State(places): State<Arc<tokio::sync::Semaphore>>,
+    request: axum::extract::Request,
+    next: axum::middleware::Next,
+) -> axum::response::Response {
+    let Ok(_place) = places.try_acquire() else {
+        return Problem::unavailable().into_response();
+    };
+    next.run(request).await
+}
+
+/// Healthy means that the store answers.
+async fn health(State(api): State<Api>) -> impl IntoResponse {
+    let asked =
+        tokio::time::timeout(Duration::from_secs(2), api.intake.store.ask(control::store::Ask::NextDue));
+    match asked.await {
+        Ok(Ok(_)) => (StatusCode::OK, "ok\n"),
+        _ => (StatusCode::SERVICE_UNAVAILABLE, "the store does not answer\n"),
+    }
+}
+
+async fn metrics(State(api): State<Api>) -> impl IntoResponse {
+    let text =
+        api.metrics.as_ref().map_or_else(String::new, metrics_exporter_prometheus::PrometheusHandle::render);
+    ([("content-type", "text/plain; version=0.0.4")], text)
+}
+
+/// Serves until told to stop; requests that are under way are answered.
+///
+/// # Errors
+/// The listener's.
+pub async fn serve(listener: TcpListener, router: Router, mut stop: watch::Receiver<bool>) -> io::Result<()> {
+    axum::serve(listener, router)
+        .with_graceful_shutdown(async move {
+            let _ = stop.wait_for(|s| *s).await;
+        })
+        .await
+}

@@ -1,0 +1,70 @@
+//! A call as its owner reads it.
+
+use control::order::time::rfc3339;
+use control::order::{Application, Disposition, State};
+use control::policy::Decision;
+use control::store::Status;
+use serde::Serialize;
+use serde_json::Value;
+
+/// The status of a call.
+#[derive(Clone, Debug, Serialize)]
+pub struct Call {
+    id: String,
+    status_url: String,
+    request_id: String,
+    to: String,
+    application: String,
+    state: State,
+    disposition: Option<Disposition>,
+    attempts: u32,
+    accepted_at: String,
+    changed_at: String,
+    due_at: Option<String>,
+    expires_at: String,
+    priority: u8,
+    purpose: control::order::Purpose,
+    campaign: Option<String>,
+    seq: u64,
+    /// The last judgement.
+    decision: Option<Value>,
+    next_allowed_at: Option<String>,
+}
+
+impl From<&Status> for Call {
+    fn from(s: &Status) -> Self {
+        let o = &s.order;
+        let decision: Option<Value> = s.decision.as_deref().and_then(|d| serde_json::from_str(d).ok());
+        let judged: Option<Decision> = decision.clone().and_then(|d| serde_json::from_value(d).ok());
+        Self {
+            id: o.id.to_string(),
+            status_url: status_url(&o.id.to_string()),
+            request_id: o.request_id.clone(),
+            to: o.to.expose().clone(),
+            application: match &o.application {
+                Application::Url(u) => u.clone(),
+                Application::Attached(n) => format!("cid:{n}"),
+                Application::Registered(n) => format!("app:{n}"),
+            },
+            state: s.state,
+            disposition: s.disposition,
+            attempts: s.attempts,
+            accepted_at: rfc3339(s.accepted),
+            changed_at: rfc3339(s.changed),
+            due_at: s.due.map(rfc3339),
+            expires_at: rfc3339(o.expires),
+            priority: o.priority,
+            purpose: o.purpose,
+            campaign: o.campaign.map(|c| c.to_string()),
+            seq: s.seq,
+            next_allowed_at: judged.and_then(|d| d.next_allowed_at).map(rfc3339),
+            decision,
+        }
+    }
+}
+
+/// Where a call's status is.
+#[must_use]
+pub fn status_url(id: &str) -> String {
+    format!("/v1/calls/{id}")
+}

@@ -1,0 +1,520 @@
+//! `carillon serve`: all roles in one process. Opens every door, starts shards, workers, desk and notifier, and ends
+//! when told to, after the last call.
+
+use crate::admin::{self, Admin};
+use crate::desk;
+use crate::fetch::Fetcher;
+use crate::intake::{Bench, Intake};
+use crate::notify::Notifier;
+use crate::prompts::{Attachments, Prompts, recording_path};
+use crate::shard::{self, Inbox, Listener, Post};
+use crate::speech::Speaker;
+use crate::store::{Handle, Limits as StoreLimits, Sqlite};
+use crate::{clock, config, logs};
+use arc_swap::ArcSwap;
+use control::config::{Backend, Config};
+use control::desk::Desk;
+use control::dispatch::{Dispatcher, Scheme, Shares};
+use control::shard::{ScriptClock, Settings};
+use dataplane::io::host::{Config as HostConfig, Host};
+use dataplane::io::net::{Backend as Net, Choice};
+use dataplane::io::recorder::Recorder;
+use signalling::leg::Transport;
+use signalling::sip::endpoint::{Advertised, Endpoint, EndpointConfig, Net as PeerNet};
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{Notify, mpsc, watch};
+use units::ServerId;
+
+/// Why the node does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The configuration.
+    #[error("{0}")]
+    Config(#[from] config::ConfigError),
+    /// Something in it that only shows now.
+    #[error("{0}: {1}")]
+    Setting(&'static str, String),
+    /// A socket, file or thread.
+    #[error("{0}: {1}")]
+    Io(String, std::io::Error),
+    /// The store.
+    #[error("{0}")]
+    Store(#[from] crate::store::sqlite::OpenError),
+    /// The workers.
+    #[error("workers: {0}")]
+    Workers(String),
+}
+
+fn io(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> ServeError {
+    let what = what.into();
+    move |error| ServeError::Io(what, error)
+}
+
+/// Runs the node until SIGTERM or SIGINT, then drains it.
+///
+/// # Errors
+/// [`ServeError`] when it cannot start.
+pub fn serve(path: &Path) -> Result<(), ServeError> {
+    let config = config::load(path)?;
+    logs::start(&config.node);
+    let metrics = logs::metrics();
+    // Someone installed one already: then that is used.
+    drop(rustls::crypto::ring::default_provider().install_default());
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(io("runtime"))?;
+    runtime.block_on(async {
+        let node = Node::start(config, path.to_owned(), metrics, &tokio::runtime::Handle::current()).await?;
+        node.until_told().await
+    })
+}
+
+/// Judges a configuration as `serve` would, and opens nothing.
+///
+/// # Errors
+/// [`ServeError`] with what is wrong.
+pub fn check(path: &Path) -> Result<String, ServeError> {
+    let config = config::load(path)?;
+    crate::fetch::guard::Guard::new(&config.fetch)
+        .map_err(|why| ServeError::Setting("fetch.allow_networks", format!("`{why}` is no network")))?;
+    crate::intake::Settings::of(&config)
+        .map_err(|error| ServeError::Setting("tenants", error.to_string()))?;
+    let count = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
+    Ok(format!(
+        "{}: fine; {}, {}, {}",
+        path.display(),
+        count(config.tenants.len(), "tenant"),
+        count(config.trunks.len(), "trunk"),
+        count(config.inbound.len(), "inbound route"),
+    ))
+}
+
+/// A running node.
+struct Node {
+    path: PathBuf,
+    config: Arc<ArcSwap<Config>>,
+    shards: Vec<Post>,
+    threads: Vec<std::thread::JoinHandle<()>>,
+    desk: desk::Way,
+    intake: Arc<Intake>,
+    fetcher: Arc<ArcSwap<Fetcher>>,
+    media_ip: IpAddr,
+    recordings: PathBuf,
+    drain: Arc<Notify>,
+    reload: Arc<Notify>,
+    stop: watch::Sender<bool>,
+    _host: Arc<Host>,
+}
+
+impl Node {
+    async fn start(
+        config: Config,
+        path: PathBuf,
+        metrics: metrics_exporter_prometheus::PrometheusHandle,
+        elsewhere: &tokio::runtime::Handle,
+    ) -> Result<Self, ServeError> {
+        let state = PathBuf::from(&config.node.state);
+        let recordings = PathBuf::from(&config.media.recordings);
+        for folder in [&state, &recordings] {
+            std::fs::create_dir_all(folder).map_err(io(folder.display().to_string()))?;
+        }
+        let store = open_store(&config)?;
+        let fetcher = Fetcher::new(&config.fetch, recordings_of(&recordings))
+            .map_err(|why| ServeError::Setting("fetch.allow_networks", why))?;
+        let fetcher = Arc::new(ArcSwap::from(fetcher));
+        let (host, ends) = start_workers(&config)?;
+        let host = Arc::new(host);
+        let local = config.sip.listen[0].addr.ip();
+        let media_ip = config.sip.advertised_address.unwrap_or(local);
+        let settings = settings(&config, media_ip);
+        let speaker = Speaker::start(&config.speech, &state);
+        let intake = intake(&config, &store).await?;
+        let attachments = attachments_of(&intake);
+        let prompts = Prompts::new(
+            Arc::clone(&fetcher),
+            speaker,
+            recordings.clone(),
+            Arc::clone(&attachments),
+            &config.media,
+        );
+        let prompts = Arc::new(prompts);
+        let recorder = Arc::new(Recorder::start().map_err(io("recorder"))?);
+        let (over, finished) = mpsc::channel(desk::WAITING_MAX);
+        let calls = Arc::new(AtomicU32::new(0));
+        let secret = secret(&state)?;
+        let (mut shards, mut threads) = (Vec::new(), Vec::new());
+        for (number, end) in (0..).zip(ends) {
+            let parts = shard::Parts {
+                number,
+                settings: Arc::clone(&settings),
+                endpoint: endpoint(&config, number, media_ip, secret),
+                sockets: if number == 0 { bind(&config)? } else { Vec::new() },
+                tls: tls(&config)?,
+                end,
+                recorder: Arc::clone(&recorder),
+                recordings: recordings.clone(),
+                store: store.clone(),
+                fetcher: Arc::clone(&fetcher),
+                prompts: Arc::clone(&prompts),
+                attachments: Arc::clone(&attachments),
+                finished: over.clone(),
+                calls: Arc::clone(&calls),
+                elsewhere: elsewhere.clone(),
+            };
+            let (post, thread) = shard::start(parts).map_err(io("shard"))?;
+            shards.push(post);
+            threads.push(thread);
+        }
+        let config = Arc::new(ArcSwap::from_pointee(config));
+        let desk_way = mpsc::channel(desk::WAITING_MAX);
+        // A fresh cell takes its first value.
+        drop(intake.desk.set(desk_way.0.clone()));
+        let node = Self {
+            path,
+            shards,
+            threads,
+            desk: desk_way.0,
+            intake,
+            fetcher,
+            media_ip,
+            recordings,
+            drain: Arc::new(Notify::new()),
+            reload: Arc::new(Notify::new()),
+            stop: watch::channel(false).0,
+            _host: Arc::clone(&host),
+            config,
+        };
+        node.start_desk(&store, calls, desk_way.1, finished);
+        node.start_doors(&store, &host, metrics).await?;
+        tracing::info!("ready");
+        Ok(node)
+    }
+
+    fn start_desk(
+        &self,
+        store: &Handle,
+        calls: Arc<AtomicU32>,
+        messages: mpsc::Receiver<desk::Message>,
+        finished: mpsc::Receiver<Box<control::shard::Finished>>,
+    ) {
+        let config = self.config.load();
+        let server = ServerId(config.node.server_id);
+        let dispatch = Dispatcher::new(
+            control::dispatch::Limits::default(),
+            Scheme::default(),
+            Shares::default(),
+            clock::seed(),
+        );
+        let court = Bench(Arc::clone(&self.intake));
+        let desk = Desk::new(server, control::limits::desk(&config), court, dispatch, clock::seed());
+        let parts = desk::Parts {
+            desk,
+            store: store.clone(),
+            shards: self.shards.clone(),
+            config: Arc::clone(&self.config),
+            host: SocketAddr::new(self.media_ip, config.sip.listen[0].addr.port()).to_string(),
+            server,
+            calls,
+            draining: false,
+        };
+        tokio::spawn(desk::run(parts, messages, finished));
+    }
+
+    async fn start_doors(
+        &self,
+        store: &Handle,
+        host: &Arc<Host>,
+        metrics: metrics_exporter_prometheus::PrometheusHandle,
+    ) -> Result<(), ServeError> {
+        let notifier = Notifier::new(store.clone(), Arc::clone(&self.config))
+            .map_err(|why| ServeError::Setting("fetch.allow_networks", why))?;
+        tokio::spawn(notifier.run());
+        crate::doors::start(&self.config.load(), &self.intake, metrics, &self.stop).await?;
+        let path = PathBuf::from(&self.config.load().node.admin_socket);
+        let listener = admin::bind(&path).map_err(io(path.display().to_string()))?;
+        let host = Arc::clone(host);
+        let admin = Admin {
+            shards: self.shards.clone(),
+            store: store.clone(),
+            workers: Arc::new(move || host.workers().iter().map(worker_line).collect()),
+            desk: self.desk.clone(),
+            reload: Arc::clone(&self.reload),
+            drain: Arc::clone(&self.drain),
+        };
+        tokio::spawn(admin.run(listener));
+        Ok(())
+    }
+
+    /// Reloads on SIGHUP; drains on SIGTERM, SIGINT or by the admin socket.
+    async fn until_told(self) -> Result<(), ServeError> {
+        let mut hup = signal(SignalKind::hangup()).map_err(io("SIGHUP"))?;
+        let mut term = signal(SignalKind::terminate()).map_err(io("SIGTERM"))?;
+        let mut int = signal(SignalKind::interrupt()).map_err(io("SIGINT"))?;
+        loop {
+            tokio::select! {
+                _ = hup.recv() => self.reload().await,
+                () = self.reload.notified() => self.reload().await,
+                _ = term.recv() => break,
+                _ = int.recv() => break,
+                () = self.drain.notified() => break,
+            }
+        }
+        let longest = self.config.load().node.drain_max.duration();
+        tracing::info!(
+            longest_s = longest.as_secs(),
+            "draining: no new calls; those that are up end by themselves"
+        );
+        // A desk that is gone claims nothing either.
+        drop(self.desk.send(desk::Message::Drain).await);
+        self.tell_shards(false).await;
+        let gone = wait_for(self.threads);
+        tokio::pin!(gone);
+        let again = async {
+            tokio::select! {
+                _ = term.recv() => {}
+                _ = int.recv() => {}
+            }
+        };
+        let ended = tokio::select! {
+            () = &mut gone => true,
+            () = tokio::time::sleep(longest) => false,
+            () = again => false,
+        };
+        if !ended {
+            tell(&self.shards, true).await;
+        }
+        if !ended && tokio::time::timeout(Duration::from_secs(45), gone).await.is_err() {
+            tracing::error!("calls would not end");
+        }
+        // Results of the last calls are booked and told; who waits for an answer gets it.
+        drop(self.stop.send(true));
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        tracing::info!("over");
+        Ok(())
+    }
+
+    async fn tell_shards(&self, hard: bool) {
+        tell(&self.shards, hard).await;
+    }
+
+    async fn reload(&self) {
+        let newer = match config::load(&self.path) {
+            Ok(newer) => newer,
+            Err(error) => {
+                tracing::error!(%error, "the configuration stays as it was");
+                return;
+            }
+        };
+        if let Err(why) = self.take_over(&newer).await {
+            tracing::error!(why, "the configuration stays as it was");
+            return;
+        }
+        let reload = self.config.load().reload(&newer);
+        tracing::info!(taken = ?reload.taken, waiting = ?reload.waiting, "reloaded; `waiting` needs a restart");
+        self.config.store(Arc::new(newer));
+    }
+
+    async fn take_over(&self, newer: &Config) -> Result<(), String> {
+        let intake = crate::intake::Settings::of(newer).map_err(|error| error.to_string())?;
+        let fetcher = Fetcher::new(&newer.fetch, recordings_of(&self.recordings))?;
+        self.intake.settings.store(Arc::new(intake));
+        self.fetcher.store(fetcher);
+        let settings = settings(newer, self.media_ip);
+        for shard in &self.shards {
+            shard.send(Inbox::Settings(Arc::clone(&settings))).await.map_err(|error| error.to_string())?;
+        }
+        Ok(())
+    }
+}
+
+/// How a worker stands, and what it has counted.
+fn worker_line(worker: &dataplane::io::host::WorkerInfo) -> String {
+    let (counts, net) = worker.gauges.counts();
+    let mut refused = String::new();
+    for (kind, n) in REFUSED.iter().zip(counts.refused).filter(|(_, n)| *n > 0) {
+        refused.push_str(&format!(", refused as {kind} {n}"));
+    }
+    format!(
+        "{worker}; bearers {}, ticks {}, skipped {} ms, packets in {} out {}{refused}",
+        counts.open, counts.ticks, counts.skipped_ms, net.received, net.sent
+    )
+}
+
+/// Names of `dataplane::rtp::Refused`, in its order.
+const REFUSED: [&str; dataplane::rtp::REFUSED_KINDS] = [
+    "truncated",
+    "oversized",
+    "wrong version",
+    "foreign payload",
+    "foreign source",
+    "replay",
+    "jump",
+    "foreign ssrc",
+    "not authentic",
+    "nobody's",
+    "broken rtcp",
+];
+
+async fn tell(shards: &[Post], hard: bool) {
+    for shard in shards {
+        // A shard that is gone has no calls.
+        drop(shard.send(Inbox::Drain(hard)).await);
+    }
+}
+
+async fn wait_for(threads: Vec<std::thread::JoinHandle<()>>) {
+    while !threads.iter().all(std::thread::JoinHandle::is_finished) {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+fn settings(config: &Config, media_ip: IpAddr) -> Arc<Settings> {
+    let mut settings = Settings::new(config, media_ip);
+    settings.script_clock = Some(ScriptClock(Arc::new(|| clock::now().mono)));
+    Arc::new(settings)
+}
+
+fn open_store(config: &Config) -> Result<Handle, ServeError> {
+    let url = &config.store.url;
+    let Some(path) = url.strip_prefix("sqlite:") else {
+        let kind = url.split(':').next().unwrap_or_default().to_owned();
+        return Err(ServeError::Setting("store.url", format!("no store speaks `{kind}:` here; use sqlite:")));
+    };
+    let path = PathBuf::from(path);
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).map_err(io(folder.display().to_string()))?;
+    }
+    let (writer, reader) = (Sqlite::open(&path)?, Sqlite::reader(&path)?);
+    Handle::start(writer, Some(reader), StoreLimits::default(), clock::for_store).map_err(io("store"))
+}
+
+fn start_workers(config: &Config) -> Result<(Host, Vec<dataplane::io::host::ControlEnd>), ServeError> {
+    let all = dataplane::io::thread::cores();
+    let spare = if all.len() > 1 { &all[1..] } else { &all[..] };
+    let wanted = if config.media.workers == 0 { spare.len() } else { usize::from(config.media.workers) };
+    let cores: Vec<usize> = all.iter().rev().take(wanted.max(1)).copied().collect();
+    let workers = u16::try_from(cores.len()).unwrap_or(u16::MAX);
+    let backend = match config.media.backend {
+        Backend::Auto => Choice::Auto,
+        Backend::Plain => Choice::Only(Net::Plain),
+        Backend::Sockets => Choice::Only(Net::Sockets),
+        Backend::Xdp => Choice::Only(Net::Xdp),
+    };
+    let [low, high] = config.media.rtp_ports;
+    let host = HostConfig {
+        backend,
+        ip: config.sip.listen[0].addr.ip(),
+        interface: config.media.interface.clone(),
+        ports: low..=high,
+        cores,
+        shards: 1,
+        priority: if config.media.realtime { 50 } else { 0 },
+        limits: control::limits::worker(config, workers),
+        seed: clock::seed(),
+    };
+    let (host, ends) = Host::start(host).map_err(|error| ServeError::Workers(error.to_string()))?;
+    for worker in host.workers() {
+        tracing::info!("{worker}");
+    }
+    Ok((host, ends))
+}
+
+fn endpoint(config: &Config, shard: u16, ip: IpAddr, secret: [u8; 32]) -> Endpoint {
+    let of = |transport| {
+        let listen = config.sip.listen.iter().find(|l| l.transport == transport)?;
+        Some(SocketAddr::new(ip, listen.addr.port()))
+    };
+    let advertised = Advertised { udp: of(Transport::Udp), tcp: of(Transport::Tcp), tls: of(Transport::Tls) };
+    let mut own = EndpointConfig::new(shard, advertised, secret);
+    let trunks = config.trunks.iter().map(|t| t.address.ip());
+    own.peers = trunks.chain(config.sip.trusted.iter().copied()).map(PeerNet::host).collect();
+    own.limits = control::limits::endpoint(config);
+    Endpoint::new(own, clock::seed())
+}
+
+fn bind(config: &Config) -> Result<Vec<(Transport, Listener)>, ServeError> {
+    let mut sockets = Vec::new();
+    for listen in &config.sip.listen {
+        let what = format!("sip.listen {:?} {}", listen.transport, listen.addr);
+        let listener = match listen.transport {
+            Transport::Udp => {
+                let socket = std::net::UdpSocket::bind(listen.addr).map_err(io(&*what))?;
+                socket.set_nonblocking(true).map_err(io(&*what))?;
+                Listener::Udp(socket)
+            }
+            Transport::Tcp | Transport::Tls => {
+                let listener = std::net::TcpListener::bind(listen.addr).map_err(io(&*what))?;
+                listener.set_nonblocking(true).map_err(io(&*what))?;
+                Listener::Tcp(listener)
+            }
+        };
+        sockets.push((listen.transport, listener));
+    }
+    Ok(sockets)
+}
+
+fn tls(config: &Config) -> Result<Option<shard::Tls>, ServeError> {
+    let speaks = config.sip.listen.iter().any(|l| l.transport == Transport::Tls)
+        || config.trunks.iter().any(|t| t.transport == Transport::Tls);
+    if !speaks {
+        return Ok(None);
+    }
+    crate::tls::both(config.sip.tls_certificate.as_deref(), config.sip.tls_key.as_deref())
+        .map(Some)
+        .map_err(|why| ServeError::Setting("sip.tls_certificate", why))
+}
+
+/// From this and the attempt id the names of our calls derive: the same after a restart, unknown to others.
+fn secret(state: &Path) -> Result<[u8; 32], ServeError> {
+    use std::io::Write;
+    use std::os::unix::fs::OpenOptionsExt;
+    let path = state.join("call-id.secret");
+    let what = path.display().to_string();
+    match std::fs::read(&path) {
+        Ok(octets) => <[u8; 32]>::try_from(octets.as_slice())
+            .map_err(|_| ServeError::Io(what, std::io::ErrorKind::InvalidData.into())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let secret = clock::random::<32>();
+            let mut file = std::fs::OpenOptions::new()
+                .write(true)
+                .create_new(true)
+                .mode(0o600)
+                .open(&path)
+                .map_err(io(&*what))?;
+            file.write_all(&secret).and_then(|()| file.sync_all()).map_err(io(&*what))?;
+            Ok(secret)
+        }
+        Err(error) => Err(ServeError::Io(what, error)),
+    }
+}
+
+/// Intake with the suppression lists learnt: before that nothing is dialled.
+async fn intake(config: &Config, store: &Handle) -> Result<Arc<Intake>, ServeError> {
+    let settings = crate::intake::Settings::of(config)
+        .map_err(|error| ServeError::Setting("tenants", error.to_string()))?;
+    let intake = Arc::new(Intake::new(store.clone(), clock::now, settings));
+    let held = intake.learn().await;
+    let held = held.map_err(|error| ServeError::Setting("store", format!("suppression lists: {error:?}")))?;
+    tracing::info!(held, "suppression lists read");
+    Ok(intake)
+}
+
+fn recordings_of(folder: &Path) -> crate::fetch::Recordings {
+    let folder = folder.to_owned();
+    Arc::new(move |name| {
+        let octets = std::fs::read(recording_path(&folder, name)?).ok()?;
+        Some(("audio/x-wav".to_owned(), octets))
+    })
+}
+
+/// What came with orders lies in the store.
+fn attachments_of(intake: &Arc<Intake>) -> Attachments {
+    let intake = Arc::clone(intake);
+    Arc::new(move |order, name| {
+        let intake = Arc::clone(&intake);
+        Box::pin(async move { intake.part(order, &name).await.ok() })
+    })
+}

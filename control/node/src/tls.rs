@@ -1,0 +1,45 @@
+//! TLS for SIP: our certificate for who connects, the public roots for whom we connect to.
+
+use crate::shard::Tls;
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use std::sync::Arc;
+use tokio_rustls::{TlsAcceptor, TlsConnector};
+
+/// Both directions; without a certificate only outwards.
+///
+/// # Errors
+/// What cannot be read, in words.
+pub fn both(certificate: Option<&str>, key: Option<&str>) -> Result<Tls, String> {
+    let acceptor = match (certificate, key) {
+        (Some(certificate), Some(key)) => Some(acceptor(certificate, key)?),
+        (None, None) => None,
+        _ => return Err("certificate and key belong together".into()),
+    };
+    let mut roots = RootCertStore::empty();
+    if let Some(certificate) = certificate {
+        // Our own issuer is trusted, too: a fleet often signs for itself.
+        for own in read(certificate)? {
+            drop(roots.add(own));
+        }
+    }
+    let client = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+    Ok(Tls { acceptor, connector: TlsConnector::from(Arc::new(client)) })
+}
+
+fn read(path: &str) -> Result<Vec<CertificateDer<'static>>, String> {
+    CertificateDer::pem_file_iter(path)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(|error| format!("{path}: {error}"))
+}
+
+fn acceptor(certificate: &str, key: &str) -> Result<TlsAcceptor, String> {
+    let chain = read(certificate)?;
+    let key = PrivateKeyDer::from_pem_file(key).map_err(|error| format!("{key}: {error}"))?;
+    let server = ServerConfig::builder()
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .map_err(|error| error.to_string())?;
+    Ok(TlsAcceptor::from(Arc::new(server)))
+}

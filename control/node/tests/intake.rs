@@ -1,0 +1,289 @@
+//! The doors for mail and HTTP over loopback, with an embedded store: what is answered, what is durable, what is
+//! refused and how.
+#![allow(clippy::disallowed_types, clippy::disallowed_methods, reason = "a test of doors")]
+
+use node::http::{self, Api};
+use node::intake::{Intake, Settings};
+use node::smtp::{self, Door};
+use node::store::{Handle, Limits, Sqlite};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use units::{Mono, Now, Wall};
+
+const CONFIG: &str = r#"
+[policy]
+allow_prefixes = ["+1"]
+[fetch]
+plain_http = true
+[http]
+operator_key = "root"
+[[tenants]]
+name = "acme"
+id = 1
+keys = { main = "secret" }
+mail_from = ["@acme.example"]
+mail_level_min = 0
+[[tenants]]
+name = "other"
+id = 2
+keys = { main = "secret2" }
+"#;
+
+fn now() -> Now {
+    Now { mono: Mono(1), wall: Wall(1_800_000_000_000) }
+}
+
+struct House {
+    http: String,
+    smtp: std::net::SocketAddr,
+    stop: watch::Sender<bool>,
+}
+
+async fn house() -> House {
+    let config = control::config::parse("test", CONFIG).expect("a good configuration");
+    let store =
+        Handle::start(Sqlite::in_memory(), None::<Sqlite>, Limits::default(), || Box::new(now)).unwrap();
+    let intake = Arc::new(Intake::new(store, now, Settings::of(&config).unwrap()));
+    intake.learn().await.unwrap();
+    let (stop, stopped) = watch::channel(false);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let http = format!("http://{}", listener.local_addr().unwrap());
+    let api = Api { intake: intake.clone(), metrics: None, sealer: http::Sealer::new().unwrap(), body_bytes_max: 1 << 20, requests_max: 100 };
+    tokio::spawn(http::serve(listener, http::router(api), stopped.clone()));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let smtp = listener.local_addr().unwrap();
+    let door = Door { intake, role: control::order::smtp::Role::Smtp, prover: None, tls: None, sessions_max: 10 };
+    tokio::spawn(smtp::serve(listener, door, stopped));
+    House { http, smtp, stop }
+}
+
+struct Said {
+    status: u16,
+    json: serde_json::Value,
+}
+
+fn said(answer: &str) -> Said {
+    let status = answer.split(' ').nth(1).unwrap().parse().unwrap();
+    let body = answer.split_once("\r\n\r\n").map_or("", |(_, b)| b);
+    Said { status, json: serde_json::from_str(body).unwrap_or(serde_json::Value::Null) }
+}
+
+impl House {
+    async fn put(&self, path: &str, headers: &str, body: &str) -> Said {
+        said(&self.raw("PUT", path, "secret", headers, body).await)
+    }
+
+    async fn ask(&self, method: &str, path: &str, key: &str, headers: &str, body: &str) -> Said {
+        let headers = format!("Content-Type: application/json\r\n{headers}");
+        said(&self.raw(method, path, key, &headers, body).await)
+    }
+
+    /// One request, written by hand so that the test needs no client.
+    async fn raw(&self, method: &str, path: &str, key: &str, headers: &str, body: &str) -> String {
+        let addr = self.http.strip_prefix("http://").unwrap();
+        let mut stream = TcpStream::connect(addr).await.unwrap();
+        let text = format!(
+            "{method} {path} HTTP/1.1\r\nHost: {addr}\r\nConnection: close\r\nAuthorization: Bearer {key}\r\n\
+             Content-Length: {}\r\n{headers}\r\n{body}",
+            body.len()
+        );
+        stream.write_all(text.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        tokio::time::timeout(Duration::from_secs(10), stream.read_to_string(&mut answer))
+            .await
+            .unwrap()
+            .unwrap();
+        answer
+    }
+
+    async fn order(&self, id: &str, body: &str) -> Said {
+        self.ask("POST", "/v1/calls", "secret", &format!("Idempotency-Key: {id}\r\n"), body).await
+    }
+
+    async fn mail(&self, conversation: &str) -> String {
+        let mut stream = TcpStream::connect(self.smtp).await.unwrap();
+        stream.write_all(conversation.as_bytes()).await.unwrap();
+        let mut said = String::new();
+        tokio::time::timeout(Duration::from_secs(10), stream.read_to_string(&mut said))
+            .await
+            .unwrap()
+            .unwrap();
+        said
+    }
+}
+
+const GOOD: &str =
+    r#"{"to":"+12125551234","application":"https://a.example/x.vxml","purpose":"transactional"}"#;
+
+#[tokio::test]
+async fn an_http_order_is_accepted_once_and_read_by_its_owner_alone() {
+    let h = house().await;
+    let first = h.order("k1", GOOD).await;
+    assert_eq!(first.status, 202, "{}", first.json);
+    let url = first.json["status_url"].as_str().unwrap().to_owned();
+    let again = h.order("k1", GOOD).await;
+    assert_eq!((again.status, &again.json["id"]), (202, &first.json["id"]));
+    assert_eq!(again.json["calls"][0]["new"], false);
+    let other = h.order("k1", &GOOD.replace("1234", "9999")).await;
+    assert_eq!(
+        (other.status, other.json["type"].as_str()),
+        (422, Some("urn:carillon:problem:idempotency-conflict"))
+    );
+    let read = h.ask("GET", &url, "secret", "", "").await;
+    assert_eq!((read.status, read.json["state"].as_str()), (200, Some("scheduled")));
+    assert_eq!(h.ask("GET", &url, "secret2", "", "").await.status, 404, "another tenant's call is not there");
+    assert_eq!(h.ask("GET", &url, "root", "", "").await.status, 200);
+    assert_eq!(h.ask("GET", &url, "nonsense", "", "").await.status, 401);
+    let list = h.ask("GET", "/v1/calls?limit=1", "secret", "", "").await;
+    assert_eq!(list.json["calls"].as_array().unwrap().len(), 1);
+    assert_eq!(h.ask("DELETE", &url, "secret2", "", "").await.status, 404);
+    assert_eq!(h.ask("DELETE", &url, "secret", "", "").await.status, 200);
+    assert_eq!(h.ask("DELETE", &url, "secret", "", "").await.status, 409);
+    assert_eq!(h.ask("GET", "/healthz", "", "", "").await.status, 200);
+    h.stop.send(true).unwrap();
+}
+
+#[tokio::test]
+async fn a_bad_request_names_the_field_and_a_forbidden_one_the_rule() {
+    let h = house().await;
+    let bad = h.order("k", r#"{"to":"12","application":"ftp://x","purpose":"fun"}"#).await;
+    assert_eq!(bad.status, 400);
+    let fields: Vec<&str> =
+        bad.json["errors"].as_array().unwrap().iter().filter_map(|e| e["field"].as_str()).collect();
+    assert_eq!(fields, ["application", "purpose", "to"]);
+    let abroad = h.order("k", &GOOD.replace("+12125551234", "+4930901820")).await;
+    assert_eq!((abroad.status, abroad.json["decision"]["verdict"].as_str()), (403, Some("refuse")));
+    let missing = h.ask("POST", "/v1/calls", "secret", "", GOOD).await;
+    assert_eq!((missing.status, missing.json["errors"][0]["field"].as_str()), (400, Some("Idempotency-Key")));
+    let dry = h.ask("POST", "/v1/calls:dryrun", "secret", "", GOOD).await;
+    assert_eq!((dry.status, dry.json["decisions"][0]["verdict"].as_str()), (200, Some("admit")));
+    assert_eq!(h.ask("GET", "/v1/calls", "secret", "", "").await.json["calls"].as_array().unwrap().len(), 0);
+}
+
+#[tokio::test]
+async fn who_is_suppressed_is_not_called() {
+    let h = house().await;
+    assert_eq!(h.ask("PUT", "/v1/suppressions/+12125551234", "secret", "", "").await.status, 200);
+    let refused = h.order("k", GOOD).await;
+    assert_eq!(refused.status, 403, "{}", refused.json);
+    let list = h.ask("GET", "/v1/suppressions", "secret", "", "").await;
+    assert_eq!(list.json["suppressions"][0]["number"], "+12125551234");
+    let others = h.ask("GET", "/v1/suppressions", "secret2", "", "").await;
+    assert_eq!(others.json["suppressions"].as_array().unwrap().len(), 0);
+    assert_eq!(h.ask("DELETE", "/v1/suppressions/+12125551234", "secret", "", "").await.status, 204);
+    assert_eq!(h.order("k", GOOD).await.status, 202);
+    assert_eq!(h.ask("PUT", "/v1/suppressions/+12125551234", "root", "", "").await.status, 200);
+    assert_eq!(
+        h.order("k3", &GOOD.replace("transactional", "emergency")).await.status,
+        403,
+        "never means never"
+    );
+}
+
+const ENVELOPE: &str = "EHLO a\r\nMAIL FROM:<ops@acme.example>\r\nRCPT TO:<call+acme@d.example>\r\nDATA\r\n";
+const HEAD: &str = "From: ops@acme.example\r\nMessage-ID: <1@acme.example>\r\n";
+
+#[tokio::test]
+async fn a_mail_is_an_order_when_250_was_said() {
+    let h = house().await;
+    let mail = format!(
+        "{ENVELOPE}{HEAD}Call-To: +12125551234\r\nCall-Purpose: emergency\r\nCall-Application: https://a.example/\r\n\r\nHello.\r\n.\r\nQUIT\r\n"
+    );
+    let said = h.mail(&mail).await;
+    let id = said.lines().find_map(|l| l.strip_prefix("250 2.0.0 call_")).expect("the id is in the reply");
+    let read = h.ask("GET", &format!("/v1/calls/call_{id}"), "secret", "", "").await;
+    assert_eq!((read.status, read.json["request_id"].as_str()), (200, Some("1@acme.example")));
+    let again = h.mail(&mail).await;
+    assert!(again.contains(id), "the same mail again is the same order");
+    let list = h.ask("GET", "/v1/calls", "secret", "", "").await;
+    assert_eq!(list.json["calls"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_mail_is_refused_with_the_field_and_an_enhanced_code() {
+    let h = house().await;
+    for (more, expected) in [
+        (
+            "Call-To: +12125551234\r\nCall-Purpose: fun\r\nCall-Application: https://a.example/\r\n\r\n",
+            "554 5.6.0 purpose",
+        ),
+        (
+            "Call-To: +4930901820\r\nCall-Purpose: debt\r\nCall-Application: https://a.example/\r\n\r\n",
+            "550 5.7.1 to[0]",
+        ),
+        ("\r\nPlease call.\r\n", "554 5.6.0 body"),
+        ("Auto-Submitted: auto-replied\r\n\r\n", "550 5.7.1"),
+    ] {
+        let said = h.mail(&format!("{ENVELOPE}{HEAD}{more}.\r\nQUIT\r\n")).await;
+        assert!(said.contains(expected), "{more}: {said}");
+    }
+    let stranger =
+        h.mail(&format!("{ENVELOPE}{}\r\n{GOOD}\r\n.\r\nQUIT\r\n", HEAD.replace("acme", "evil"))).await;
+    assert!(stranger.contains("550 5.7.1") || stranger.contains("554 5.6.0"), "{stranger}");
+    assert_eq!(h.ask("GET", "/v1/calls", "secret", "", "").await.json["calls"].as_array().unwrap().len(), 0);
+}
+
+#[tokio::test]
+async fn a_campaign_takes_its_contacts_in_a_stream_and_goes_on_where_it_broke() {
+    let h = house().await;
+    let body = r#"{"name":"spring","application":"https://a.example/x.vxml","purpose":"survey"}"#;
+    let key = "Idempotency-Key: c1\r\n";
+    let made = h.ask("POST", "/v1/campaigns", "secret", key, body).await;
+    assert_eq!(made.status, 201, "{}", made.json);
+    let id = made.json["id"].as_str().unwrap().to_owned();
+    assert_eq!(h.ask("POST", "/v1/campaigns", "secret", key, body).await.json["id"], id.as_str());
+    assert_eq!(h.ask("POST", "/v1/campaigns", "secret", key, &body.replace("spring", "autumn")).await.status, 422);
+    let mut list = String::from("to,tz\n");
+    for i in 0..1_200 {
+        list.push_str(&format!("+1212555{i:04},UTC\n"));
+    }
+    list.push_str("12,UTC\n+4930901820,UTC\n");
+    let url = format!("/v1/campaigns/{id}/contacts");
+    let csv = "Content-Type: text/csv\r\n";
+    let half = list.len() / 2;
+    let first = h.put(&url, csv, &list[..=list[..half].rfind('\n').unwrap()]).await;
+    assert_eq!(first.status, 200, "{}", first.json);
+    let offset = first.json["offset"].as_u64().unwrap();
+    assert_eq!(h.put(&url, csv, &list).await.status, 409, "the offset must be said");
+    let rest = &list[usize::try_from(offset).unwrap()..];
+    let second = h.put(&url, &format!("{csv}Upload-Offset: {offset}\r\n"), rest).await;
+    assert_eq!((second.json["accepted"].as_u64(), second.json["refused"].as_u64()), (Some(1_200), Some(2)));
+    let errors = h.raw("GET", &format!("/v1/campaigns/{id}/errors"), "secret", "", "").await;
+    assert!(errors.contains("1201,to,") && errors.contains("1202,to,"), "{errors}");
+    let act = |word: &'static str| {
+        let url = format!("/v1/campaigns/{id}:{word}");
+        let h = &h;
+        async move { h.ask("POST", &url, "secret", "", "").await.status }
+    };
+    assert_eq!((act("pause").await, act("start").await, act("pause").await), (409, 200, 200));
+    assert_eq!((act("resume").await, act("abort").await, act("resume").await), (200, 200, 409));
+}
+
+#[tokio::test]
+async fn the_pages_need_a_key_and_work_without_script() {
+    let h = house().await;
+    let away = h.raw("GET", "/console/order", "", "", "").await;
+    assert!(away.contains("303 See Other") && away.contains("location: /console/login"), "{away}");
+    let form = "Content-Type: application/x-www-form-urlencoded\r\n";
+    assert!(h.raw("POST", "/console/login", "", form, "key=wrong").await.contains("403 Forbidden"));
+    let signed = h.raw("POST", "/console/login", "", form, "key=secret").await;
+    let cookie = signed.lines().find_map(|l| l.strip_prefix("set-cookie: ")).unwrap().split(';').next().unwrap();
+    let cookie = format!("Cookie: {cookie}\r\n");
+    let page = h.raw("GET", "/console/order", "", &cookie, "").await;
+    assert!(page.contains("<label for=\"to\"") && !page.contains("<script"), "{page}");
+    assert!(page.contains("content-security-policy: default-src 'none'"));
+    let post = format!("{form}{cookie}");
+    let wrong = h.raw("POST", "/console/order", "", &post, "request_id=f1&to=12&application=x&purpose=survey").await;
+    assert!(wrong.contains("422") && wrong.contains("href=\"#to\"") && wrong.contains("aria-invalid"), "{wrong}");
+    let good = "request_id=f1&to=%2B12125551234&application=https%3A%2F%2Fa.example%2F&purpose=survey&at=";
+    let sent = h.raw("POST", "/console/order", "", &post, good).await;
+    let location = sent.lines().find_map(|l| l.strip_prefix("location: ")).unwrap_or_else(|| panic!("{sent}"));
+    let status = h.raw("GET", location, "", &cookie, "").await;
+    assert!(status.contains("+12125551234") && status.contains("scheduled"), "{status}");
+    let foreign = h.raw("POST", "/console/order", "", &format!("{post}Origin: http://evil.example\r\n"), good).await;
+    assert!(foreign.contains("403 Forbidden"));
+    assert!(h.raw("GET", "/openapi.json", "", "", "").await.contains("\"/v1/calls\""));
+}
