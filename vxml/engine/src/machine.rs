@@ -64,7 +64,7 @@ pub struct Engine {
 
 impl std::fmt::Debug for Engine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Engine").field("used_octets", &self.control.used).finish_non_exhaustive()
+        f.debug_struct("Engine").field("used_octets", &self.control.arena.held).finish_non_exhaustive()
     }
 }
 
@@ -110,7 +110,7 @@ impl Engine {
     /// Octets of heap in use.
     #[must_use]
     pub fn used_octets(&self) -> usize {
-        self.control.used
+        self.control.arena.held
     }
 
     /// A new, empty scope object without prototype.
