@@ -305,6 +305,9 @@ fn drive(a: &Args) {
         clock::sleep_until(Mono(start + ms * 1_000_000));
         let now = clock::mono().0;
         net.receive(0..0, &mut |arrival| {
+            if arrival.channel == Channel::Rtcp {
+                return;
+            }
             let Ok(p) = parse(arrival.bytes) else { return };
             let Some(flow) = flows.get_mut(usize::try_from(arrival.place).expect("small")) else { return };
             if now >= measure_from {

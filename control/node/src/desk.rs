@@ -60,7 +60,11 @@ pub struct Parts {
 }
 
 /// Drives the desk until its channels are gone.
-pub async fn run(mut parts: Parts, mut messages: mpsc::Receiver<Message>, mut over: mpsc::Receiver<Box<Over>>) {
+pub async fn run(
+    mut parts: Parts,
+    mut messages: mpsc::Receiver<Message>,
+    mut over: mpsc::Receiver<Box<Over>>,
+) {
     let (answers, mut answered) = mpsc::unbounded_channel();
     let mut report = tokio::time::interval(REPORT);
     parts.step(Input::Report(parts.load()), &answers).await;
@@ -97,7 +101,8 @@ async fn wait(deadline: Option<units::Mono>) {
     }
 }
 
-type Answers = mpsc::UnboundedSender<(control::desk::Token, Result<control::store::Answer, control::store::Error>)>;
+type Answers =
+    mpsc::UnboundedSender<(control::desk::Token, Result<control::store::Answer, control::store::Error>)>;
 
 /// A finished call as the desk books it. Incoming calls took no capacity of the dispatcher.
 fn booked(over: Over) -> Option<Input> {

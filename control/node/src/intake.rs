@@ -223,9 +223,14 @@ impl Intake {
     /// Intake over a store, with nothing learnt yet: see [`Intake::learn`].
     #[must_use]
     pub fn new(store: Handle, now: fn() -> Now, settings: Settings) -> Self {
-        let settings = ArcSwap::from_pointee(settings);
-        let (stages, suppressions) = (RwLock::default(), RwLock::default());
-        Self { store, now, settings, stages, desk: OnceLock::new(), suppressions }
+        Self {
+            store,
+            now,
+            settings: ArcSwap::from_pointee(settings),
+            stages: RwLock::default(),
+            desk: OnceLock::new(),
+            suppressions: RwLock::default(),
+        }
     }
 
     /// Reads the suppression lists from the store; before that nothing must be dialled.

@@ -65,10 +65,7 @@ pub fn serve(path: &Path) -> Result<(), ServeError> {
     let metrics = logs::metrics();
     // Someone installed one already: then that is used.
     drop(rustls::crypto::ring::default_provider().install_default());
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(io("runtime"))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(io("runtime"))?;
     runtime.block_on(async {
         let node = Node::start(config, path.to_owned(), metrics, &tokio::runtime::Handle::current()).await?;
         node.until_told().await
@@ -83,7 +80,8 @@ pub fn check(path: &Path) -> Result<String, ServeError> {
     let config = config::load(path)?;
     crate::fetch::guard::Guard::new(&config.fetch)
         .map_err(|why| ServeError::Setting("fetch.allow_networks", format!("`{why}` is no network")))?;
-    crate::intake::Settings::of(&config).map_err(|error| ServeError::Setting("tenants", error.to_string()))?;
+    crate::intake::Settings::of(&config)
+        .map_err(|error| ServeError::Setting("tenants", error.to_string()))?;
     let count = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
     Ok(format!(
         "{}: fine; {}, {}, {}",
@@ -135,8 +133,13 @@ impl Node {
         let speaker = Speaker::start(&config.speech, &state);
         let intake = intake(&config, &store).await?;
         let attachments = attachments_of(&intake);
-        let prompts =
-            Prompts::new(Arc::clone(&fetcher), speaker, recordings.clone(), Arc::clone(&attachments), &config.media);
+        let prompts = Prompts::new(
+            Arc::clone(&fetcher),
+            speaker,
+            recordings.clone(),
+            Arc::clone(&attachments),
+            &config.media,
+        );
         let prompts = Arc::new(prompts);
         let recorder = Arc::new(Recorder::start().map_err(io("recorder"))?);
         let (over, finished) = mpsc::channel(desk::WAITING_MAX);
@@ -236,7 +239,7 @@ impl Node {
         let admin = Admin {
             shards: self.shards.clone(),
             store: store.clone(),
-            workers: Arc::new(move || host.workers().iter().map(ToString::to_string).collect()),
+            workers: Arc::new(move || host.workers().iter().map(worker_line).collect()),
             desk: self.desk.clone(),
             reload: Arc::clone(&self.reload),
             drain: Arc::clone(&self.drain),
@@ -260,7 +263,10 @@ impl Node {
             }
         }
         let longest = self.config.load().node.drain_max.duration();
-        tracing::info!(longest_s = longest.as_secs(), "draining: no new calls; those that are up end by themselves");
+        tracing::info!(
+            longest_s = longest.as_secs(),
+            "draining: no new calls; those that are up end by themselves"
+        );
         // A desk that is gone claims nothing either.
         drop(self.desk.send(desk::Message::Drain).await);
         self.tell_shards(false).await;
@@ -272,12 +278,15 @@ impl Node {
                 _ = int.recv() => {}
             }
         };
-        tokio::select! {
-            () = &mut gone => {}
-            () = tokio::time::sleep(longest) => tell(&self.shards, true).await,
-            () = again => tell(&self.shards, true).await,
+        let ended = tokio::select! {
+            () = &mut gone => true,
+            () = tokio::time::sleep(longest) => false,
+            () = again => false,
+        };
+        if !ended {
+            tell(&self.shards, true).await;
         }
-        if tokio::time::timeout(Duration::from_secs(45), gone).await.is_err() {
+        if !ended && tokio::time::timeout(Duration::from_secs(45), gone).await.is_err() {
             tracing::error!("calls would not end");
         }
         // Results of the last calls are booked and told; who waits for an answer gets it.
@@ -320,6 +329,34 @@ impl Node {
         Ok(())
     }
 }
+
+/// How a worker stands, and what it has counted.
+fn worker_line(worker: &dataplane::io::host::WorkerInfo) -> String {
+    let (counts, net) = worker.gauges.counts();
+    let mut refused = String::new();
+    for (kind, n) in REFUSED.iter().zip(counts.refused).filter(|(_, n)| *n > 0) {
+        refused.push_str(&format!(", refused as {kind} {n}"));
+    }
+    format!(
+        "{worker}; bearers {}, ticks {}, skipped {} ms, packets in {} out {}{refused}",
+        counts.open, counts.ticks, counts.skipped_ms, net.received, net.sent
+    )
+}
+
+/// Names of `dataplane::rtp::Refused`, in its order.
+const REFUSED: [&str; dataplane::rtp::REFUSED_KINDS] = [
+    "truncated",
+    "oversized",
+    "wrong version",
+    "foreign payload",
+    "foreign source",
+    "replay",
+    "jump",
+    "foreign ssrc",
+    "not authentic",
+    "nobody's",
+    "broken rtcp",
+];
 
 async fn tell(shards: &[Post], hard: bool) {
     for shard in shards {
@@ -456,8 +493,8 @@ fn secret(state: &Path) -> Result<[u8; 32], ServeError> {
 
 /// Intake with the suppression lists learnt: before that nothing is dialled.
 async fn intake(config: &Config, store: &Handle) -> Result<Arc<Intake>, ServeError> {
-    let settings =
-        crate::intake::Settings::of(config).map_err(|error| ServeError::Setting("tenants", error.to_string()))?;
+    let settings = crate::intake::Settings::of(config)
+        .map_err(|error| ServeError::Setting("tenants", error.to_string()))?;
     let intake = Arc::new(Intake::new(store.clone(), clock::now, settings));
     let held = intake.learn().await;
     let held = held.map_err(|error| ServeError::Setting("store", format!("suppression lists: {error:?}")))?;

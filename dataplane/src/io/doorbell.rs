@@ -47,7 +47,9 @@ impl Doorbell {
 
     /// Asks to be woken by the next push. Look into the rings once more before sleeping.
     pub fn arm(&self) {
-        self.0.armed.store(true, Ordering::Relaxed);
+        // A read-modify-write: with a plain store an arming could slip past a ring that is under way, and the model
+        // slept through a push.
+        self.0.armed.swap(true, Ordering::AcqRel);
         fence(Ordering::SeqCst);
     }
 

@@ -25,13 +25,13 @@ impl Shared {
         self.pushed.store(self.pushed.load(Ordering::Relaxed) + 1, Ordering::Release);
         fence(Ordering::SeqCst);
         if self.armed.load(Ordering::Relaxed) && self.armed.swap(false, Ordering::AcqRel) {
-            self.rung.fetch_add(1, Ordering::Release);
+            self.rung.fetch_add(1, Ordering::AcqRel);
         }
     }
 
     fn arm(&self) {
-        self.rung.store(0, Ordering::Relaxed);
-        self.armed.store(true, Ordering::Relaxed);
+        self.rung.swap(0, Ordering::AcqRel);
+        self.armed.swap(true, Ordering::AcqRel);
         fence(Ordering::SeqCst);
     }
 }

@@ -61,7 +61,9 @@ fn make(backend: Backend, ask: &Ask) -> Result<(Vec<AnyNet>, Steering), Refusal>
     };
     let (steering, pairs) = sockets::prepare(ask.ip, &ask.range, ask.workers)?;
     let net = |pair| match backend {
-        Backend::Plain | Backend::Sockets => Ok(AnyNet::Sockets(Shared::new(pair, &ask.range, ask.places))),
+        Backend::Plain | Backend::Sockets => {
+            Ok(AnyNet::Sockets(Box::new(Shared::new(pair, &ask.range, ask.places))))
+        }
         Backend::Uring => Uring::new(pair, &ask.range, ask.places).map(|net| AnyNet::Uring(Box::new(net))),
         Backend::Xdp => {
             Xdp::new(interface, ask.ip, &ask.range, pair, ask.places).map(|net| AnyNet::Xdp(Box::new(net)))

@@ -153,7 +153,7 @@ pub enum AnyNet {
     /// See [`plain::Plain`].
     Plain(Box<plain::Plain>),
     /// See [`sockets::Shared`].
-    Sockets(sockets::Shared),
+    Sockets(Box<sockets::Shared>),
     /// See [`uring::Uring`].
     Uring(Box<uring::Uring>),
     /// See [`xdp::Xdp`].

@@ -187,7 +187,12 @@ impl Endpoint {
     pub(super) fn answer_in(&self, leg: &mut Leg, m: &Message<'_>) -> Option<Rtp> {
         let Body::Sdp(sdp) = find_body(m) else { return None };
         let theirs = Description::parse(sdp).ok()?.rtp;
-        let agreed = agree(leg.ours.as_ref()?, &theirs).ok()?;
+        let ours = leg.ours.as_ref()?;
+        // RFC 3264 §6: an answer keeps the profile of its offer; one without keys would be a downgrade.
+        if ours.srtp.is_some() != theirs.srtp.is_some() {
+            return None;
+        }
+        let agreed = agree(ours, &theirs).ok()?;
         leg.theirs = Some(agreed.clone());
         Some(agreed)
     }

@@ -116,7 +116,7 @@ pub fn is_token(b: u8) -> bool {
 }
 
 /// A table of octets: one load an octet where it matters (reading an INVITE asks some 2,000 times).
-const fn table(of: &[u8]) -> [bool; 256] {
+pub(super) const fn table(of: &[u8]) -> [bool; 256] {
     let mut table = [false; 256];
     let mut i = 0;
     while i < of.len() {
