@@ -2,7 +2,10 @@
 //! Pure: no socket, file, thread, clock or environment (law 1), and no tokio in its `Cargo.toml`.
 #![forbid(unsafe_code)]
 
+pub mod bus;
 pub mod call;
+pub mod campaign;
+pub mod cdr;
 pub mod config;
 pub mod desk;
 pub mod dispatch;

@@ -3,13 +3,17 @@
 
 pub mod canon;
 pub mod form;
+pub mod httpsig;
 pub mod mail;
 pub mod mailbox;
 pub mod number;
+pub mod proof;
 pub mod refusal;
 pub mod request;
 pub mod smtp;
 pub mod time;
+pub mod xml;
+pub mod yaml;
 
 pub use refusal::{Reason, Refusal};
 pub use request::{Context, Parsed, parse};

@@ -268,6 +268,26 @@ pub enum Ask {
         /// Who takes over.
         to: ServerId,
     },
+    /// A process shows that it lives, every 500 ms; the answer tells who else does. A new process of the same name gets a
+    /// new epoch, and a beat with an old one is [`Error::Fenced`]: that process must end.
+    Beat {
+        /// Its name in the configuration.
+        name: String,
+        /// `control` or `media`.
+        role: String,
+        /// Where it is reached.
+        address: String,
+        /// Its epoch; 0: it has just started.
+        epoch: u64,
+    },
+    /// A control node keeps the shards it owns, takes those that nobody keeps, up to its fair share, and gives up what is
+    /// above it.
+    KeepShards {
+        /// Who.
+        owner: ServerId,
+        /// Kept for so long, ms.
+        keep_ms: u64,
+    },
     /// Change shelves, all or nothing.
     Keep(Vec<Keep>),
     /// Read one thing from a shelf.
@@ -297,6 +317,23 @@ pub enum Ask {
         /// Request ids (de-duplication, never less than 7 days back) accepted before this.
         intake: Wall,
     },
+}
+
+/// A process that lives, or did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Node {
+    /// Its number, given at the first beat.
+    pub id: ServerId,
+    /// Its name.
+    pub name: String,
+    /// `control` or `media`.
+    pub role: String,
+    /// Where it is reached.
+    pub address: String,
+    /// Which of its lives.
+    pub epoch: u64,
+    /// Last beat.
+    pub seen: Wall,
 }
 
 /// One claimed order.
@@ -402,6 +439,10 @@ pub enum Answer {
     NextDue(Option<Wall>),
     /// These expired.
     Expired(Vec<OrderId>),
+    /// The asker first, then all others.
+    Nodes(Vec<Node>),
+    /// The shards the asker owns, with their fencing numbers.
+    Shards(Vec<(u8, u64)>),
     /// One thing from a shelf.
     Kept(Option<Vec<u8>>),
     /// Things from a shelf, by name.

@@ -4,8 +4,11 @@
 //! `cargo run --release -p carillon-hw --example dsp_bench [channels]`
 #![expect(clippy::disallowed_types, reason = "a benchmark reads the clock")]
 
+use hw::dsp::cadence::Country;
 use hw::dsp::dtmf::{Detector, Generator, Keying};
 use hw::dsp::g711::Law;
+use hw::dsp::plc::Concealer;
+use hw::dsp::{g722, progress, vad};
 use std::hint::black_box;
 use std::time::Instant;
 use units::{Digit, Seed};
@@ -49,6 +52,42 @@ fn audio(kind: &str) -> Vec<u8> {
     octets
 }
 
+/// What only some channels run at a time.
+fn others(channels: usize, octets: &[u8]) {
+    let frame = |round: usize| {
+        let mut samples = [0i16; FRAME];
+        let at = (round % 50) * FRAME;
+        Law::Mu.decode(&octets[at..at + FRAME], &mut samples);
+        samples
+    };
+    let mut voices = vec![vad::Detector::default(); channels];
+    measure("decode + voice activity, noise", channels, |c, r| voices[c].feed(&frame(r), &mut |_| ()));
+    let tones = progress::Detector::new(Country::Us, &progress::Limits::default());
+    let mut tones = vec![tones; channels];
+    measure("decode + call progress, noise", channels, |c, r| tones[c].feed(&frame(r), &mut |_| ()));
+    let mut concealers = vec![Concealer::new(); channels];
+    measure("decode + remember for concealment", channels, |c, r| concealers[c].good(&mut frame(r)));
+    measure("conceal the first frame of a loss", channels, |c, _| {
+        let mut samples = [0i16; FRAME];
+        concealers[c].conceal(&mut samples);
+        concealers[c].good(&mut samples);
+    });
+    let mut decoders = vec![g722::Decoder::new(); channels];
+    measure("decode G.722", channels, |c, r| {
+        let at = (r % 50) * FRAME;
+        let mut wide = [0i16; 2 * FRAME];
+        decoders[c].decode(&octets[at..at + FRAME], &mut wide);
+        black_box(&wide);
+    });
+    let mut encoders = vec![g722::Encoder::new(); channels];
+    measure("encode G.722", channels, |c, r| {
+        let mut coded = [0u8; FRAME];
+        let (a, b) = (frame(r), frame(r + 1));
+        encoders[c].encode(&[a, b].concat(), &mut coded);
+        black_box(&coded);
+    });
+}
+
 fn main() {
     let channels = std::env::args().nth(1).and_then(|a| a.parse().ok()).unwrap_or(2000usize);
     println!("{channels} channels");
@@ -65,6 +104,7 @@ fn main() {
         black_box(heard);
     }
     let octets = audio("noise");
+    others(channels, &octets);
     measure("decode mu-law", channels, |_, round| {
         let mut samples = [0i16; FRAME];
         let at = (round % 50) * FRAME;

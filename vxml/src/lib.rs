@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod catch;
+pub mod check;
 pub mod document;
 pub mod grammar;
 pub mod limits;

@@ -36,8 +36,13 @@ impl Session {
             }
         }
         let Some(correct) = chosen.iter().map(|(c, _)| *c).max() else { return Ok(()) };
+        let mut after = None;
         for (_, node) in chosen.iter().filter(|(c, _)| *c == correct) {
-            self.queue_one(doc, *node)?;
+            if doc.tag(*node) == Tag::Prompt {
+                self.queue_one(doc, &[*node])?;
+            } else if after.is_none_or(|a| *node >= a) {
+                after = self.queue_bare(doc, *node)?.or(Some(NodeId(u32::MAX)));
+            }
         }
         Ok(())
     }
@@ -47,10 +52,26 @@ impl Session {
         if doc.tag(node) == Tag::Prompt && !self.condition(doc, node)? {
             return Ok(());
         }
-        self.queue_one(doc, node)
+        self.queue_one(doc, &[node])
     }
 
-    fn queue_one(&mut self, doc: &Arc<Document>, node: NodeId) -> Result<(), Event> {
+    /// §2.4: text, audio and values in a row are one prompt without the element. Gives what follows them.
+    pub(crate) fn queue_bare(&mut self, doc: &Arc<Document>, node: NodeId) -> Result<Option<NodeId>, Event> {
+        let mut run = vec![node];
+        let mut next = doc.next_sibling(node);
+        while let Some(n) = next {
+            if !matches!(doc.tag(n), Tag::Text | Tag::Audio | Tag::Value | Tag::Enumerate) {
+                break;
+            }
+            run.push(n);
+            next = doc.next_sibling(n);
+        }
+        self.queue_one(doc, &run)?;
+        Ok(next)
+    }
+
+    fn queue_one(&mut self, doc: &Arc<Document>, nodes: &[NodeId]) -> Result<(), Event> {
+        let node = nodes[0];
         if self.queue.len() >= self.config.limits.prompts_max {
             return Err(Event::semantic("more prompts than prompts_max are queued"));
         }
@@ -72,7 +93,9 @@ impl Session {
         if prompt {
             self.speak_children(doc, node, &style, &mut segments)?;
         } else {
-            self.speak(doc, node, &style, &mut segments)?;
+            for node in nodes {
+                self.speak(doc, *node, &style, &mut segments)?;
+            }
         }
         tidy(&mut segments);
         if !segments.is_empty() {

@@ -84,6 +84,13 @@ fn sisr_plain_assignments_need_no_engine() {
     plain("$r = x $s {out = meta.s.text}; $s = y z;", "x y z", json!("y z"));
     plain("$r = x $s {out = meta.latest().text}; $s = y z;", "x y z", json!("y z"));
     plain("$r = a {!{out = 1;}!};", "a", json!(1));
+    plain("$r = $s {out = rules.s; out.k = 2}; $s = a {out.j = 1};", "a", json!({"j": 1, "k": 2}));
+    // Objects are shared: that takes the engine.
+    script(
+        "$r = $s {out.a = rules.s; out.b = rules.s; out.a.k = 2}; $s = a {out.k = 1};",
+        "a",
+        json!({"a": {"k": 2}, "b": {"k": 2}}),
+    );
 }
 
 #[test]
@@ -111,6 +118,7 @@ fn sisr_3_1_scripts() {
     script("$r = $s {out = typeof rules.t}; $s = a; $t = b;", "a", json!("undefined"));
     script("$r = a {out = meta.current().score};", "a", json!(0.5));
     script("$r = $s {out = meta.s.score + meta.latest().score}; $s = a;", "a", json!(1));
+    script("$r = a {var n = [1];} b {out.n = n; var n = 2;};", "a b", json!({"n": [1]}));
     script("$r = a {out = 'it\\'s'};", "a", json!("it's"));
     script(
         "$r = $s $t {out = rules.s.a + rules.t + rules.latest()}; $s = a {out.a = [1].length}; $t = b {out = 'x' + 1 * 2};",
@@ -201,4 +209,103 @@ fn builtins_within_other_grammars_keep_their_values() {
     let rules =
         "$r = pay $<builtin:grammar/currency> {out.amount = rules.currency; out.said = meta.currency.text};";
     plain(rules, "pay five dollars", json!({"amount": "USD5.00", "said": "five dollars"}));
+}
+
+/// A random tag out of the words of plain assignments, most of them no ECMAScript at all.
+fn random_tag(rng: &mut units::Rng) -> String {
+    const WORDS: [&str; 44] = [
+        "out",
+        "out",
+        "out",
+        "x",
+        "y",
+        "out.a",
+        "out.a.b",
+        "x.c",
+        "rules.s",
+        "rules.s.k",
+        "rules.t",
+        "rules.latest()",
+        "rules.latest().k",
+        "meta.s.text",
+        "meta.latest().text",
+        "meta.current().text",
+        "'p'",
+        "\"q\"",
+        "''",
+        "1",
+        "20",
+        "007",
+        "1.5",
+        "0",
+        "true",
+        "false",
+        "null",
+        "new Object()",
+        "new Object",
+        "undefined",
+        "=",
+        "=",
+        "=",
+        "=",
+        "+=",
+        "+",
+        "+",
+        "==",
+        ";",
+        ";",
+        "\n",
+        " var x",
+        "var y",
+        "-",
+    ];
+    let statement = |rng: &mut units::Rng| {
+        let pick = |rng: &mut units::Rng, from: u64, to: u64| {
+            WORDS[usize::try_from(from + rng.below(to - from)).expect("small")]
+        };
+        if rng.chance(0.97) {
+            // Mostly what can be plain: `out` or a declared name, and what stands between 8 and 27.
+            let target = ["out", "out", "out.a", "out.b", "var x", "var y", pick(rng, 0, 8)];
+            let target = target[usize::try_from(rng.below(7)).expect("small")];
+            let value =
+                |rng: &mut units::Rng| if rng.chance(0.9) { pick(rng, 8, 27) } else { pick(rng, 0, 30) };
+            let mut text = format!("{target} {} {}", pick(rng, 30, 35), value(rng));
+            while rng.chance(0.3) {
+                text += &format!(" + {}", value(rng));
+            }
+            text
+        } else {
+            (0..rng.below(5)).map(|_| pick(rng, 0, 44)).collect::<Vec<_>>().join(" ")
+        }
+    };
+    let count = 1 + rng.below(3);
+    (0..count).map(|_| statement(rng)).collect::<Vec<_>>().join(if rng.chance(0.9) { "; " } else { "\n" })
+}
+
+const TAGS: u64 = 2_000;
+
+#[test]
+fn what_is_computed_without_an_engine_is_what_the_engine_computes() {
+    let mut plain = 0_u32;
+    for seed in 0..TAGS {
+        let mut rng = units::Seed(seed).rng();
+        let before = ["", "var x = 'p'", "out = 'z'", "var y = 2; out.a = y", "out.b = new Object()"];
+        let before = before[usize::try_from(rng.below(5)).expect("small")].to_owned();
+        let before = if rng.chance(0.8) { before } else { random_tag(&mut rng) };
+        let tag = random_tag(&mut rng);
+        let inner = ["out = 'w'", "out.k = 'v'", "out = 7", "out = true"]
+            [usize::try_from(rng.below(4)).expect("small")];
+        let rules = format!("$r = {{{before}}} a $s {{{tag}}};\n$s = b {{{inner}}};\n$t = c;");
+        // A header tag, even an empty one, is the engine's business.
+        let text = |header: &str| format!("#ABNF 1.0;\nlanguage en;\nroot $r;\n{SCRIPT}\n{header}\n{rules}");
+        let (parsed, net) = parse(&text(""), "a b");
+        let sisr::Semantics::Value(value) = sisr::semantics(&parsed, &net, 0.5) else { continue };
+        plain += 1;
+        let (parsed, net) = parse(&text("{;};"), "a b");
+        assert!(matches!(sisr::semantics(&parsed, &net, 0.5), sisr::Semantics::Script(_)));
+        let by_engine = sisr::interpret(&parsed, &net, 0.5, &mut Sandbox::new());
+        assert_eq!(by_engine, Ok(value), "seed {seed}: {before:?} then {tag:?}");
+    }
+    println!("{plain} of {TAGS} tags were plain");
+    assert!(plain > 200, "{plain} are too few to mean anything");
 }

@@ -59,8 +59,13 @@ pub(super) async fn judge(evidence: &Evidence<'_>) -> Verdict {
     verdict.find(hooks == 2, format!("{hooks} of 2 webhooks tell a final status"));
     verdict.find(signed, "every webhook's signature is right".into());
     let mails = evidence.mailbox.mails();
-    let good = mails.len() == 1 && mails[0].from.is_empty() && mails[0].text.contains("completed");
-    verdict.find(good, format!("{} of 1 status mail came, from the null sender", mails.len()));
+    verdict.find(mails.len() == 1, format!("{} of 1 status mail came", mails.len()));
+    if let Some(mail) = mails.first() {
+        // Quoted-printable breaks lines where it likes.
+        let text = mail.text.replace("=\n", "");
+        verdict.find(text.contains("\"disposition\":\"completed\""), "the status mail tells the status".into());
+        verdict.find(mail.from.is_empty(), format!("the status mail is from the null sender (`{}`)", mail.from));
+    }
     verdict
 }
 
@@ -80,32 +85,41 @@ fn call(verdict: &mut Verdict, given: &Given, log: Option<&CallLog>, evidence: &
     if let Err(e) = std::fs::write(&wav, mulaw::wav(&log.audio)) {
         verdict.find(false, format!("{}: {e}", wav.display()));
     }
-    let mut last = 0;
+    let (mut last, mut last_end) = (0, 0);
     for name in given.prompts {
         let reference = web::file(name).and_then(mulaw::from_wav).unwrap_or_default();
         let found = audio::find(&log.audio, reference);
         let good = found.is_some_and(|m| m.likeness >= LIKENESS_MIN && m.at_ms >= last);
         last = found.map_or(last, |m| m.at_ms);
+        last_end = last + reference.len() / 8;
         let told = found.map_or("too little audio".to_owned(), |m| format!("at {} ms, likeness {:.3}", m.at_ms, m.likeness));
         verdict.find(good, format!("{what}: {name} was heard ({told})"));
     }
     let h = log.hearing;
     let told = format!("{} packets, {} missing, {} late, {} wrong", h.packets, h.missing, h.late, h.wrong);
     verdict.find(h.missing == 0 && h.wrong == 0 && h.packets > 100, format!("{what}: {told}"));
-    verdict.find(h.prompts >= 4, format!("{what}: the spoken farewell was heard too ({} prompts)", h.prompts));
+    let farewell = sound_after_ms(&log.audio, last_end);
+    verdict.find(farewell > 300, format!("{what}: the spoken farewell was heard too ({farewell} ms of sound)"));
     if given.not_before_ms > 0 {
-        let waited = waited_ms(&given.status);
+        let waited = evidence.web.seen(|s| waited_ms(&given.id, &s.hooks, &given.status));
         let good = waited.is_some_and(|w| w >= given.not_before_ms);
         verdict.find(good, format!("{what}: it was called {} ms after it was accepted", waited.unwrap_or(-1)));
     }
 }
 
-/// Milliseconds from acceptance to the begin of the first attempt, as the status tells.
-fn waited_ms(status: &Value) -> Option<i64> {
-    let at = |v: Option<&Value>| v.and_then(Value::as_str).and_then(|s| s.parse::<jiff::Timestamp>().ok());
-    let accepted = at(status.get("accepted_at"))?;
-    let started = at(status.get("attempts")?.get(0)?.get("started_at"))?;
-    Some(started.as_millisecond() - accepted.as_millisecond())
+/// Milliseconds of sound that stand behind a place.
+fn sound_after_ms(audio: &[u8], from_ms: usize) -> usize {
+    let rest = audio.get(from_ms * 8..).unwrap_or_default();
+    rest.chunks(160).filter(|frame| mulaw::level_dbm0(frame) > -40.0).count() * 20
+}
+
+/// Milliseconds from acceptance, as the status tells it, to the webhook's word that the call is being made.
+fn waited_ms(id: &str, hooks: &[web::Hook], status: &Value) -> Option<i64> {
+    let accepted: jiff::Timestamp = status.get("accepted_at")?.as_str()?.parse().ok()?;
+    let told: Vec<Value> = hooks.iter().filter_map(|h| serde_json::from_str(&h.body).ok()).collect();
+    let text = |v: &Value, name: &str| v.get(name).and_then(Value::as_str).unwrap_or("").to_owned();
+    let calling = told.iter().find(|v| text(v, "id") == id && text(v, "state") == "calling")?;
+    Some(calling.get("at_ms")?.as_i64()? - accepted.as_millisecond())
 }
 
 fn final_hooks(hooks: &[web::Hook]) -> usize {

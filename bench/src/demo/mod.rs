@@ -44,7 +44,7 @@ person confirms number 0100
   press 1
   hear prompt within 20s
   press 4711
-  hear prompt within 20s
+  hear start within 20s
   wait hangup 30s
 person changes number 0101
   ring 0.5s
@@ -53,7 +53,7 @@ person changes number 0101
   press 2
   hear prompt within 20s
   press 24
-  hear prompt within 20s
+  hear start within 20s
   wait hangup 30s
 person waits number 0102
   ring 1s
@@ -62,7 +62,7 @@ person waits number 0102
   press 1
   hear prompt within 20s
   press 0815
-  hear prompt within 20s
+  hear start within 20s
   wait hangup 30s
 ";
 

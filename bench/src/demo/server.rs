@@ -3,6 +3,7 @@
 use serde_json::Value;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -47,6 +48,8 @@ impl Server {
     /// # Errors
     /// What the system says; a missing program is named.
     pub fn start(setup: &Setup<'_>) -> Result<Self, Box<dyn std::error::Error>> {
+        // One provider for the process; a second call finds it there.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let dir = setup.dir;
         let program = match setup.program {
             Some(p) => p.to_owned(),
@@ -191,9 +194,19 @@ fn json(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or(Value::String(text.to_owned()))
 }
 
+/// A range of 400 media ports below the kernel's ephemeral ones, its own for each process and start: another Carillon on
+/// this machine keeps its own.
+fn media_ports() -> [u16; 2] {
+    static STARTS: AtomicU32 = AtomicU32::new(0);
+    let turn = std::process::id().wrapping_mul(7).wrapping_add(STARTS.fetch_add(1, Ordering::Relaxed)) % 19;
+    let low = 12_000 + u16::try_from(turn * 400).expect("below 8,000");
+    [low, low + 399]
+}
+
 fn text(setup: &Setup<'_>, http: SocketAddr, smtp: SocketAddr, sip: SocketAddr) -> String {
     let Setup { trunk: customer, mailbox, extra, .. } = setup;
     let dir = setup.dir.display();
+    let [low, high] = media_ports();
     format!(
         r#"# Written by `carillon-bench demo`: everything on loopback.
 [node]
@@ -206,6 +219,7 @@ listen = ["udp:{sip}"]
 
 [media]
 workers = 1
+rtp_ports = [{low}, {high}]
 recordings = "{dir}/recordings"
 
 [smtp]

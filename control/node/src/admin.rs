@@ -152,9 +152,7 @@ impl Admin {
         let asked = self.desk.send(crate::desk::Message::Servers(answer)).await;
         asked.map_err(|error| error.to_string())?;
         let servers = waits.await.map_err(|error| error.to_string())?;
-        let row = |(server, used, slots): (units::ServerId, f64, u32)| {
-            serde_json::json!({ "server": server.0, "used": used, "slots_out": slots })
-        };
+        let row = |(server, used, capacity): (units::ServerId, f64, u32)| serde_json::json!({ "server": server.0, "used": used, "capacity": capacity });
         Ok(servers.into_iter().map(row).collect())
     }
 
@@ -163,10 +161,11 @@ impl Admin {
             Answer::Status(Some(status)) => status,
             _ => return Err(format!("there is no order {order}")),
         };
-        let records = match self.ask(Ask::Records { tenant: None, order: Some(order), after: 0, limit: 100 }).await? {
-            Answer::Records(records) => records,
-            _ => Vec::new(),
-        };
+        let records =
+            match self.ask(Ask::Records { tenant: None, order: Some(order), after: 0, limit: 100 }).await? {
+                Answer::Records(records) => records,
+                _ => Vec::new(),
+            };
         let story = match self.ask(Ask::StoryOf(order)).await? {
             Answer::Story(story) => story,
             _ => Vec::new(),

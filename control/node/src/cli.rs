@@ -4,6 +4,7 @@
 //! 3 no node answers.
 
 mod show;
+mod tools;
 
 use crate::admin::Question;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -32,6 +33,17 @@ enum Command {
         /// The configuration.
         #[arg(long, default_value = "/etc/carillon/carillon.toml")]
         config: PathBuf,
+    },
+    /// Bring the store up to this program's layout.
+    Migrate {
+        /// The configuration.
+        #[arg(long, default_value = "/etc/carillon/carillon.toml")]
+        config: PathBuf,
+    },
+    /// Replay in virtual time, with the production code.
+    Sim {
+        #[command(subcommand)]
+        what: tools::Sim,
     },
     /// Look into a running node.
     Show {
@@ -63,10 +75,10 @@ enum Command {
 #[derive(Debug, Args)]
 struct Running {
     /// Its admin socket.
-    #[arg(long, default_value = "/run/carillon/admin.sock")]
+    #[arg(long, global = true, default_value = "/run/carillon/admin.sock")]
     socket: PathBuf,
     /// How the answer is printed.
-    #[arg(short, long, default_value = "table")]
+    #[arg(short, long, global = true, default_value = "table")]
     output: Format,
 }
 
@@ -120,6 +132,8 @@ impl Cli {
                 }
                 Err(error) => no(&error),
             },
+            Command::Migrate { config } => tools::migrate(&config),
+            Command::Sim { what } => what.run(),
             Command::Show { what, node } => {
                 let question = match &what {
                     Show::Calls => Question::Calls,

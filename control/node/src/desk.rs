@@ -1,24 +1,22 @@
 //! The desk's shell: one task that drives the pure [`Desk`], asks the store for it, and hands calls to the shards.
 
-use crate::intake::{self, Settings};
+use crate::intake::Bench;
 use crate::shard::{Inbox, Post};
 use crate::store::Handle;
 use arc_swap::ArcSwap;
 use control::call::Start;
 use control::call::route::{NoRoute, Route};
 use control::config::Config;
-use control::desk::{Desk, Fact, Finished, Input, Judge, Output};
+use control::desk::{Desk, Fact, Finished, Input, Output};
 use control::dispatch::ServerReport;
 use control::order::{Disposition, Order};
-use control::policy::rule::{Check, Party};
-use control::policy::{Decision, Facts, Rules, house};
 use control::queue::Outcome;
 use control::shard::Finished as Over;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
-use units::{Cause, Now, OrderId, ServerId, TenantId, Wall};
+use units::{Cause, OrderId, ServerId, TenantId, Wall};
 
 /// What the desk is told by other parts of the node.
 #[derive(Debug)]
@@ -41,53 +39,10 @@ pub const WAITING_MAX: usize = 65_536;
 /// How often this server reports its load to the dispatcher.
 const REPORT: Duration = Duration::from_millis(250);
 
-/// Policy with the configuration's rules.
-pub struct Court {
-    settings: Arc<intake::Intake>,
-    limits: control::limits::PolicyLimits,
-    stranger: Rules,
-}
-
-impl std::fmt::Debug for Court {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Court")
-    }
-}
-
-impl Court {
-    /// A court that reads the rules in force.
-    #[must_use]
-    pub fn new(settings: Arc<intake::Intake>) -> Self {
-        // An order of a tenant that is configured no more: every callee begins with nothing, so all are denied.
-        let mut none = house::operator(&control::config::Policy::default());
-        none.party = Party::Operator;
-        if let Some(rule) = none.rules.first_mut() {
-            rule.id = "tenant_gone".into();
-            rule.check = Check::DenyPrefixes(vec![String::new()]);
-        }
-        let limits = settings.settings.load().policy;
-        Self { settings, limits, stranger: Rules(vec![Arc::new(none)]) }
-    }
-}
-
-impl Judge for Court {
-    fn judge(&mut self, now: Now, order: &Order) -> Decision {
-        let settings: arc_swap::Guard<Arc<Settings>> = self.settings.settings.load();
-        self.limits = settings.policy;
-        match settings.tenants.get(&order.tenant) {
-            Some(tenant) => {
-                let facts = self.settings.facts(order, tenant, &settings);
-                control::policy::judge(order, &tenant.rules, &facts, now.wall, &self.limits)
-            }
-            None => control::policy::judge(order, &self.stranger, &Facts::of(order), now.wall, &self.limits),
-        }
-    }
-}
-
 /// What the task works with.
 pub struct Parts {
     /// The machine.
-    pub desk: Desk<Court>,
+    pub desk: Desk<Bench>,
     /// The store.
     pub store: Handle,
     /// The shards of this server.
@@ -105,7 +60,11 @@ pub struct Parts {
 }
 
 /// Drives the desk until its channels are gone.
-pub async fn run(mut parts: Parts, mut messages: mpsc::Receiver<Message>, mut over: mpsc::Receiver<Box<Over>>) {
+pub async fn run(
+    mut parts: Parts,
+    mut messages: mpsc::Receiver<Message>,
+    mut over: mpsc::Receiver<Box<Over>>,
+) {
     let (answers, mut answered) = mpsc::unbounded_channel();
     let mut report = tokio::time::interval(REPORT);
     parts.step(Input::Report(parts.load()), &answers).await;
@@ -142,7 +101,8 @@ async fn wait(deadline: Option<units::Mono>) {
     }
 }
 
-type Answers = mpsc::UnboundedSender<(control::desk::Token, Result<control::store::Answer, control::store::Error>)>;
+type Answers =
+    mpsc::UnboundedSender<(control::desk::Token, Result<control::store::Answer, control::store::Error>)>;
 
 /// A finished call as the desk books it. Incoming calls took no capacity of the dispatcher.
 fn booked(over: Over) -> Option<Input> {

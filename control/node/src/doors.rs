@@ -1,35 +1,63 @@
 //! The doors for orders, and for who watches the node.
 
+use crate::http::{self, Api};
 use crate::intake::Intake;
 use crate::serve::ServeError;
-use axum::Router;
-use axum::routing::get;
+use crate::smtp::{self, Door};
 use control::config::Config;
+use control::order::smtp::Role;
 use metrics_exporter_prometheus::PrometheusHandle;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 
-/// Opens HTTP and SMTP as configured.
+/// Opens HTTP and SMTP as configured; they close when `stop` says so.
 ///
 /// # Errors
 /// [`ServeError`] when an address cannot be bound.
-pub async fn start(config: &Config, _intake: &Arc<Intake>, metrics: PrometheusHandle) -> Result<(), ServeError> {
+pub async fn start(
+    config: &Config,
+    intake: &Arc<Intake>,
+    metrics: PrometheusHandle,
+    stop: &watch::Sender<bool>,
+) -> Result<(), ServeError> {
     if let Some(addr) = config.http.listen {
-        let listener =
-            TcpListener::bind(addr).await.map_err(|e| ServeError::Io(format!("http.listen {addr}"), e))?;
-        let router = watch(metrics);
+        let listener = bind("http.listen", addr).await?;
+        let api = Api {
+            intake: Arc::clone(intake),
+            metrics: Some(metrics),
+            sealer: http::Sealer::new()
+                .map_err(|error| ServeError::Setting("http", format!("no entropy: {error}")))?,
+            body_bytes_max: config.http.body_max.len(),
+            requests_max: usize::try_from(config.http.requests_max).unwrap_or(usize::MAX),
+        };
+        let (router, stop) = (http::router(api), stop.subscribe());
         tokio::spawn(async move {
-            if let Err(error) = axum::serve(listener, router).await {
+            if let Err(error) = http::serve(listener, router, stop).await {
                 tracing::error!(%error, "http");
+            }
+        });
+    }
+    if let Some(addr) = config.smtp.listen {
+        let listener = bind("smtp.listen", addr).await?;
+        let door = Door {
+            intake: Arc::clone(intake),
+            role: if config.smtp.lmtp { Role::Lmtp } else { Role::Smtp },
+            prover: Some(Arc::new(smtp::Prover::new(smtp::Pins::default()))),
+            tls: None,
+            sessions_max: usize::try_from(config.smtp.sessions_max).unwrap_or(usize::MAX),
+        };
+        let stop = stop.subscribe();
+        tokio::spawn(async move {
+            if let Err(error) = smtp::serve(listener, door, stop).await {
+                tracing::error!(%error, "smtp");
             }
         });
     }
     Ok(())
 }
 
-/// `/healthz` and `/metrics`.
-fn watch(metrics: PrometheusHandle) -> Router {
-    Router::new()
-        .route("/healthz", get(|| async { "ok\n" }))
-        .route("/metrics", get(move || std::future::ready(metrics.render())))
+async fn bind(what: &str, addr: SocketAddr) -> Result<TcpListener, ServeError> {
+    TcpListener::bind(addr).await.map_err(|error| ServeError::Io(format!("{what} {addr}"), error))
 }

@@ -4,6 +4,7 @@
 
 use crate::store::Handle;
 use arc_swap::ArcSwap;
+use control::campaign::{Campaign, Stage};
 use control::config::{self, Config};
 use control::limits::{MailLimits, OrderLimits, PolicyLimits};
 use control::order::canon;
@@ -11,14 +12,16 @@ use control::order::form::Fields;
 use control::order::mail::Attachment;
 use control::order::mailbox::Directory;
 use control::order::{Application, Context, Order, Origin, Parsed, Refusal};
+use control::policy::packs::pack;
 use control::policy::suppress::{Entry, Suppressions};
 use control::policy::window::BadSpan;
-use control::policy::{Decision, Facts, Rules, Verdict, house, judge};
+use control::policy::{Decision, Facts, Party, Rules, Verdict, house, judge};
 use control::schedule;
 use control::store::{Answer, Ask, Error, Keep, Shelf};
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
-use units::{CampaignId, Now, OrderId, Private, Seed, TenantId};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::time::Duration;
+use units::{CampaignId, Now, OrderId, Private, Seed, TenantId, Wall};
 
 /// What the configuration says about intake, made ready for use. Exchanged whole on reload.
 #[derive(Debug)]
@@ -58,10 +61,18 @@ pub struct Tenant {
 
 /// Why settings cannot be made of a configuration.
 #[derive(Debug, thiserror::Error)]
-#[error("hours of tenant `{tenant}`: {why}")]
-pub struct BadSettings {
-    tenant: String,
-    why: BadSpan,
+pub enum BadSettings {
+    /// A tenant's hours cannot be read.
+    #[error("hours of tenant `{tenant}`: {why}")]
+    Hours {
+        /// Whose.
+        tenant: String,
+        /// What is wrong.
+        why: BadSpan,
+    },
+    /// There is no such pack of regulation.
+    #[error("no pack `{0}`; there are: us")]
+    NoPack(String),
 }
 
 impl Settings {
@@ -72,11 +83,18 @@ impl Settings {
     pub fn of(config: &Config) -> Result<Self, BadSettings> {
         let operator = Arc::new(house::operator(&config.policy));
         let customer = Arc::new(house::customer());
+        let mut packs = Vec::with_capacity(config.policy.packs.len());
+        for name in &config.policy.packs {
+            packs.push(Arc::new(pack(name).ok_or_else(|| BadSettings::NoPack(name.clone()))?));
+        }
         let mut tenants = HashMap::new();
         let mut keys = HashMap::new();
         for t in &config.tenants {
-            let own = house::tenant(t).map_err(|why| BadSettings { tenant: t.name.clone(), why })?;
-            let rules = Rules(vec![operator.clone(), Arc::new(own), customer.clone()]);
+            let own = house::tenant(t).map_err(|why| BadSettings::Hours { tenant: t.name.clone(), why })?;
+            let mut sets = vec![operator.clone()];
+            sets.extend(packs.iter().cloned());
+            sets.extend([Arc::new(own), customer.clone()]);
+            let rules = Rules(sets);
             for (name, key) in &t.keys {
                 keys.insert(canon::digest(key.expose()), (TenantId(t.id), name.clone()));
             }
@@ -117,8 +135,10 @@ pub struct Intake {
     pub now: fn() -> Now,
     /// What the configuration says.
     pub settings: ArcSwap<Settings>,
-    /// Who is told that there is something to do; `None`: nobody, and the desk finds out when it looks.
-    pub desk: Option<crate::desk::Way>,
+    /// Where campaigns stand.
+    pub stages: RwLock<HashMap<CampaignId, Stage>>,
+    /// Who is told that there is something to do; unset: nobody, and the desk finds out when it looks.
+    pub desk: OnceLock<crate::desk::Way>,
     /// Who is not to be called. Read by the judge, changed by the doors after the durable write.
     pub suppressions: RwLock<Suppressions>,
 }
@@ -131,13 +151,11 @@ impl control::desk::Judge for Bench {
     fn judge(&mut self, now: Now, order: &Order) -> Decision {
         let settings = self.0.settings.load();
         match settings.tenants.get(&order.tenant) {
-            Some(tenant) => judge(
-                order,
-                &tenant.rules,
-                &self.0.facts(order, tenant, &settings),
-                now.wall,
-                &settings.policy,
-            ),
+            Some(tenant) => {
+                let facts = self.0.facts(order, tenant, &settings);
+                let decision = judge(order, &tenant.rules, &facts, now.wall, &settings.policy);
+                self.0.hold_back(order, decision, now)
+            }
             // A tenant that is gone calls nobody.
             None => judge(order, &nobody(), &Facts::of(order), now.wall, &settings.policy),
         }
@@ -146,7 +164,7 @@ impl control::desk::Judge for Bench {
 
 /// Rules that let no call through.
 fn nobody() -> Rules {
-    use control::policy::{Applies, Check, Effect, Party, Rule, RuleSet};
+    use control::policy::{Applies, Check, Effect, Rule, RuleSet};
     let mut set = RuleSet::empty(Party::Operator, "system");
     let check = Check::AllowPrefixes(Vec::new());
     set.rules.push(Rule {
@@ -158,6 +176,9 @@ fn nobody() -> Rules {
     });
     Rules(vec![Arc::new(set)])
 }
+
+/// Orders of a campaign that is not running are looked at again after this.
+const HELD_BACK: Duration = Duration::from_secs(600);
 
 /// An order that was accepted.
 #[derive(Clone, Debug)]
@@ -202,8 +223,14 @@ impl Intake {
     /// Intake over a store, with nothing learnt yet: see [`Intake::learn`].
     #[must_use]
     pub fn new(store: Handle, now: fn() -> Now, settings: Settings) -> Self {
-        let settings = ArcSwap::from_pointee(settings);
-        Self { store, now, settings, desk: None, suppressions: RwLock::default() }
+        Self {
+            store,
+            now,
+            settings: ArcSwap::from_pointee(settings),
+            stages: RwLock::default(),
+            desk: OnceLock::new(),
+            suppressions: RwLock::default(),
+        }
     }
 
     /// Reads the suppression lists from the store; before that nothing must be dialled.
@@ -226,6 +253,31 @@ impl Intake {
         let held = lists.len();
         *self.suppressions.write().unwrap_or_else(PoisonError::into_inner) = lists;
         Ok(held)
+    }
+
+    /// All of a shelf under a prefix.
+    async fn shelf(&self, shelf: Shelf, prefix: &str) -> Result<Vec<(String, Vec<u8>)>, Error> {
+        let (mut all, mut after) = (Vec::new(), None);
+        loop {
+            let ask = Ask::KeptFrom { shelf, prefix: prefix.to_owned(), after, limit: 1_000 };
+            let Answer::KeptFrom(page) = self.store.ask(ask).await? else { return Err(Error::Corrupt) };
+            let Some((last, _)) = page.last() else { return Ok(all) };
+            after = Some(last.clone());
+            all.extend(page);
+        }
+    }
+
+    /// A campaign that is not running holds its orders back; one that was aborted ends them.
+    fn hold_back(&self, order: &Order, decision: Decision, now: Now) -> Decision {
+        let Some(campaign) = order.campaign else { return decision };
+        let stages = self.stages.read().unwrap_or_else(PoisonError::into_inner);
+        let later = Some(now.wall.plus(HELD_BACK));
+        match stages.get(&campaign) {
+            Some(Stage::Running) => decision,
+            Some(Stage::Aborted) => decision.held("campaign/aborted", Party::ThirdParty, None),
+            Some(Stage::Paused) => decision.held("campaign/paused", Party::ThirdParty, later),
+            Some(Stage::Draft) | None => decision.held("campaign/not_started", Party::ThirdParty, later),
+        }
     }
 
     /// Enters somebody on a suppression list, durably.
@@ -300,15 +352,22 @@ impl Intake {
         }
         match self.store.ask(Ask::Accept { orders, due }).await {
             Ok(Answer::Accepted(ids)) => {
-                if let (Some(desk), Some((due, (priority, tenant)))) = (&self.desk, first) {
-                    // A desk that is too busy to be told looks again by itself.
-                    drop(desk.try_send(crate::desk::Message::Accepted(priority, tenant, due)));
+                if let Some((due, (priority, tenant))) = first {
+                    self.wake(priority, tenant, due);
                 }
                 let both = ids.into_iter().zip(decisions);
                 Ok(both.map(|((id, new), decision)| Accepted { id, new, decision }).collect())
             }
             Err(Error::Conflict) => Err(Declined::Conflict),
             _ => Err(Declined::Unavailable),
+        }
+    }
+
+    /// Tells the desk that there is something to do.
+    pub(crate) fn wake(&self, priority: u8, tenant: TenantId, due: Wall) {
+        if let Some(desk) = self.desk.get() {
+            // A desk that is too busy to be told looks again by itself.
+            drop(desk.try_send(crate::desk::Message::Accepted(priority, tenant, due)));
         }
     }
 
@@ -320,12 +379,12 @@ impl Intake {
         self.weigh(fields, arrival, (self.now)()).map(|(_, decisions, _)| decisions)
     }
 
-    fn weigh(
+    pub(crate) fn weigh(
         &self,
         fields: &Fields,
         arrival: Arrival<'_>,
         now: Now,
-    ) -> Result<(Parsed, Vec<Decision>, Vec<units::Wall>), Declined> {
+    ) -> Result<(Parsed, Vec<Decision>, Vec<Wall>), Declined> {
         let settings = self.settings.load();
         let tenant = settings.tenants.get(&arrival.tenant).ok_or(Declined::Unavailable)?;
         let attached: Vec<String> = arrival.attached.iter().map(|a| a.cid.clone()).collect();

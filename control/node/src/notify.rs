@@ -14,6 +14,7 @@ use control::store::{Answer, Ask, Notice, Status};
 use hmac::{Hmac, Mac};
 use lettre::message::header::{ContentType, HeaderName, HeaderValue};
 use lettre::message::{Message, MultiPart, SinglePart};
+use lettre::address::Envelope;
 use lettre::{AsyncSmtpTransport, AsyncTransport, Tokio1Executor};
 use sha2::Sha256;
 use std::sync::Arc;
@@ -152,17 +153,24 @@ impl Notifier {
 
     async fn mail(&self, to: &str, notice: &Notice) -> Result<(), Undelivered> {
         let config = self.config.load_full();
-        let host = config.smtp.smarthost.as_deref().ok_or_else(|| Undelivered::Never("no smarthost".into()))?;
+        let host =
+            config.smtp.smarthost.as_deref().ok_or_else(|| Undelivered::Never("no smarthost".into()))?;
         let status = self.status(notice).await.ok_or_else(|| Undelivered::Later("no status".into()))?;
         let message = status_mail(&config, to, notice, &status).map_err(Undelivered::Never)?;
         let (host, port) = host.rsplit_once(':').unwrap_or((host, "25"));
         let port = port.parse().map_err(|_| Undelivered::Never("smarthost has no port".into()))?;
-        let transport: AsyncSmtpTransport<Tokio1Executor> = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(host)
-            .port(port)
-            .hello_name(lettre::transport::smtp::extension::ClientId::Domain(config.smtp.hostname.clone()))
-            .timeout(Some(DELIVERY_MAX))
-            .build();
-        match transport.send(message).await {
+        let transport: AsyncSmtpTransport<Tokio1Executor> =
+            AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(host)
+                .port(port)
+                .hello_name(lettre::transport::smtp::extension::ClientId::Domain(
+                    config.smtp.hostname.clone(),
+                ))
+                .timeout(Some(DELIVERY_MAX))
+                .build();
+        // RFC 3834 §3.3: an automatic answer leaves with the null sender, so that a bounce of it goes nowhere.
+        let to = to.parse().map_err(|_| Undelivered::Never("no address to reply to".into()))?;
+        let envelope = Envelope::new(None, vec![to]).map_err(|error| Undelivered::Never(error.to_string()))?;
+        match transport.send_raw(&envelope, &message.formatted()).await {
             Ok(_) => Ok(()),
             Err(error) if error.is_permanent() => Err(Undelivered::Never(error.to_string())),
             Err(error) => Err(Undelivered::Later(error.to_string())),

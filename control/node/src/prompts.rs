@@ -26,8 +26,9 @@ pub struct Prompts {
 }
 
 /// Octets and media type of what came with an order, by its name.
-pub type Attachments =
-    Arc<dyn Fn(OrderId, String) -> futures::future::BoxFuture<'static, Option<(String, Vec<u8>)>> + Send + Sync>;
+pub type Attachments = Arc<
+    dyn Fn(OrderId, String) -> futures::future::BoxFuture<'static, Option<(String, Vec<u8>)>> + Send + Sync,
+>;
 
 #[derive(Default)]
 struct Resident {
@@ -65,11 +66,20 @@ impl Prompts {
     ///
     /// # Errors
     /// Why it cannot be had, free of private data.
-    pub async fn load(&self, jar: Jar, order: Option<OrderId>, wanted: Wanted) -> Result<Arc<Prompt>, String> {
+    pub async fn load(
+        &self,
+        jar: Jar,
+        order: Option<OrderId>,
+        wanted: Wanted,
+    ) -> Result<Arc<Prompt>, String> {
         match wanted {
             Wanted::Text(text) => {
                 let wish = self.speaker.wish(&text);
-                let key = key(&[wish.voice.as_bytes(), format!("{} {}", wish.rate, wish.pitch).as_bytes(), wish.text.as_bytes()]);
+                let key = key(&[
+                    wish.voice.as_bytes(),
+                    format!("{} {}", wish.rate, wish.pitch).as_bytes(),
+                    wish.text.as_bytes(),
+                ]);
                 if let Some(prompt) = self.resident(&key).await {
                     return Ok(prompt);
                 }

@@ -4,7 +4,7 @@
 use crate::admin::{self, Admin};
 use crate::desk;
 use crate::fetch::Fetcher;
-use crate::intake::Intake;
+use crate::intake::{Bench, Intake};
 use crate::notify::Notifier;
 use crate::prompts::{Attachments, Prompts, recording_path};
 use crate::shard::{self, Inbox, Listener, Post};
@@ -27,7 +27,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 use units::ServerId;
 
 /// Why the node does not start.
@@ -65,10 +65,7 @@ pub fn serve(path: &Path) -> Result<(), ServeError> {
     let metrics = logs::metrics();
     // Someone installed one already: then that is used.
     drop(rustls::crypto::ring::default_provider().install_default());
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(io("runtime"))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(io("runtime"))?;
     runtime.block_on(async {
         let node = Node::start(config, path.to_owned(), metrics, &tokio::runtime::Handle::current()).await?;
         node.until_told().await
@@ -83,7 +80,8 @@ pub fn check(path: &Path) -> Result<String, ServeError> {
     let config = config::load(path)?;
     crate::fetch::guard::Guard::new(&config.fetch)
         .map_err(|why| ServeError::Setting("fetch.allow_networks", format!("`{why}` is no network")))?;
-    crate::intake::Settings::of(&config).map_err(|error| ServeError::Setting("tenants", error.to_string()))?;
+    crate::intake::Settings::of(&config)
+        .map_err(|error| ServeError::Setting("tenants", error.to_string()))?;
     let count = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
     Ok(format!(
         "{}: fine; {}, {}, {}",
@@ -107,6 +105,7 @@ struct Node {
     recordings: PathBuf,
     drain: Arc<Notify>,
     reload: Arc<Notify>,
+    stop: watch::Sender<bool>,
     _host: Arc<Host>,
 }
 
@@ -132,9 +131,15 @@ impl Node {
         let media_ip = config.sip.advertised_address.unwrap_or(local);
         let settings = settings(&config, media_ip);
         let speaker = Speaker::start(&config.speech, &state);
-        let attachments = no_attachments();
-        let prompts =
-            Prompts::new(Arc::clone(&fetcher), speaker, recordings.clone(), Arc::clone(&attachments), &config.media);
+        let intake = intake(&config, &store).await?;
+        let attachments = attachments_of(&intake);
+        let prompts = Prompts::new(
+            Arc::clone(&fetcher),
+            speaker,
+            recordings.clone(),
+            Arc::clone(&attachments),
+            &config.media,
+        );
         let prompts = Arc::new(prompts);
         let recorder = Arc::new(Recorder::start().map_err(io("recorder"))?);
         let (over, finished) = mpsc::channel(desk::WAITING_MAX);
@@ -165,7 +170,8 @@ impl Node {
         }
         let config = Arc::new(ArcSwap::from_pointee(config));
         let desk_way = mpsc::channel(desk::WAITING_MAX);
-        let intake = intake(&config.load(), &store, desk_way.0.clone())?;
+        // A fresh cell takes its first value.
+        drop(intake.desk.set(desk_way.0.clone()));
         let node = Self {
             path,
             shards,
@@ -177,6 +183,7 @@ impl Node {
             recordings,
             drain: Arc::new(Notify::new()),
             reload: Arc::new(Notify::new()),
+            stop: watch::channel(false).0,
             _host: Arc::clone(&host),
             config,
         };
@@ -201,7 +208,7 @@ impl Node {
             Shares::default(),
             clock::seed(),
         );
-        let court = desk::Court::new(Arc::clone(&self.intake));
+        let court = Bench(Arc::clone(&self.intake));
         let desk = Desk::new(server, control::limits::desk(&config), court, dispatch, clock::seed());
         let parts = desk::Parts {
             desk,
@@ -225,14 +232,14 @@ impl Node {
         let notifier = Notifier::new(store.clone(), Arc::clone(&self.config))
             .map_err(|why| ServeError::Setting("fetch.allow_networks", why))?;
         tokio::spawn(notifier.run());
-        crate::doors::start(&self.config.load(), &self.intake, metrics).await?;
+        crate::doors::start(&self.config.load(), &self.intake, metrics, &self.stop).await?;
         let path = PathBuf::from(&self.config.load().node.admin_socket);
         let listener = admin::bind(&path).map_err(io(path.display().to_string()))?;
         let host = Arc::clone(host);
         let admin = Admin {
             shards: self.shards.clone(),
             store: store.clone(),
-            workers: Arc::new(move || host.workers().iter().map(ToString::to_string).collect()),
+            workers: Arc::new(move || host.workers().iter().map(worker_line).collect()),
             desk: self.desk.clone(),
             reload: Arc::clone(&self.reload),
             drain: Arc::clone(&self.drain),
@@ -256,7 +263,10 @@ impl Node {
             }
         }
         let longest = self.config.load().node.drain_max.duration();
-        tracing::info!(longest_s = longest.as_secs(), "draining: no new calls; those that are up end by themselves");
+        tracing::info!(
+            longest_s = longest.as_secs(),
+            "draining: no new calls; those that are up end by themselves"
+        );
         // A desk that is gone claims nothing either.
         drop(self.desk.send(desk::Message::Drain).await);
         self.tell_shards(false).await;
@@ -268,15 +278,19 @@ impl Node {
                 _ = int.recv() => {}
             }
         };
-        tokio::select! {
-            () = &mut gone => {}
-            () = tokio::time::sleep(longest) => tell(&self.shards, true).await,
-            () = again => tell(&self.shards, true).await,
+        let ended = tokio::select! {
+            () = &mut gone => true,
+            () = tokio::time::sleep(longest) => false,
+            () = again => false,
+        };
+        if !ended {
+            tell(&self.shards, true).await;
         }
-        if tokio::time::timeout(Duration::from_secs(45), gone).await.is_err() {
+        if !ended && tokio::time::timeout(Duration::from_secs(45), gone).await.is_err() {
             tracing::error!("calls would not end");
         }
-        // Results of the last calls are booked and told.
+        // Results of the last calls are booked and told; who waits for an answer gets it.
+        drop(self.stop.send(true));
         tokio::time::sleep(Duration::from_millis(500)).await;
         tracing::info!("over");
         Ok(())
@@ -315,6 +329,34 @@ impl Node {
         Ok(())
     }
 }
+
+/// How a worker stands, and what it has counted.
+fn worker_line(worker: &dataplane::io::host::WorkerInfo) -> String {
+    let (counts, net) = worker.gauges.counts();
+    let mut refused = String::new();
+    for (kind, n) in REFUSED.iter().zip(counts.refused).filter(|(_, n)| *n > 0) {
+        refused.push_str(&format!(", refused as {kind} {n}"));
+    }
+    format!(
+        "{worker}; bearers {}, ticks {}, skipped {} ms, packets in {} out {}{refused}",
+        counts.open, counts.ticks, counts.skipped_ms, net.received, net.sent
+    )
+}
+
+/// Names of `dataplane::rtp::Refused`, in its order.
+const REFUSED: [&str; dataplane::rtp::REFUSED_KINDS] = [
+    "truncated",
+    "oversized",
+    "wrong version",
+    "foreign payload",
+    "foreign source",
+    "replay",
+    "jump",
+    "foreign ssrc",
+    "not authentic",
+    "nobody's",
+    "broken rtcp",
+];
 
 async fn tell(shards: &[Post], hard: bool) {
     for shard in shards {
@@ -449,12 +491,15 @@ fn secret(state: &Path) -> Result<[u8; 32], ServeError> {
     }
 }
 
-fn intake(config: &Config, store: &Handle, desk: desk::Way) -> Result<Arc<Intake>, ServeError> {
-    let settings =
-        crate::intake::Settings::of(config).map_err(|error| ServeError::Setting("tenants", error.to_string()))?;
-    let mut intake = Intake::new(store.clone(), clock::now, settings);
-    intake.desk = Some(desk);
-    Ok(Arc::new(intake))
+/// Intake with the suppression lists learnt: before that nothing is dialled.
+async fn intake(config: &Config, store: &Handle) -> Result<Arc<Intake>, ServeError> {
+    let settings = crate::intake::Settings::of(config)
+        .map_err(|error| ServeError::Setting("tenants", error.to_string()))?;
+    let intake = Arc::new(Intake::new(store.clone(), clock::now, settings));
+    let held = intake.learn().await;
+    let held = held.map_err(|error| ServeError::Setting("store", format!("suppression lists: {error:?}")))?;
+    tracing::info!(held, "suppression lists read");
+    Ok(intake)
 }
 
 fn recordings_of(folder: &Path) -> crate::fetch::Recordings {
@@ -465,7 +510,11 @@ fn recordings_of(folder: &Path) -> crate::fetch::Recordings {
     })
 }
 
-/// Orders come without attachments.
-fn no_attachments() -> Attachments {
-    Arc::new(|_, _| Box::pin(std::future::ready(None)))
+/// What came with orders lies in the store.
+fn attachments_of(intake: &Arc<Intake>) -> Attachments {
+    let intake = Arc::clone(intake);
+    Arc::new(move |order, name| {
+        let intake = Arc::clone(&intake);
+        Box::pin(async move { intake.part(order, &name).await.ok() })
+    })
 }

@@ -80,7 +80,13 @@ fn spoken_text(text: &Text) -> String {
     if !spell {
         return text.text.clone();
     }
-    text.text.chars().filter(|c| !c.is_whitespace()).map(|c| format!("{c} ")).collect::<String>().trim_end().to_owned()
+    text.text
+        .chars()
+        .filter(|c| !c.is_whitespace())
+        .map(|c| format!("{c} "))
+        .collect::<String>()
+        .trim_end()
+        .to_owned()
 }
 
 /// SSML 1.0 §3.2.4: a label, a percentage with sign, or a number.
@@ -138,7 +144,10 @@ impl Worker {
             let spoken = match result {
                 Some(spoken) => spoken,
                 None => {
-                    tracing::warn!(started = running.is_some(), "a speech worker broke; the next text starts another");
+                    tracing::warn!(
+                        started = running.is_some(),
+                        "a speech worker broke; the next text starts another"
+                    );
                     running = None;
                     tokio::time::sleep(RESTART).await;
                     None

@@ -51,11 +51,11 @@ async fn house() -> House {
     let (stop, stopped) = watch::channel(false);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let http = format!("http://{}", listener.local_addr().unwrap());
-    let api = Api { intake: intake.clone(), metrics: None, body_bytes_max: 1 << 20, requests_max: 100 };
+    let api = Api { intake: intake.clone(), metrics: None, sealer: http::Sealer::new().unwrap(), body_bytes_max: 1 << 20, requests_max: 100 };
     tokio::spawn(http::serve(listener, http::router(api), stopped.clone()));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let smtp = listener.local_addr().unwrap();
-    let door = Door { intake, role: control::order::smtp::Role::Smtp, tls: None, sessions_max: 10 };
+    let door = Door { intake, role: control::order::smtp::Role::Smtp, prover: None, tls: None, sessions_max: 10 };
     tokio::spawn(smtp::serve(listener, door, stopped));
     House { http, smtp, stop }
 }
@@ -65,14 +65,29 @@ struct Said {
     json: serde_json::Value,
 }
 
+fn said(answer: &str) -> Said {
+    let status = answer.split(' ').nth(1).unwrap().parse().unwrap();
+    let body = answer.split_once("\r\n\r\n").map_or("", |(_, b)| b);
+    Said { status, json: serde_json::from_str(body).unwrap_or(serde_json::Value::Null) }
+}
+
 impl House {
-    /// One request, written by hand so that the test needs no client.
+    async fn put(&self, path: &str, headers: &str, body: &str) -> Said {
+        said(&self.raw("PUT", path, "secret", headers, body).await)
+    }
+
     async fn ask(&self, method: &str, path: &str, key: &str, headers: &str, body: &str) -> Said {
+        let headers = format!("Content-Type: application/json\r\n{headers}");
+        said(&self.raw(method, path, key, &headers, body).await)
+    }
+
+    /// One request, written by hand so that the test needs no client.
+    async fn raw(&self, method: &str, path: &str, key: &str, headers: &str, body: &str) -> String {
         let addr = self.http.strip_prefix("http://").unwrap();
         let mut stream = TcpStream::connect(addr).await.unwrap();
         let text = format!(
             "{method} {path} HTTP/1.1\r\nHost: {addr}\r\nConnection: close\r\nAuthorization: Bearer {key}\r\n\
-             Content-Type: application/json\r\nContent-Length: {}\r\n{headers}\r\n{body}",
+             Content-Length: {}\r\n{headers}\r\n{body}",
             body.len()
         );
         stream.write_all(text.as_bytes()).await.unwrap();
@@ -81,9 +96,7 @@ impl House {
             .await
             .unwrap()
             .unwrap();
-        let status = answer.split(' ').nth(1).unwrap().parse().unwrap();
-        let body = answer.split_once("\r\n\r\n").map_or("", |(_, b)| b);
-        Said { status, json: serde_json::from_str(body).unwrap_or(serde_json::Value::Null) }
+        answer
     }
 
     async fn order(&self, id: &str, body: &str) -> Said {
@@ -211,4 +224,66 @@ async fn a_mail_is_refused_with_the_field_and_an_enhanced_code() {
         h.mail(&format!("{ENVELOPE}{}\r\n{GOOD}\r\n.\r\nQUIT\r\n", HEAD.replace("acme", "evil"))).await;
     assert!(stranger.contains("550 5.7.1") || stranger.contains("554 5.6.0"), "{stranger}");
     assert_eq!(h.ask("GET", "/v1/calls", "secret", "", "").await.json["calls"].as_array().unwrap().len(), 0);
+}
+
+#[tokio::test]
+async fn a_campaign_takes_its_contacts_in_a_stream_and_goes_on_where_it_broke() {
+    let h = house().await;
+    let body = r#"{"name":"spring","application":"https://a.example/x.vxml","purpose":"survey"}"#;
+    let key = "Idempotency-Key: c1\r\n";
+    let made = h.ask("POST", "/v1/campaigns", "secret", key, body).await;
+    assert_eq!(made.status, 201, "{}", made.json);
+    let id = made.json["id"].as_str().unwrap().to_owned();
+    assert_eq!(h.ask("POST", "/v1/campaigns", "secret", key, body).await.json["id"], id.as_str());
+    assert_eq!(h.ask("POST", "/v1/campaigns", "secret", key, &body.replace("spring", "autumn")).await.status, 422);
+    let mut list = String::from("to,tz\n");
+    for i in 0..1_200 {
+        list.push_str(&format!("+1212555{i:04},UTC\n"));
+    }
+    list.push_str("12,UTC\n+4930901820,UTC\n");
+    let url = format!("/v1/campaigns/{id}/contacts");
+    let csv = "Content-Type: text/csv\r\n";
+    let half = list.len() / 2;
+    let first = h.put(&url, csv, &list[..=list[..half].rfind('\n').unwrap()]).await;
+    assert_eq!(first.status, 200, "{}", first.json);
+    let offset = first.json["offset"].as_u64().unwrap();
+    assert_eq!(h.put(&url, csv, &list).await.status, 409, "the offset must be said");
+    let rest = &list[usize::try_from(offset).unwrap()..];
+    let second = h.put(&url, &format!("{csv}Upload-Offset: {offset}\r\n"), rest).await;
+    assert_eq!((second.json["accepted"].as_u64(), second.json["refused"].as_u64()), (Some(1_200), Some(2)));
+    let errors = h.raw("GET", &format!("/v1/campaigns/{id}/errors"), "secret", "", "").await;
+    assert!(errors.contains("1201,to,") && errors.contains("1202,to,"), "{errors}");
+    let act = |word: &'static str| {
+        let url = format!("/v1/campaigns/{id}:{word}");
+        let h = &h;
+        async move { h.ask("POST", &url, "secret", "", "").await.status }
+    };
+    assert_eq!((act("pause").await, act("start").await, act("pause").await), (409, 200, 200));
+    assert_eq!((act("resume").await, act("abort").await, act("resume").await), (200, 200, 409));
+}
+
+#[tokio::test]
+async fn the_pages_need_a_key_and_work_without_script() {
+    let h = house().await;
+    let away = h.raw("GET", "/console/order", "", "", "").await;
+    assert!(away.contains("303 See Other") && away.contains("location: /console/login"), "{away}");
+    let form = "Content-Type: application/x-www-form-urlencoded\r\n";
+    assert!(h.raw("POST", "/console/login", "", form, "key=wrong").await.contains("403 Forbidden"));
+    let signed = h.raw("POST", "/console/login", "", form, "key=secret").await;
+    let cookie = signed.lines().find_map(|l| l.strip_prefix("set-cookie: ")).unwrap().split(';').next().unwrap();
+    let cookie = format!("Cookie: {cookie}\r\n");
+    let page = h.raw("GET", "/console/order", "", &cookie, "").await;
+    assert!(page.contains("<label for=\"to\"") && !page.contains("<script"), "{page}");
+    assert!(page.contains("content-security-policy: default-src 'none'"));
+    let post = format!("{form}{cookie}");
+    let wrong = h.raw("POST", "/console/order", "", &post, "request_id=f1&to=12&application=x&purpose=survey").await;
+    assert!(wrong.contains("422") && wrong.contains("href=\"#to\"") && wrong.contains("aria-invalid"), "{wrong}");
+    let good = "request_id=f1&to=%2B12125551234&application=https%3A%2F%2Fa.example%2F&purpose=survey&at=";
+    let sent = h.raw("POST", "/console/order", "", &post, good).await;
+    let location = sent.lines().find_map(|l| l.strip_prefix("location: ")).unwrap_or_else(|| panic!("{sent}"));
+    let status = h.raw("GET", location, "", &cookie, "").await;
+    assert!(status.contains("+12125551234") && status.contains("scheduled"), "{status}");
+    let foreign = h.raw("POST", "/console/order", "", &format!("{post}Origin: http://evil.example\r\n"), good).await;
+    assert!(foreign.contains("403 Forbidden"));
+    assert!(h.raw("GET", "/openapi.json", "", "", "").await.contains("\"/v1/calls\""));
 }

@@ -277,11 +277,17 @@ fn rfc3891_a_new_call_takes_the_place_of_another() {
         panic!("{:?}", w.heard(1))
     };
     assert!(to.expose().contains("?Replaces="), "the far end is told whom");
-    // The dialog of leg 8 as side 1 knows it, offered by a third call.
+    // Side 1 would now call the third party with this URI; here the third party is side 1 itself, whose dialog of leg 8
+    // is named from its own end.
     let d = w.sides[1].dialogs[&b[1]].clone();
-    let replaces = format!("{};to-tag={};from-tag={}", d.call_id, d.local.1, d.dialog.remote_tag);
-    let headers = vec![("Replaces".to_owned(), replaces)];
-    w.act(0, LegId(9), Action::Place(Box::new(Place { headers, ..order(9) })));
+    let named = format!(
+        "?Replaces={}%3Bto-tag%3D{}%3Bfrom-tag%3D{}",
+        d.call_id.replace('@', "%40"),
+        d.local.1,
+        d.dialog.remote_tag
+    );
+    let to = Private::new(format!("sip:+12025550123@192.0.2.2{named}"));
+    w.act(0, LegId(9), Action::Place(Box::new(Place { to, ..order(9) })));
     w.run(50);
     let Some((c, Indication::Incoming(i))) = w.sides[1].told.last().cloned() else {
         panic!("{:?}", w.heard(1))

@@ -112,7 +112,8 @@ mod tests {
 
     #[test]
     fn a_wav_is_read_and_nonsense_is_not() {
-        let mut wav = b"RIFF\0\0\0\0WAVEfmt \x10\0\0\0\x01\0\x01\0\x80\x3e\0\0\0\x7d\0\0\x02\0\x10\0".to_vec();
+        let mut wav =
+            b"RIFF\0\0\0\0WAVEfmt \x10\0\0\0\x01\0\x01\0\x80\x3e\0\0\0\x7d\0\0\x02\0\x10\0".to_vec();
         wav.extend(b"data\x04\0\0\0\x01\0\x02\0");
         assert_eq!(samples(&wav), Some((16_000, vec![1, 0, 2, 0])));
         assert_eq!(samples(b"RIFFxxxxWAVE"), None);
@@ -132,7 +133,12 @@ mod tests {
         std::fs::create_dir_all(&folder).expect("a temporary folder");
         let flite = Flite::new(&folder);
         let speak = |rate| {
-            flite.speak(&Speak { text: "You have one new message.".into(), rate, pitch: 1.0, voice: String::new() })
+            flite.speak(&Speak {
+                text: "You have one new message.".into(),
+                rate,
+                pitch: 1.0,
+                voice: String::new(),
+            })
         };
         let slow = match speak(1.0) {
             Err(Error::Start(error)) => {

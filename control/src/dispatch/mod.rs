@@ -12,6 +12,7 @@ mod alias;
 pub mod bucket;
 mod pick;
 mod server;
+pub mod sim;
 
 use crate::permit::{Released, Slot};
 use alias::Alias;

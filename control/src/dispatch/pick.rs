@@ -26,6 +26,9 @@ pub struct NoServer {
 /// Exponent of the spare share in [`Scheme::Weighted`]: measured to be the best of 1, 2, 4.
 const SPARE_POWER: i32 = 4;
 
+/// So far below the mean utilisation a server is taken for one that has just come back.
+const FAR_BELOW: f64 = 0.7;
+
 impl Dispatcher {
     pub(super) fn choose(&mut self, now: Mono, wanted: &Wanted<'_>) -> Result<usize, NoServer> {
         self.rebuild();
@@ -64,12 +67,20 @@ impl Dispatcher {
             if before.contains(&place) || !self.usable(place, now, wanted) {
                 continue;
             }
-            let ramp = self.servers[place].ramp(now, self.limits.slow_start_ms);
+            let ramp = self.servers[place].ramp(now, self.limits.slow_start_ms) * self.held_back(place);
             if ramp >= 1.0 || self.rng.chance(ramp) {
                 return Some(place);
             }
         }
         None
+    }
+
+    /// A server far below the mean wins every comparison and would get twice its share, in bad seconds more than three
+    /// times: it is held back to one and a half, which fills it all the same.
+    fn held_back(&self, place: usize) -> f64 {
+        let server = &self.servers[place];
+        let far_below = f64::from(server.used) < FAR_BELOW * self.mean() * f64::from(server.capacity);
+        if far_below && self.servers.len() > 2 { 0.75 } else { 1.0 }
     }
 
     fn best_of(&mut self, draws: usize, now: Mono, wanted: &Wanted<'_>) -> Option<usize> {

@@ -36,6 +36,21 @@ fn json_refusal(e: &serde_json::Error) -> Refusal {
     Refusal::new("body", Reason::Malformed { what: "JSON", line: e.line(), column: e.column() })
 }
 
+/// Reads a body by its media type (without parameters, lower case); `None`: no form has this type.
+///
+/// # Errors
+/// As the form's reader.
+#[must_use]
+pub fn by_type(media_type: &str, body: &[u8], limits: &OrderLimits) -> Option<Result<Fields, Refusal>> {
+    match media_type {
+        "application/json" => Some(json(body, limits)),
+        // RFC 9512; the older names are what people still send.
+        "application/yaml" | "application/x-yaml" | "text/yaml" => Some(super::yaml::yaml(body, limits)),
+        "application/xml" | "text/xml" => Some(super::xml::xml(body, limits)),
+        _ => None,
+    }
+}
+
 /// Nesting of a value; a scalar is 1 deep.
 #[must_use]
 pub fn depth(value: &Value) -> usize {

@@ -345,9 +345,8 @@ fn body(part: &MessagePart<'_>, limits: &OrderLimits) -> Option<Result<Fields, R
         return Some(Err(Refusal::new("body", Reason::TooLong { max: limits.body_bytes_max })));
     }
     match media_type(part).as_str() {
-        "application/json" => Some(form::json(part.contents(), limits)),
         "text/plain" => form::block(part.text_contents()?, limits),
-        _ => None,
+        media_type => form::by_type(media_type, part.contents(), limits),
     }
 }
 

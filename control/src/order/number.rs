@@ -114,6 +114,13 @@ pub enum Line {
     Sip,
 }
 
+/// Is it surely a mobile number? (In North America the plan does not tell, and the answer is no.)
+#[must_use]
+pub fn is_mobile(callee: &str) -> bool {
+    let parsed = callee.starts_with('+').then(|| phonenumber::parse(None, callee).ok()).flatten();
+    parsed.is_some_and(|p| p.number_type(&phonenumber::metadata::DATABASE) == phonenumber::Type::Mobile)
+}
+
 /// Looks the kind of line up. Tens of microseconds: once per order, at acceptance.
 #[must_use]
 pub fn line(callee: &str) -> Line {

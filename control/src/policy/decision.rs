@@ -154,6 +154,28 @@ impl Decision {
         self
     }
 
+    /// The decision with one word more against the call, from outside the rules: a campaign that is paused or
+    /// aborted. `until` is when to ask again; `None` means never.
+    #[must_use]
+    pub fn held(mut self, rule: &str, party: Party, until: Option<Wall>) -> Self {
+        let effect = until.map_or(Outcome::Refuse, Outcome::Defer);
+        let version = env!("CARGO_PKG_VERSION").into();
+        self.because.push(Because {
+            rule: rule.into(),
+            version,
+            party,
+            citation: None,
+            inputs: Inputs::Order,
+            effect,
+        });
+        self.verdict = match (&self.verdict, until) {
+            (Verdict::Refuse, _) | (_, None) => Verdict::Refuse,
+            (Verdict::Defer { until: own }, Some(until)) => Verdict::Defer { until: until.max(*own) },
+            (Verdict::Admit { .. }, Some(until)) => Verdict::Defer { until },
+        };
+        self
+    }
+
     /// As it is stored.
     #[must_use]
     pub fn json(&self) -> String {

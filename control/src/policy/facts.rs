@@ -41,8 +41,8 @@ pub struct Consent {
 pub struct Facts {
     /// Zones the callee may be in: all of them must allow. Empty if nothing is known.
     pub zones: Vec<Zone>,
-    /// Kind of line.
-    pub line: Line,
+    /// Kind of line; looked up when a rule asks, if it is not known.
+    pub line: Option<Line>,
     /// Entries on lists.
     pub suppressions: Vec<Suppression>,
     /// When each registry was last brought up to date.
@@ -73,7 +73,7 @@ impl Facts {
     pub fn of(order: &Order) -> Self {
         let to = order.to.expose();
         let explicit = order.zone.as_deref().and_then(zones::zone);
-        let zones = explicit.map_or_else(|| zones::of_number(to).to_vec(), |z| vec![z.clone()]);
+        let zones = explicit.map_or_else(|| zones_of(to), |z| vec![z.clone()]);
         let level = match &order.origin {
             Origin::Mail { level, .. } => *level,
             // A key is a bearer's token bound to the tenant: it proves what a mail's signature proves.
@@ -81,7 +81,7 @@ impl Facts {
         };
         Self {
             zones,
-            line: number::line(to),
+            line: None,
             suppressions: Vec::new(),
             lists: Vec::new(),
             consents: Vec::new(),
@@ -113,5 +113,26 @@ impl Facts {
             self.zones = vec![z.clone()];
         }
         self
+    }
+}
+
+/// Zones by number. Where a country has several, a mobile number was given out in one and may be in any.
+fn zones_of(to: &str) -> Vec<Zone> {
+    let wide = zones::of_country(to);
+    let tells_area = wide.len() <= 1 || to.starts_with("+1") || !number::is_mobile(to);
+    if tells_area { zones::of_number(to).to_vec() } else { wide.to_vec() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mobile_number_is_anywhere_in_its_country() {
+        assert!(zones_of("+61412345678").len() > 3, "Australia");
+        assert_eq!(zones_of("+61292345678").len(), 1, "Sydney");
+        assert!(zones_of("+5511987654321").len() > 3, "Brazil");
+        assert_eq!(zones_of("+491701234567").len(), zones::of_country("+49").len());
+        assert_eq!(zones_of("+12125551234").len(), 1);
     }
 }

@@ -9,6 +9,7 @@ use super::rule::{CapKey, Check, Effect, Party, Rule, RuleSet, Rules, Window};
 use super::window::timestamp;
 use super::zones::{self, Zone};
 use crate::limits::PolicyLimits;
+use crate::order::number::{self, Line};
 use crate::order::{Application, Order, Purpose, canon};
 use crate::store::Cap;
 use jiff::civil::Date;
@@ -120,9 +121,7 @@ impl<'a> Court<'a> {
         match &rule.check {
             Check::AllowPrefixes(list) => self.allow_prefixes(list),
             Check::DenyPrefixes(list) => self.deny_prefixes(list),
-            Check::DenyLines(lines) => {
-                yes_if(!lines.contains(&self.facts.line), || Inputs::Word(line_word(self.facts)))
-            }
+            Check::DenyLines(lines) => self.deny_lines(lines),
             Check::Window(w) => self.window(set, w, rule.effect == Effect::Defer),
             Check::Cap { n, period_ms, key } => self.cap(set, rule, name, *key, (*n, *period_ms, 0)),
             Check::Gap { gap_ms, key } => self.cap(set, rule, name, *key, (u32::MAX, *gap_ms, *gap_ms)),
@@ -159,6 +158,11 @@ impl<'a> Court<'a> {
             Some(p) => Found::No(Inputs::Prefix(p.clone())),
             None => Found::Allow(Inputs::Order),
         }
+    }
+
+    fn deny_lines(&self, lines: &[Line]) -> Found {
+        let line = self.facts.line.unwrap_or_else(|| number::line(self.order.to.expose()));
+        yes_if(!lines.contains(&line), || Inputs::Word(format!("{line:?}").to_ascii_lowercase()))
     }
 
     fn window(&mut self, set: &'a RuleSet, window: &'a Window, defers: bool) -> Found {
@@ -406,10 +410,6 @@ fn yes_if(content: bool, inputs: impl FnOnce() -> Inputs) -> Found {
 fn at_most(is: u64, max: u64) -> Found {
     let inputs = Inputs::Measured { is, max };
     if is <= max { Found::Allow(inputs) } else { Found::No(inputs) }
-}
-
-fn line_word(facts: &Facts) -> String {
-    format!("{:?}", facts.line).to_ascii_lowercase()
 }
 
 /// What is counted together. A tenant's own rules count its own attempts; the others' count everybody's. The number

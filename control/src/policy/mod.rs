@@ -11,8 +11,11 @@ pub mod decision;
 pub mod facts;
 pub mod house;
 pub mod judge;
+pub mod packs;
 pub mod pass;
 pub mod rule;
+#[cfg(test)]
+mod suite;
 pub mod suppress;
 pub mod window;
 pub mod zones;

@@ -195,4 +195,4 @@ pub(crate) fn timestamp(at: Wall) -> Option<Timestamp> {
 
 #[cfg(test)]
 #[path = "window_tests.rs"]
-mod tests;
+pub(super) mod tests;

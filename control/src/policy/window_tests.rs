@@ -12,7 +12,7 @@ fn hours(text: &str) -> Hours {
 }
 
 /// (hours joined by `+`, zone, now, the next opening; equal to now if open now; empty if never)
-const CASES: &[(&str, &str, &str, &str)] = &[
+pub(crate) const CASES: &[(&str, &str, &str, &str)] = &[
     // Plain days.
     ("daily 08:00-21:00", "America/New_York", "2026-01-15T12:59:59Z", "2026-01-15T13:00:00Z"),
     ("daily 08:00-21:00", "America/New_York", "2026-01-15T13:00:00Z", "2026-01-15T13:00:00Z"),

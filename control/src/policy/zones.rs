@@ -53,6 +53,12 @@ pub fn of_number(number: &str) -> &'static [Zone] {
     number.strip_prefix('+').map_or(&[], |digits| TABLE.lookup(digits))
 }
 
+/// The zones of all numbers under the number's country code.
+#[must_use]
+pub fn of_country(number: &str) -> &'static [Zone] {
+    number.strip_prefix('+').map_or(&[], |digits| TABLE.shortest(digits))
+}
+
 /// Does a country code begin these digits?
 #[must_use]
 pub fn country_code_exists(digits: &str) -> bool {
@@ -118,6 +124,19 @@ impl Table {
             }
         }
         best.checked_sub(1)
+    }
+
+    /// The set of the shortest prefix of `digits` that has one: the country code's.
+    fn shortest(&self, digits: &str) -> &[Zone] {
+        let first = (1..=3).find_map(|n| digits.get(..n).and_then(|d| self.exact(d)));
+        first.map_or(&[], |set| &self.sets[usize::from(set)])
+    }
+
+    fn exact(&self, digits: &str) -> Option<u16> {
+        let step = |at: usize, b: u8| Some(usize::from(self.nodes[at].next[usize::from(b - b'0')])).filter(|n| *n != 0);
+        let digits_only = digits.bytes().all(|b| b.is_ascii_digit());
+        let at = digits_only.then(|| digits.bytes().try_fold(0, step)).flatten()?;
+        self.nodes[at].set.checked_sub(1)
     }
 
     fn lookup(&self, digits: &str) -> &[Zone] {

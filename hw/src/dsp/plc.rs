@@ -124,36 +124,38 @@ impl Concealer {
     }
 }
 
-/// The lag at which the latest 20 ms resemble the past most (normalized correlation; every second lag and sample
-/// first, then the neighbours).
+/// The lag at which the latest 20 ms resemble the past most (normalized correlation; every second lag first, then the
+/// neighbours).
 fn period(history: &[i16; HISTORY]) -> usize {
+    let mut floats = [0f32; HISTORY];
+    floats.iter_mut().zip(history).for_each(|(f, &s)| *f = f32::from(s));
+    let coarse = best((PERIOD_MIN..=PERIOD_MAX).step_by(2), &floats);
+    best(coarse.saturating_sub(1).max(PERIOD_MIN)..=(coarse + 1).min(PERIOD_MAX), &floats)
+}
+
+fn best(lags: impl Iterator<Item = usize>, history: &[f32; HISTORY]) -> usize {
     let mut best = (PERIOD_MIN, f32::MIN);
-    for lag in (PERIOD_MIN..=PERIOD_MAX).step_by(2) {
-        let score = likeness(history, lag, 2);
+    for lag in lags {
+        let score = likeness(history, lag);
         if score > best.1 {
             best = (lag, score);
         }
     }
-    let around = best.0.saturating_sub(1).max(PERIOD_MIN)..=(best.0 + 1).min(PERIOD_MAX);
-    let mut exact = (best.0, f32::MIN);
-    for lag in around {
-        let score = likeness(history, lag, 1);
-        if score > exact.1 {
-            exact = (lag, score);
-        }
-    }
-    exact.0
+    best.0
 }
 
-fn likeness(history: &[i16; HISTORY], lag: usize, step: usize) -> f32 {
+/// Eight sums side by side, so that the compiler can use vectors.
+fn likeness(history: &[f32; HISTORY], lag: usize) -> f32 {
     let now = &history[HISTORY - TEMPLATE..];
     let then = &history[HISTORY - TEMPLATE - lag..HISTORY - lag];
-    let (mut cross, mut energy) = (0.0, 1.0);
-    for (a, b) in now.iter().zip(then).step_by(step) {
-        let (a, b) = (f32::from(*a), f32::from(*b));
-        cross += a * b;
-        energy += b * b;
+    let (mut cross, mut energy) = ([0f32; 8], [0f32; 8]);
+    for (a, b) in now.as_chunks::<8>().0.iter().zip(then.as_chunks::<8>().0) {
+        for n in 0..8 {
+            cross[n] += a[n] * b[n];
+            energy[n] += b[n] * b[n];
+        }
     }
+    let (cross, energy) = (cross.iter().sum::<f32>(), 1.0 + energy.iter().sum::<f32>());
     if cross > 0.0 { cross * cross / energy } else { cross }
 }
 

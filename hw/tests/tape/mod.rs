@@ -3,6 +3,7 @@
 use hw::dsp::dtmf::{HIGH_HZ, LOW_HZ, position};
 use hw::dsp::g711::Law;
 use hw::dsp::level;
+use hw::dsp::plc::Concealer;
 use hw::dsp::tone::{Oscillator, Sine};
 use units::{Digit, Rng, Seed};
 
@@ -10,6 +11,8 @@ use units::{Digit, Rng, Seed};
 pub(crate) struct Clip {
     pub(crate) samples: Vec<i16>,
     pub(crate) digits: String,
+    /// Packets of 20 ms that were lost, where the line says so; the samples are concealed.
+    pub(crate) lost: Vec<bool>,
 }
 
 /// A row of the acceptance table.
@@ -59,6 +62,8 @@ pub(crate) enum Line {
     Echo(f32, f32),
     /// Share of the 20 ms packets replaced by silence, never two in a row.
     Loss(f64),
+    /// Share of the 20 ms packets lost, bursts too, and concealed as the dataplane does.
+    Concealed(f64),
 }
 
 /// Makes clips; each call uses up chance, so the order of rows is part of the tape.
@@ -91,9 +96,9 @@ impl Maker {
             self.key(&mut x, c, burst);
         }
         x.resize(x.len() + 800, 0.0);
-        self.spoil(&mut x, burst, line);
+        let lost = self.spoil(&mut x, burst, line);
         let samples = x.iter().map(|&s| self.law.to_linear(self.law.to_octet(round(s)))).collect();
-        Clip { samples, digits: digits.to_owned() }
+        Clip { samples, digits: digits.to_owned(), lost }
     }
 
     fn key(&mut self, x: &mut Vec<f32>, c: char, b: &Burst) {
@@ -113,7 +118,7 @@ impl Maker {
         }
     }
 
-    fn spoil(&mut self, x: &mut [f32], b: &Burst, line: Line) {
+    fn spoil(&mut self, x: &mut [f32], b: &Burst, line: Line) -> Vec<bool> {
         match line {
             Line::Quiet => {}
             Line::Noise(db) => {
@@ -137,7 +142,9 @@ impl Maker {
                 }
             }
             Line::Loss(share) => self.lose(x, share),
+            Line::Concealed(share) => return self.conceal(x, share),
         }
+        Vec::new()
     }
 
     /// Gaussian noise (sum of twelve uniform numbers), of this root mean square.
@@ -165,6 +172,22 @@ impl Maker {
                 size *= 0.6;
             }
         }
+    }
+
+    fn conceal(&mut self, x: &mut [f32], share: f64) -> Vec<bool> {
+        let mut lost = Vec::new();
+        let mut concealer = Concealer::new();
+        for packet in x.chunks_mut(160) {
+            let mut samples: Vec<i16> = packet.iter().map(|&s| round(s)).collect();
+            lost.push(self.rng.chance(share));
+            if lost.last() == Some(&true) {
+                concealer.conceal(&mut samples);
+            } else {
+                concealer.good(&mut samples);
+            }
+            packet.iter_mut().zip(&samples).for_each(|(x, &s)| *x = f32::from(s));
+        }
+        lost
     }
 
     fn lose(&mut self, x: &mut [f32], share: f64) {
@@ -367,6 +390,9 @@ fn disturbances(t: &mut Tape, times: usize) {
         &lost,
     );
     t.trains("packet loss 1 to 5 %, 60 ms", 6 * times, 8, true, &[lasting(60.0, 60.0)], &lost);
+    let concealed = [0.01, 0.03, 0.05].map(Line::Concealed);
+    let name = "loss 1 to 5 %, bursts too, known (beyond Q.24)";
+    t.trains(name, 12 * times, 8, true, &[lasting(80.0, 80.0), lasting(100.0, 60.0)], &concealed);
 }
 
 fn dial(t: &mut Tape, times: usize) {

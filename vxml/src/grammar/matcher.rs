@@ -353,3 +353,75 @@ impl fmt::Debug for Matcher {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Grammar, Limits};
+    use super::*;
+
+    fn net(header: &str, rules: &str) -> Arc<Network> {
+        let text = format!("#ABNF 1.0;\n{header}\nroot $r;\n{rules}");
+        let grammar = Grammar::parse_abnf(&text, "", &Limits::default()).expect("legal");
+        Arc::new(Network::compile(&grammar, &|_| None, &Limits::default()).expect("compiles"))
+    }
+
+    /// The status after each word.
+    fn statuses(net: &Arc<Network>, said: &str) -> Vec<Status> {
+        let mut matcher = Matcher::new(net.clone()).expect("small");
+        said.split(' ').map(|word| matcher.push(word).expect("small")).collect()
+    }
+
+    const PREFIX: Status = Status::Prefix;
+    const MORE: Status = Status::Complete { may_continue: true };
+    const END: Status = Status::Complete { may_continue: false };
+
+    #[test]
+    fn every_key_tells_whether_another_may_follow() {
+        let keys = net("mode dtmf;", "$r = 1 | 1 2 3<0-2> | 2 $VOID | 9<1->;");
+        assert_eq!(statuses(&keys, "1"), [MORE]);
+        assert_eq!(statuses(&keys, "1 2 3 3"), [MORE, MORE, MORE, END]);
+        assert_eq!(statuses(&keys, "1 3 2"), [MORE, Status::NoMatch, Status::NoMatch]);
+        // What leads to $VOID only is no way at all.
+        assert_eq!(statuses(&keys, "2"), [Status::NoMatch]);
+        assert_eq!(statuses(&keys, "9 9 9"), [MORE, MORE, MORE]);
+        let mut matcher = Matcher::new(keys).expect("small");
+        assert_eq!(matcher.push_digit(Digit::try_from('1').expect("a key")), Ok(MORE));
+        assert_eq!(matcher.status(), MORE);
+        matcher.reset().expect("small");
+        assert_eq!((matcher.status(), matcher.words().count()), (PREFIX, 0));
+    }
+
+    /// The parse of an ambiguous sentence.
+    fn check(rules: &str, said: &str, expected: &str) {
+        let parse =
+            match_words(&net("language en;", rules), said.split(' ')).expect("small").expect("matches");
+        assert_eq!(parse.logical_structure(), expected, "{rules}");
+    }
+
+    #[test]
+    fn srgs_2_4_1_the_better_weight_wins_then_the_first() {
+        check("$r = a {first} | a {second};", "a", r#"$r["a",{!{first}!}]"#);
+        check("$r = a {first} | /2/ a {second};", "a", r#"$r["a",{!{second}!}]"#);
+        check("$r = /0.5/ a {first} | a {second};", "a", r#"$r["a",{!{second}!}]"#);
+        check("$r = $x | /3/ $y; $x = /9/ a | b; $y = a;", "a", r#"$r[$y["a"]]"#);
+        check("$r = $GARBAGE {g} | a {w};", "a", r#"$r["a",{!{w}!}]"#);
+        check("$r = $GARBAGE a $GARBAGE;", "b a c", r#"$r["a"]"#);
+    }
+
+    #[test]
+    fn words_are_compared_without_case() {
+        check("$r = \"New  York\" ÉTÉ;", "new YORK été", r#"$r["New York","ÉTÉ"]"#);
+    }
+
+    #[test]
+    fn what_was_said_is_not_shown() {
+        let mut matcher = Matcher::new(net("mode dtmf;", "$r = 4 7 1 1;")).expect("small");
+        matcher.push("4 7 1 1").expect("small");
+        let parse = matcher.parse().expect("small").expect("matches");
+        assert_eq!(format!("{parse:?}"), "Parse { events: 6, .. }");
+        assert_eq!(
+            format!("{matcher:?}"),
+            "Matcher { words: 4, status: Complete { may_continue: false }, .. }"
+        );
+    }
+}

@@ -5,6 +5,7 @@ use super::state::Purpose;
 use super::{Documents, Session};
 use crate::catch::Event;
 use crate::document::{Document, NodeId};
+use crate::script::dom::{self, DataError};
 use crate::session::Resource;
 use std::sync::Arc;
 
@@ -12,9 +13,15 @@ impl Session {
     pub(crate) fn data(&mut self, _: &mut Documents, doc: &Arc<Document>, node: NodeId) -> Result<(), Event> {
         if let Some(Arrived::Data(fetched, name)) = self.fetched.take() {
             let Some(name) = name else { return Ok(()) };
-            let scope = self.chain()[4];
-            return crate::script::dom::define(&mut self.scopes, scope, &name, &fetched, &self.config.limits)
-                .map_err(Event::badfetch);
+            let chain = self.chain();
+            let host = self.level().doc.url().host_str().unwrap_or("").to_owned();
+            let limits = self.config.limits.clone();
+            return dom::define(&mut self.scopes, &chain, chain[4], &name, &fetched.body, &host, &limits)
+                .map_err(|e| match e {
+                    DataError::Malformed(why) => Event::badfetch(why),
+                    DataError::Denied => Event::with("error.noauthorization", "the data's access-control"),
+                    DataError::Script(e) => Event::semantic(e),
+                });
         }
         let reference = self.url_of(doc, node, "src", "srcexpr")?;
         let reference =

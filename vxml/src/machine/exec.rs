@@ -91,8 +91,11 @@ impl Session {
             Tag::If => self.branch(doc, node),
             Tag::Foreach => self.foreach(doc, node),
             Tag::Log => self.log_element(doc, node),
-            Tag::Prompt | Tag::Text | Tag::Audio | Tag::Value | Tag::Enumerate => {
-                self.queue_prompt(doc, node)
+            Tag::Prompt => self.queue_prompt(doc, node),
+            Tag::Text | Tag::Audio | Tag::Value | Tag::Enumerate => {
+                let next = self.queue_bare(doc, node)?;
+                self.skip_to(next);
+                Ok(())
             }
             Tag::Reprompt => {
                 if let Some(Exec { role: Role::Catch { reprompt, .. }, .. }) = &mut self.level().exec {
@@ -234,10 +237,15 @@ impl Session {
 
     /// Comes back to an element when its fetch is done.
     pub(crate) fn again(&mut self, node: NodeId) {
+        self.skip_to(Some(node));
+    }
+
+    /// Goes on with this element of the running sequence.
+    fn skip_to(&mut self, node: Option<NodeId>) {
         if let Some(exec) = &mut self.level().exec
             && let Some(Frame::Sequence { next }) = exec.frames.last_mut()
         {
-            *next = Some(node);
+            *next = node;
         }
     }
 

@@ -41,7 +41,8 @@ impl Session {
         }
         // §2.1.6.2: nothing left to visit ends the dialog, and with it the session.
         if self.hung_up {
-            self.end(ExitReason::HangUp, Vec::new());
+            let reason = self.disconnect_reason();
+            self.end(reason, Vec::new());
         } else {
             self.end(ExitReason::EndOfDocument, Vec::new());
         }
@@ -151,7 +152,11 @@ impl Session {
     }
 
     /// Input for a dialog that is not active: go there and use it (§3.1.3).
-    fn go_with(&mut self, node: NodeId, root: bool, answer: Answer) -> Result<(), Event> {
+    fn go_with(&mut self, node: NodeId, root: bool, mut answer: Answer) -> Result<(), Event> {
+        // Once there, the dialog is the current document's own.
+        if let Origin::Form(_, root) | Origin::Choice(_, _, root) = &mut answer.origin {
+            *root = false;
+        }
         if !root {
             self.enter(node, Some(Box::new(answer)));
             return Ok(());

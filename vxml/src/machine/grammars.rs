@@ -498,7 +498,7 @@ pub(crate) fn choice_keys(doc: &Document, menu: NodeId) -> Vec<(NodeId, Option<S
 }
 
 /// Whether a grammar element's source has anything between its tags.
-fn has_content(source: &str) -> bool {
+pub(crate) fn has_content(source: &str) -> bool {
     let Some(open) = source.find('>') else { return false };
     if source[..open].ends_with('/') {
         return false;

@@ -241,12 +241,12 @@ impl Session {
         if let Phase::Listening(l) = &mut self.phase
             && l.id == id
             && l.outcome.is_none()
+            && !l.hotword
         {
+            // §4.1.5: with hotword only a match counts, and no-input keeps running.
             l.speech = true;
             l.timer = None;
-            if !l.hotword {
-                self.cut_prompts();
-            }
+            self.cut_prompts();
         }
     }
 

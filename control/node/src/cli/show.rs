@@ -10,7 +10,7 @@ pub(super) fn table(question: &Question, answer: &Value) -> String {
         Question::Calls => calls(answer),
         Question::Call(_) => call(answer),
         Question::Workers => lines(answer),
-        Question::Servers => rows(answer, &["server", "used", "slots_out"]),
+        Question::Servers => rows(answer, &["server", "used", "capacity"]),
         Question::Why(_) => serde_json::to_string_pretty(answer).unwrap_or_default(),
         Question::Clear(_) | Question::Reload | Question::Drain => plain(answer),
     }
@@ -61,7 +61,13 @@ fn call(answer: &Value) -> String {
         text.push('\n');
     }
     for entry in &story {
-        drop(writeln!(text, "{}  {:<6} {}", time(&entry["at"]), plain(&entry["kind"]), plain(&entry["text"])));
+        drop(writeln!(
+            text,
+            "{}  {:<6} {}",
+            time(&entry["at"]),
+            plain(&entry["kind"]),
+            plain(&entry["text"])
+        ));
     }
     text.trim_end().to_owned()
 }

@@ -64,7 +64,13 @@ impl Cache {
         }
     }
 
-    pub(super) fn store(&mut self, key: &str, request: &Parts, response: &response::Parts, fetched: &Fetched) {
+    pub(super) fn store(
+        &mut self,
+        key: &str,
+        request: &Parts,
+        response: &response::Parts,
+        fetched: &Fetched,
+    ) {
         let policy = CachePolicy::new(request, response);
         let size = fetched.body.len() + key.len();
         if response.status != StatusCode::OK || !policy.is_storable() || size > self.bytes_max / 4 {
@@ -99,7 +105,8 @@ pub(super) fn wishes(caching: Caching) -> Option<(HeaderName, HeaderValue)> {
 
 /// Media type and charset of an answer.
 pub(super) fn media_type(headers: &HeaderMap) -> (String, Option<String>) {
-    let text = headers.get(axum::http::header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let text =
+        headers.get(axum::http::header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
     let mut parts = text.split(';');
     let kind = parts.next().unwrap_or_default().trim().to_ascii_lowercase();
     let charset = parts.find_map(|p| {
@@ -137,7 +144,12 @@ mod tests {
         let mut cache = Cache::new(1_000);
         let response = Response::builder().header("cache-control", control).body(()).expect("response");
         let parts = response.into_parts().0;
-        cache.store("k", &request(Caching::default()), &parts, &fetched("http://a/".into(), &parts.headers, vec![1]));
+        cache.store(
+            "k",
+            &request(Caching::default()),
+            &parts,
+            &fetched("http://a/".into(), &parts.headers, vec![1]),
+        );
         (cache, SystemTime::now())
     }
 
@@ -159,7 +171,12 @@ mod tests {
     #[test]
     fn room_is_bounded() {
         let mut cache = Cache::new(400);
-        let parts = Response::builder().header("cache-control", "max-age=9").body(()).expect("response").into_parts().0;
+        let parts = Response::builder()
+            .header("cache-control", "max-age=9")
+            .body(())
+            .expect("response")
+            .into_parts()
+            .0;
         for n in 0..20 {
             let body = fetched("http://a/".into(), &parts.headers, vec![0; 50]);
             cache.store(&format!("key{n:02}"), &request(Caching::default()), &parts, &body);

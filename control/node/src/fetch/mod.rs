@@ -78,7 +78,9 @@ impl Fetcher {
     /// As [`FetchError`] says.
     pub async fn fetch(self: &Arc<Self>, jar: Jar, request: FetchRequest) -> Result<Fetched, FetchError> {
         let limit = Duration::from_millis(request.timeout_ms).min(self.rules.timeout_max.duration());
-        tokio::time::timeout(limit, self.coalesced(jar, request, false)).await.unwrap_or(Err(FetchError::Timeout))
+        tokio::time::timeout(limit, self.coalesced(jar, request, false))
+            .await
+            .unwrap_or(Err(FetchError::Timeout))
     }
 
     /// Fetches audio for a call.
@@ -103,7 +105,9 @@ impl Fetcher {
             prefetch: false,
         };
         let limit = Duration::from_millis(timeout_ms).min(self.rules.timeout_max.duration());
-        tokio::time::timeout(limit, self.coalesced(jar, request, true)).await.unwrap_or(Err(FetchError::Timeout))
+        tokio::time::timeout(limit, self.coalesced(jar, request, true))
+            .await
+            .unwrap_or(Err(FetchError::Timeout))
     }
 
     /// Forgets the cookies of a call that is over.
@@ -113,7 +117,12 @@ impl Fetcher {
 
     /// GETs that look alike share one flight: within a call, and for audio, where nobody starts a session by the
     /// answer's cookies, between calls that send the same ones.
-    async fn coalesced(self: &Arc<Self>, jar: Jar, request: FetchRequest, shared: bool) -> Result<Fetched, FetchError> {
+    async fn coalesced(
+        self: &Arc<Self>,
+        jar: Jar,
+        request: FetchRequest,
+        shared: bool,
+    ) -> Result<Fetched, FetchError> {
         let url = Url::parse(&request.url).map_err(|_| FetchError::BadUri)?;
         if request.method != Method::Get {
             return self.hops(jar, url, request).await;
@@ -161,7 +170,13 @@ impl Fetcher {
         Err(FetchError::Forbidden)
     }
 
-    async fn hop(&self, jar: Jar, url: &Url, method: Method, request: &FetchRequest) -> Result<Hop, FetchError> {
+    async fn hop(
+        &self,
+        jar: Jar,
+        url: &Url,
+        method: Method,
+        request: &FetchRequest,
+    ) -> Result<Hop, FetchError> {
         let asked = self.head(jar, url, method, request).await?;
         let key = format!("{:?} {url}", asked.headers.get(header::COOKIE));
         let cacheable = method == Method::Get;
@@ -194,7 +209,13 @@ impl Fetcher {
         Ok(Hop::Done(fetched))
     }
 
-    async fn head(&self, jar: Jar, url: &Url, method: Method, request: &FetchRequest) -> Result<Parts, FetchError> {
+    async fn head(
+        &self,
+        jar: Jar,
+        url: &Url,
+        method: Method,
+        request: &FetchRequest,
+    ) -> Result<Parts, FetchError> {
         let mut headers = HeaderMap::new();
         headers.insert(header::ACCEPT, HeaderValue::from_static(accept(request.resource)));
         headers.extend(cache::wishes(request.caching));
@@ -288,8 +309,12 @@ impl Fetcher {
     }
 
     async fn keep_cookies(&self, jar: Jar, url: &Url, headers: &HeaderMap) {
-        let set: Vec<&str> =
-            headers.get_all(header::SET_COOKIE).iter().filter_map(|v| v.to_str().ok()).take(COOKIES_MAX).collect();
+        let set: Vec<&str> = headers
+            .get_all(header::SET_COOKIE)
+            .iter()
+            .filter_map(|v| v.to_str().ok())
+            .take(COOKIES_MAX)
+            .collect();
         if set.is_empty() {
             return;
         }

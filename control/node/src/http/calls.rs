@@ -16,7 +16,7 @@ use serde_json::json;
 use units::OrderId;
 
 /// The key of a POST, required: the same key with the same body is the same order.
-fn idempotency_key(headers: &HeaderMap) -> Result<String, Problem> {
+pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<String, Problem> {
     let refuse = |reason| Problem::refused(vec![Refusal::new("Idempotency-Key", reason)]);
     let mut fields = headers.get_all("idempotency-key").iter();
     let (first, second) = (fields.next(), fields.next());
@@ -32,14 +32,15 @@ fn idempotency_key(headers: &HeaderMap) -> Result<String, Problem> {
 }
 
 /// The fields of a body, by its type.
-fn fields(api: &Api, headers: &HeaderMap, body: &[u8]) -> Result<Fields, Problem> {
+pub(super) fn fields(api: &Api, headers: &HeaderMap, body: &[u8]) -> Result<Fields, Problem> {
     let kind = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
     let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     let limits = api.intake.settings.load().order;
-    match kind.as_str() {
-        "application/json" => form::json(body, &limits).map_err(|r| Problem::refused(vec![r])),
-        _ => Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "media-type", "Send application/json")),
-    }
+    let unknown = || {
+        let title = "Send application/json, application/yaml or application/xml";
+        Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "media-type", title)
+    };
+    form::by_type(&kind, body, &limits).ok_or_else(unknown)?.map_err(|r| Problem::refused(vec![r]))
 }
 
 /// `POST /v1/calls`.

@@ -3,13 +3,18 @@
 
 mod auth;
 mod calls;
+mod campaigns;
+mod console;
 mod events;
 mod lists;
+mod openapi;
 mod problem;
+mod session;
 mod view;
 
 pub use auth::Caller;
 pub use problem::Problem;
+pub use session::Sealer;
 
 use crate::intake::Intake;
 use axum::Router;
@@ -30,6 +35,8 @@ pub struct Api {
     pub intake: Arc<Intake>,
     /// Renders `/metrics`.
     pub metrics: Option<metrics_exporter_prometheus::PrometheusHandle>,
+    /// Seals the sessions of the pages.
+    pub sealer: Sealer,
     /// Largest request body, octets.
     pub body_bytes_max: usize,
     /// Requests at a time; more are answered 503 at once.
@@ -49,7 +56,13 @@ pub fn router(api: Api) -> Router {
         .route("/v1/suppressions", get(lists::suppressions))
         .route("/v1/suppressions/{number}", put(lists::suppress).delete(lists::release))
         .route("/v1/records", get(lists::records))
+        .route("/v1/campaigns", post(campaigns::create))
+        .route("/v1/campaigns/{id}", get(campaigns::read).post(campaigns::act))
+        .route("/v1/campaigns/{id}/contacts", put(campaigns::upload))
+        .route("/v1/campaigns/{id}/errors", get(campaigns::errors))
+        .merge(console::routes())
         .layer(axum::middleware::from_fn_with_state(places, crowd))
+        .route("/openapi.json", get(openapi::serve))
         .route("/healthz", get(health))
         .route("/metrics", get(metrics))
         .fallback(|| async { Problem::new(StatusCode::NOT_FOUND, "not-found", "There is nothing here") })

@@ -57,6 +57,11 @@ impl Problem {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Nothing was accepted; try again later")
     }
 
+    /// Is it a 404?
+    pub(super) fn is_not_found(&self) -> bool {
+        self.status == StatusCode::NOT_FOUND.as_u16()
+    }
+
     /// No such thing, or another tenant's.
     #[must_use]
     pub fn not_found() -> Self {

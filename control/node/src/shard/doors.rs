@@ -325,8 +325,18 @@ impl Kept {
 }
 
 /// A document that came with the order.
-async fn attached(attachments: &Attachments, order: Option<OrderId>, name: &str) -> Result<Fetched, FetchError> {
+async fn attached(
+    attachments: &Attachments,
+    order: Option<OrderId>,
+    name: &str,
+) -> Result<Fetched, FetchError> {
     let order = order.ok_or(FetchError::BadUri)?;
     let (media_type, body) = attachments(order, name.to_owned()).await.ok_or(FetchError::Status(404))?;
-    Ok(Fetched { url: format!("cid:{name}"), media_type, charset: None, body: Arc::from(body), validator: None })
+    Ok(Fetched {
+        url: format!("cid:{name}"),
+        media_type,
+        charset: None,
+        body: Arc::from(body),
+        validator: None,
+    })
 }

@@ -109,7 +109,14 @@ impl Sip {
         }
     }
 
-    fn send_stream(&mut self, flow: Option<FlowId>, transport: Transport, to: SocketAddr, octets: Vec<u8>, post: &Post) {
+    fn send_stream(
+        &mut self,
+        flow: Option<FlowId>,
+        transport: Transport,
+        to: SocketAddr,
+        octets: Vec<u8>,
+        post: &Post,
+    ) {
         let by_flow = flow.and_then(|f| self.streams.get(&f));
         let open = by_flow.or_else(|| self.streams.values().find(|(peer, _)| *peer == to));
         if let Some((_, writer)) = open {
@@ -164,7 +171,13 @@ pub(super) async fn readable(sockets: &[Udp]) -> usize {
     futures::future::select_all(waits).await.1
 }
 
-async fn accept(transport: Transport, listener: TcpListener, post: Post, next: Arc<AtomicU32>, tls: Option<Tls>) {
+async fn accept(
+    transport: Transport,
+    listener: TcpListener,
+    post: Post,
+    next: Arc<AtomicU32>,
+    tls: Option<Tls>,
+) {
     loop {
         let Ok((stream, from)) = listener.accept().await else {
             // Out of descriptors: the listener outlives it.
@@ -208,7 +221,13 @@ async fn connect(transport: Transport, to: SocketAddr, flow: FlowId, post: Post,
 }
 
 /// Moves octets both ways until one side ends.
-async fn converse<S: AsyncRead + AsyncWrite>(stream: S, transport: Transport, peer: SocketAddr, flow: FlowId, post: Post) {
+async fn converse<S: AsyncRead + AsyncWrite>(
+    stream: S,
+    transport: Transport,
+    peer: SocketAddr,
+    flow: FlowId,
+    post: Post,
+) {
     let (mut read, mut write) = tokio::io::split(stream);
     let (writer, mut outgoing) = mpsc::channel::<Vec<u8>>(STREAM_QUEUE_MAX);
     if post.send(Inbox::FlowOpened(flow, peer, writer)).await.is_err() {

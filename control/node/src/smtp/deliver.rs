@@ -1,7 +1,9 @@
 //! A whole mail: who sent it, what it asks for, and the SMTP reply that says what became of it.
 
 use crate::intake::{Accepted, Arrival, Declined, Intake, Settings, takes_mail_from};
+use super::prove::{Dkim, Prover};
 use control::order::mail::{self, Mail, Seen, Turned};
+use control::order::proof;
 use control::order::smtp::{Action, Envelope, Rcpt, Reply};
 use control::order::time::rfc3339;
 use control::order::{Origin, Refusal};
@@ -10,7 +12,12 @@ use control::store::{Answer, Ask, Error};
 use units::{OrderId, Private};
 
 /// Deals with a mail; one reply for each recipient.
-pub async fn deliver(intake: &Intake, envelope: &Envelope, raw: &[u8]) -> Vec<Reply> {
+pub async fn deliver(
+    intake: &Intake,
+    prover: Option<&Prover>,
+    envelope: &Envelope,
+    raw: &[u8],
+) -> Vec<Reply> {
     let settings = intake.settings.load_full();
     let sender = settings.sender.clone();
     let is_ours = |a: &str| settings.directory.is_ours(a, &sender);
@@ -27,9 +34,13 @@ pub async fn deliver(intake: &Intake, envelope: &Envelope, raw: &[u8]) -> Vec<Re
             return vec![turned_reply(&turned); envelope.rcpts.len()];
         }
     };
+    let dkim = match prover {
+        Some(prover) => prover.dkim(raw, mail.from.expose(), (intake.now)().wall).await,
+        None => Dkim::Unproven,
+    };
     let mut replies = Vec::with_capacity(envelope.rcpts.len());
     for rcpt in &envelope.rcpts {
-        let reply = one(intake, &settings, envelope, rcpt, &mail).await;
+        let reply = one(intake, &settings, envelope, rcpt, &mail, dkim).await;
         let result = if reply.code == 250 { "accepted" } else { "refused" };
         metrics::counter!("carillon_mails_total", "result" => result).increment(1);
         replies.push(reply);
@@ -42,8 +53,15 @@ pub async fn deliver(intake: &Intake, envelope: &Envelope, raw: &[u8]) -> Vec<Re
     replies
 }
 
-async fn one(intake: &Intake, settings: &Settings, envelope: &Envelope, rcpt: &Rcpt, mail: &Mail) -> Reply {
-    let level = match authority(settings, envelope, rcpt, mail) {
+async fn one(
+    intake: &Intake,
+    settings: &Settings,
+    envelope: &Envelope,
+    rcpt: &Rcpt,
+    mail: &Mail,
+    dkim: Dkim,
+) -> Reply {
+    let level = match authority(settings, envelope, rcpt, mail, dkim) {
         Ok(level) => level,
         Err(reply) => return reply,
     };
@@ -55,13 +73,43 @@ async fn one(intake: &Intake, settings: &Settings, envelope: &Envelope, rcpt: &R
     }
 }
 
-/// Which authority level the mail reaches, if that is enough for the tenant.
-fn authority(settings: &Settings, envelope: &Envelope, rcpt: &Rcpt, mail: &Mail) -> Result<u8, Reply> {
+/// Which authority level the mail reaches, if that is enough for the tenant: 3 by AUTH with a key, 2 by a token, 1 by
+/// DKIM, 0 by nothing.
+fn authority(
+    settings: &Settings,
+    envelope: &Envelope,
+    rcpt: &Rcpt,
+    mail: &Mail,
+    dkim: Dkim,
+) -> Result<u8, Reply> {
     let denied = || Reply::new(550, "5.7.1", "This sender proves too little to be obeyed");
     let tenant = settings.tenants.get(&rcpt.tenant).ok_or_else(denied)?;
-    let level = if envelope.authenticated == Some(rcpt.tenant) { 3 } else { 0 };
-    let known = level == 3 || takes_mail_from(tenant, &mail.from);
-    if known && level >= tenant.config.mail_level_min { Ok(level) } else { Err(denied()) }
+    let name = &tenant.config.name;
+    let token = mail.proofs.token.as_deref().is_some_and(|t| {
+        let id = request_id(mail);
+        let keys = tenant.config.keys.values().map(|k| k.expose().as_str());
+        proof::token_fits(t, keys, name, rcpt.action.word(), &id)
+    });
+    let level = match dkim {
+        _ if envelope.authenticated == Some(rcpt.tenant) => 3,
+        _ if token => 2,
+        Dkim::Proven => 1,
+        Dkim::Unproven | Dkim::Later => 0,
+    };
+    let known = level >= 2 || takes_mail_from(tenant, &mail.from);
+    if known && level >= tenant.config.mail_level_min {
+        return Ok(level);
+    }
+    if known && dkim == Dkim::Later {
+        return Err(Reply::new(451, "4.7.5", "The sender cannot be verified now, try again later"));
+    }
+    Err(denied())
+}
+
+/// The request id that a token is bound to: the request's own, or the Message-ID.
+fn request_id(mail: &Mail) -> String {
+    let own = mail.fields.get("request_id").and_then(|v| v.as_str());
+    own.unwrap_or(&mail.message_id).to_owned()
 }
 
 fn arrival<'a>(rcpt: &Rcpt, mail: &'a Mail, level: u8) -> Arrival<'a> {

@@ -3,8 +3,10 @@
 #![allow(clippy::disallowed_types, clippy::disallowed_methods, reason = "the door")]
 
 mod deliver;
+mod prove;
 
 pub use deliver::deliver;
+pub use prove::{Dkim, Pins, Prover};
 
 use crate::intake::Intake;
 use control::order::smtp::{Output, Role, Session};
@@ -24,6 +26,8 @@ pub struct Door {
     pub intake: Arc<Intake>,
     /// SMTP or LMTP.
     pub role: Role,
+    /// Who judges the signatures of mails; none: only AUTH and what a mail itself proves.
+    pub prover: Option<Arc<Prover>>,
     /// Certificate for STARTTLS, if there is one.
     pub tls: Option<TlsAcceptor>,
     /// Sessions at a time; more are told to come later.
@@ -113,7 +117,7 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
                     session.authenticated(authenticate(door, user.expose(), password.expose()));
                 }
                 Output::Mail(envelope, text) => {
-                    let replies = deliver(&door.intake, &envelope, &text).await;
+                    let replies = deliver(&door.intake, door.prover.as_deref(), &envelope, &text).await;
                     session.settled(&replies);
                 }
                 Output::Close => {

@@ -49,6 +49,11 @@ CREATE TABLE IF NOT EXISTS notices (
   body TEXT NOT NULL, tries INTEGER NOT NULL, due INTEGER NOT NULL);
 CREATE INDEX IF NOT EXISTS notices_due ON notices (due, n);
 CREATE INDEX IF NOT EXISTS notices_line ON notices (id, target, n);
+CREATE TABLE IF NOT EXISTS servers (
+  id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, role TEXT NOT NULL, address TEXT NOT NULL,
+  epoch INTEGER NOT NULL, seen INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS shards (
+  shard INTEGER PRIMARY KEY, owner INTEGER NOT NULL, epoch INTEGER NOT NULL, until INTEGER NOT NULL);
 
 -- Small things by name. Names are compared by octets.
 CREATE TABLE IF NOT EXISTS shelf (

@@ -55,7 +55,8 @@ impl Description {
         let media = session.medias.get(index).ok_or(Error::NoAudio)?;
         let line = |m: &Media| Line { media: m.media.clone(), proto: m.proto.clone(), fmt: m.fmt.clone() };
         let (payload_types, telephone_event) = formats(media);
-        let crypto = crypto(media);
+        // RFC 4568 §6: keys belong to the secure profile. Offered beside RTP/AVP they would be best effort, which is none.
+        let crypto = crypto(media).filter(|_| media.proto == "RTP/SAVP");
         let rtp =
             stream(&session, media, &payload_types, telephone_event, crypto.as_ref().map(|c| c.1.clone()))?;
         Ok(Self {

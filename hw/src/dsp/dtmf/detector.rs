@@ -50,6 +50,8 @@ pub struct Event {
 pub struct Limits {
     /// Weakest tone taken, dBm0.
     pub weakest_dbm0: f32,
+    /// Weakest digit taken, both tones together, dBm0: in weak speech pairs of harmonics stand alone for longer.
+    pub weakest_digit_dbm0: f32,
     /// Largest frequency error of a tone taken, as a share.
     pub frequency_error_max: f32,
     /// Largest difference of the errors of the two tones taken. Two harmonics of a voice miss every pair of Q.23 by at
@@ -72,6 +74,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             weakest_dbm0: -42.0,
+            weakest_digit_dbm0: -33.0,
             frequency_error_max: 0.0205,
             skew_max: 0.033,
             twist_max_db: 8.0,
@@ -87,6 +90,7 @@ impl Default for Limits {
 #[derive(Clone, Copy, Debug)]
 struct Bounds {
     weakest_square: f32,
+    weakest_digit: f32,
     frequency_error_max: f32,
     skew_max: f32,
     twist_max: f32,
@@ -100,6 +104,7 @@ impl From<&Limits> for Bounds {
     fn from(l: &Limits) -> Self {
         Self {
             weakest_square: level::peak(l.weakest_dbm0).powi(2),
+            weakest_digit: level::peak(l.weakest_digit_dbm0).powi(2),
             frequency_error_max: l.frequency_error_max,
             skew_max: l.skew_max,
             twist_max: 10f32.powf(l.twist_max_db / 10.0),
@@ -159,6 +164,22 @@ impl Detector {
         }
     }
 
+    /// Samples that never came: time goes on in silence, but a digit that was on before and is on after has been on
+    /// between. Better than feeding what concealment invents.
+    pub fn lost(&mut self, count: usize, emit: &mut impl FnMut(Event)) {
+        const NOTHING: [i16; 160] = [0; 160];
+        let mut left = count;
+        while left > 0 {
+            let now = left.min(NOTHING.len());
+            if let Some(run) = &mut self.run {
+                let more = u8::try_from(now.div_ceil(HOP)).expect("at most four");
+                run.lost = (run.lost + f32::from(more)).min(LOST_MAX);
+            }
+            self.feed(&NOTHING[..now], emit);
+            left -= now;
+        }
+    }
+
     /// True while a certain digit is on: its tone must not be passed on, and barge-in holds.
     #[must_use]
     pub fn digit(&self) -> Option<Digit> {
@@ -179,6 +200,10 @@ impl Detector {
                 }
                 if run.is_over(&self.bounds) {
                     run.finish(middle, emit);
+                } else if seen == Some(run.pair) && run.is_spoilt() {
+                    // What was concealed or hit by a click must not hide the rest of the digit: begin again here.
+                    self.run = Some(Run::new(run.pair, w, &self.before));
+                    return;
                 } else {
                     self.run = Some(run);
                     return;
@@ -230,6 +255,8 @@ struct Track {
     advance: Complex,
     /// The weight of that sum.
     weight: f32,
+    /// The latest advance was not like those before: the tone did not go on as it was.
+    jumped: bool,
 }
 
 impl Track {
@@ -244,6 +271,8 @@ impl Track {
 
     fn add_advance(&mut self, tone: usize, now: Complex, before: Complex) {
         let a = advance(tone, now, before);
+        let along = a.re * self.advance.re + a.im * self.advance.im;
+        self.jumped = along < JUMP_COSINE * a.magnitude() * self.advance.magnitude();
         self.weight += a.magnitude();
         self.advance = self.advance.plus(a);
     }
@@ -263,10 +292,14 @@ struct Run {
     dial: f32,
     /// Amplitude missing since the last window at full strength, in windows.
     gap: f32,
+    /// How much of it may be because of lost packets.
+    lost: f32,
     /// Gaps bridged, in windows.
     bridged: f32,
     /// Of those, what counts as tone.
     credit: f32,
+    /// Impure windows in a row.
+    spoilt: u8,
     certain: bool,
 }
 
@@ -285,8 +318,10 @@ impl Run {
             power: 0.0,
             dial: 0.0,
             gap: 0.0,
+            lost: 0.0,
             bridged: 0.0,
             credit: 0.0,
+            spoilt: 0,
             certain: false,
         }
     }
@@ -322,8 +357,10 @@ impl Run {
             return;
         }
         self.bridged += self.gap;
-        self.credit += self.gap.min(CREDIT_MAX);
-        self.gap = 0.0;
+        self.credit += self.gap.min(CREDIT_MAX + self.lost);
+        if self.gap > 0.0 {
+            (self.gap, self.lost) = (0.0, 0.0);
+        }
         let whole = rl.max(rh) >= WHOLE;
         if whole {
             self.power += w.power;
@@ -331,6 +368,7 @@ impl Run {
             self.low.squares += al * al;
             self.high.squares += ah * ah;
         }
+        self.spoilt = if pure { 0 } else { self.spoilt.saturating_add(1) };
         if pure {
             self.good = self.good.saturating_add(1);
             self.low.add_advance(self.pair.low, l, before.tone(self.pair.low));
@@ -344,6 +382,11 @@ impl Run {
     fn purity(&self) -> f32 {
         let tones = self.low.squares / droop(self.low.hz()) + self.high.squares / droop(self.high.hz());
         (tones / 2.0 + self.dial) / self.power.max(1.0)
+    }
+
+    /// A digit that is not certain and cannot become so, because its beginning was not pure.
+    fn is_spoilt(&self) -> bool {
+        !self.certain && (self.spoilt >= SPOILT_MAX || self.low.jumped || self.high.jumped)
     }
 
     /// Windows' worth of tone.
@@ -362,7 +405,10 @@ impl Run {
 
     fn has_levels(&self, b: &Bounds) -> bool {
         let (l, h) = (self.low.full * self.low.full, self.high.full * self.high.full);
-        l.min(h) >= b.weakest_square && h <= l * b.twist_max && h >= l * b.twist_min
+        l.min(h) >= b.weakest_square
+            && l + h >= b.weakest_digit
+            && h <= l * b.twist_max
+            && h >= l * b.twist_min
     }
 
     fn has_frequencies(&self, b: &Bounds) -> bool {
@@ -375,7 +421,7 @@ impl Run {
     }
 
     fn is_over(&self, b: &Bounds) -> bool {
-        self.gap >= b.gap_max || (!self.certain && self.bad > self.good + BAD_MAX)
+        self.gap >= b.gap_max + self.lost || (!self.certain && self.bad > self.good + BAD_MAX)
     }
 
     fn finish(&self, middle: u64, emit: &mut impl FnMut(Event)) {
@@ -442,6 +488,12 @@ const GOOD_MIN: u16 = 3;
 /// An impulse may spoil one window for each of these.
 const GOOD_PER_BAD: u16 = 2;
 const BAD_MAX: u16 = 4;
+/// Impure windows in a row after which a run begins again; a click spoils three.
+const SPOILT_MAX: u8 = 2;
+/// Longest loss bridged: two packets of 20 ms, in windows.
+const LOST_MAX: f32 = 8.0;
+/// Cosine of the phase by which an advance may miss the mean of those before (noise of S/N 12 dB: 0.98).
+const JUMP_COSINE: f32 = 0.94;
 const COHERENCE_MIN: f32 = 0.975;
 /// Weight of a new window in the mean of the dial tone (about 50 ms).
 const DIAL_MEAN: f32 = 0.1;
@@ -509,6 +561,25 @@ mod tests {
                 assert_eq!(digits(&heard(&tape("8", &keying, lead), 160)), want, "{ms} ms, lead {lead}");
             }
         }
+    }
+
+    #[test]
+    fn known_losses_split_no_digit_and_their_lack_does() {
+        // 120 ms of a digit, 40 ms of it lost in the middle.
+        let keying = Keying { tone: Samples::from_ms(120), ..Keying::default() };
+        let mut s = tape("6", &keying, 800);
+        s[1120..1440].fill(0);
+        let mut told = String::new();
+        let mut d = Detector::default();
+        let mut hear = |e: Event| {
+            if e.edge == Edge::Start {
+                told.push(e.digit.as_char());
+            }
+        };
+        d.feed(&s[..1120], &mut hear);
+        d.lost(320, &mut hear);
+        d.feed(&s[1440..], &mut hear);
+        assert_eq!((told.as_str(), digits(&heard(&s, 160)).as_str()), ("6", "66"));
     }
 
     #[test]

@@ -81,9 +81,9 @@ impl Bank {
 fn hear(samples: &[i16; WINDOW], limits: &Limits) -> Heard {
     let mut sums = [0f32; 2 * TONES];
     let mut power = 0.0;
-    for (&s, row) in samples.iter().zip(&ROWS) {
+    for ((&s, row), weight) in samples.iter().zip(&ROWS).zip(&WEIGHTS) {
         let x = f32::from(s);
-        power += x * x * row[2 * TONES];
+        power += x * x * weight;
         for (sum, r) in sums.iter_mut().zip(row) {
             *sum += x * r;
         }
@@ -145,9 +145,9 @@ const fn angle(hz: f64, n: usize) -> f64 {
     2.0 * std::f64::consts::PI * hz * n / 8000.0
 }
 
-/// Each sample's row: cosines, minus sines, and the weight of its square; scaled so that sums are peaks of sines.
-const fn rows() -> [[f32; 2 * TONES + 1]; WINDOW] {
-    let mut t = [[0.0; 2 * TONES + 1]; WINDOW];
+/// Each sample's row: cosines, then minus sines; scaled so that sums are peaks of sines.
+const fn rows() -> [[f32; 2 * TONES]; WINDOW] {
+    let mut t = [[0.0; 2 * TONES]; WINDOW];
     let mut n = 0;
     while n < WINDOW {
         let w = hann(n) / (WINDOW / 2) as f64;
@@ -157,7 +157,6 @@ const fn rows() -> [[f32; 2 * TONES + 1]; WINDOW] {
             t[n][TONES + k] = narrow(-2.0 * w * sin(angle(HZ[k], n)));
             k += 1;
         }
-        t[n][2 * TONES] = narrow(w);
         n += 1;
     }
     t
@@ -182,7 +181,19 @@ const fn overlaps() -> [(f32, f32); PAIRS.len()] {
     t
 }
 
-static ROWS: [[f32; 2 * TONES + 1]; WINDOW] = rows();
+/// The weight of each sample's square.
+const fn weights() -> [f32; WINDOW] {
+    let mut t = [0.0; WINDOW];
+    let mut n = 0;
+    while n < WINDOW {
+        t[n] = narrow(hann(n) / (WINDOW / 2) as f64);
+        n += 1;
+    }
+    t
+}
+
+static ROWS: [[f32; 2 * TONES]; WINDOW] = rows();
+static WEIGHTS: [f32; WINDOW] = weights();
 static OVERLAP: [(f32, f32); PAIRS.len()] = overlaps();
 
 #[cfg(test)]

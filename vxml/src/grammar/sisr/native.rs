@@ -2,6 +2,7 @@
 
 use super::{Act, Computed};
 use serde_json::{Map, Value};
+use std::cell::Cell;
 
 /// Runs the tags of a rule. `loose`: names that are not declared become properties of the result, and so do `var`s.
 pub(super) fn run(acts: &[Act], vars: Map<String, Value>, loose: bool) -> Option<Value> {
@@ -12,6 +13,8 @@ pub(super) fn run(acts: &[Act], vars: Map<String, Value>, loose: bool) -> Option
         latest: None,
         current: String::new(),
         loose,
+        shared: Cell::new(0),
+        changed: false,
     };
     for act in acts {
         match act {
@@ -93,6 +96,23 @@ struct Scope<'a> {
     latest: Option<(&'a Value, &'a str)>,
     current: String,
     loose: bool,
+    /// Objects taken from rules, which ECMAScript shares and this copies: they may not be changed if taken twice.
+    shared: Cell<u32>,
+    /// One of them may have been changed.
+    changed: bool,
+}
+
+impl Scope<'_> {
+    /// A value out of a rule, if copying it cannot be told from sharing it.
+    fn take(&self, value: Value) -> Option<Value> {
+        if value.is_object() || value.is_array() {
+            if self.changed {
+                return None;
+            }
+            self.shared.set(self.shared.get() + 1);
+        }
+        Some(value)
+    }
 }
 
 struct Cursor<'c> {
@@ -128,7 +148,13 @@ impl<'c> Cursor<'c> {
         if declares && (head == "out" || !tail.is_empty()) {
             return None;
         }
-        let adds = self.eat("+=");
+        if !tail.is_empty() {
+            if scope.shared.get() > 1 {
+                return None;
+            }
+            scope.changed = scope.shared.get() > 0;
+        }
+        let adds = !declares && self.eat("+=");
         if !adds && (self.rest.starts_with("==") || !self.eat("=")) {
             return None;
         }
@@ -200,7 +226,7 @@ impl<'c> Cursor<'c> {
             ["rules", "latest"] if calls => {
                 self.call()?;
                 let (value, _) = scope.latest?;
-                self.follow(value)
+                self.follow(value).and_then(|v| scope.take(v))
             }
             ["meta", which @ ("latest" | "current")] if calls => {
                 self.call()?;
@@ -214,10 +240,10 @@ impl<'c> Cursor<'c> {
             }
             ["rules", rule, tail @ ..] => {
                 let (_, value, _) = scope.rules.iter().find(|(name, ..)| name == rule)?;
-                lookup(value, tail)
+                lookup(value, tail).and_then(|v| scope.take(v))
             }
-            ["out", tail @ ..] => lookup(&scope.out, tail),
-            [name, tail @ ..] => lookup(scope.vars.get(*name)?, tail),
+            ["out", tail @ ..] => lookup(&scope.out, tail).filter(|v| !v.is_object()),
+            [name, tail @ ..] => lookup(scope.vars.get(*name)?, tail).filter(|v| !v.is_object()),
             [] => None,
         }
     }
@@ -315,7 +341,7 @@ impl<'c> Cursor<'c> {
 }
 
 /// Names whose meaning is the engine's business.
-const RESERVED: [&str; 16] = [
+pub(super) const RESERVED: [&str; 16] = [
     "this",
     "function",
     "return",

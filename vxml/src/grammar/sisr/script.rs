@@ -1,7 +1,7 @@
 //! The program that computes a parse's value when its tags are more than plain assignments.
 
-use super::{Act, Computed};
-use std::collections::BTreeMap;
+use super::{Act, Computed, native};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::sync::Arc;
 
@@ -53,6 +53,10 @@ impl Program {
 /// The function of one rule instance.
 fn function(acts: &[Act]) -> String {
     let mut code = String::from("(function($v,$m,$k){var out={},$r=$m($k),rules=$r.rules,meta=$r.meta;");
+    // An engine may take the second `var` of a name, in another eval, for a new variable: so it is the function's.
+    for name in declared_twice(acts) {
+        write!(code, "var {name};").expect("a string takes all");
+    }
     let mut slots = 0;
     for act in acts {
         match act {
@@ -73,6 +77,30 @@ fn function(acts: &[Act]) -> String {
     }
     code.push_str("return out;})");
     code
+}
+
+/// Names that more than one tag declares by `var`.
+fn declared_twice(acts: &[Act]) -> BTreeSet<&str> {
+    let (mut once, mut twice) = (BTreeSet::new(), BTreeSet::new());
+    for act in acts {
+        let Act::Tag { code, .. } = act else { continue };
+        let names: BTreeSet<&str> = code.split("var").skip(1).filter_map(variable).collect();
+        for name in names {
+            if !once.insert(name) {
+                twice.insert(name);
+            }
+        }
+    }
+    twice
+}
+
+/// The name that stands after `var`, if it is a plain one.
+fn variable(after: &str) -> Option<&str> {
+    let name = after.strip_prefix(char::is_whitespace)?.trim_start();
+    let end = name.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(name.len());
+    let name = &name[..end];
+    let legal = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+    (legal && !["out", "rules", "meta"].contains(&name) && !native::RESERVED.contains(&name)).then_some(name)
 }
 
 /// An ECMAScript string literal.

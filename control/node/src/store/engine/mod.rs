@@ -10,6 +10,7 @@ mod lease;
 mod notice;
 mod read;
 mod recover;
+mod registry;
 mod shelf;
 
 use super::db::{Db, DbError, Unreadable, Value};
@@ -177,6 +178,8 @@ impl<'a, D: Db> Batch<'a, D> {
             Ask::Adopt { from, to } => self.orphans(*from, *to),
             Ask::NextDue => self.next_due(),
             Ask::Lines => Ok(Answer::Lines(self.lines()?)),
+            Ask::Beat { name, role, address, epoch } => self.beat(name, role, address, *epoch),
+            Ask::KeepShards { owner, keep_ms } => self.keep_shards(*owner, *keep_ms),
             Ask::Expire { max } => self.expire(*max),
             Ask::Keep(changes) => self.keep_things(changes),
             Ask::Kept { shelf, name } => self.kept(*shelf, name),
@@ -221,6 +224,9 @@ fn lock_keys(batch: &[Ask]) -> Vec<i64> {
             }
             Ask::Append(_) => {
                 keys.insert(lock_key(&[b"records"]));
+            }
+            Ask::Beat { .. } | Ask::KeepShards { .. } => {
+                keys.insert(lock_key(&[b"registry"]));
             }
             _ => {}
         }

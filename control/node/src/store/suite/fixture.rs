@@ -7,7 +7,7 @@ use std::time::Duration;
 use units::{AttemptId, Cause, Mono, Now, OrderId, Private, ServerId, TenantId, Wall};
 
 /// The suite's first instant.
-pub(super) const START: i64 = 1_700_000_000_000;
+pub(in crate::store) const START: i64 = 1_700_000_000_000;
 
 pub(super) struct Bed {
     store: Box<dyn Store>,
@@ -133,7 +133,7 @@ pub(super) fn cap(key: &str, n: u32, period_ms: u64, min_gap_ms: u64) -> Cap {
     Cap { key: key.into(), n, period_ms, min_gap_ms, rule: format!("{key}-{n}") }
 }
 
-pub(super) fn record(n: u32, tenant: u32) -> Record {
+pub(in crate::store) fn record(n: u32, tenant: u32) -> Record {
     Record {
         attempt: AttemptId(u128::from(n) + 1),
         order: Some(order(n).id),

@@ -2,7 +2,7 @@
 
 use super::fixture::{Bed, START, cap, order, record, told};
 use control::order::{Disposition, Order, State};
-use control::store::{Answer, Ask, Error, StoryLine, attempt_of};
+use control::store::{Answer, Ask, Error, Keep, Shelf, StoryLine, attempt_of};
 use std::collections::BTreeSet;
 use units::{AttemptId, OrderId, ServerId, TenantId, Wall};
 
@@ -419,4 +419,79 @@ pub(super) fn retention_forgets_what_is_over_only(bed: &mut Bed) {
     assert_eq!(bed.state(order(2).id).0, State::Scheduled);
     let ask = Ask::Records { tenant: None, order: None, after: 0, limit: 10 };
     assert!(matches!(bed.ask(ask), Ok(Answer::Records(r)) if r.is_empty()));
+}
+
+pub(super) fn a_process_that_was_replaced_is_fenced(bed: &mut Bed) {
+    let beat = |bed: &mut Bed, name: &str, epoch| {
+        let (name, role, address) = (name.to_owned(), "control".to_owned(), "127.0.0.1:1".to_owned());
+        bed.ask(Ask::Beat { name, role, address, epoch })
+    };
+    let Ok(Answer::Nodes(nodes)) = beat(bed, "a", 0) else { panic!("a beat") };
+    assert_eq!((nodes[0].id, nodes[0].epoch), (ServerId(1), 1));
+    assert!(beat(bed, "a", 1).is_ok());
+    let Ok(Answer::Nodes(nodes)) = beat(bed, "b", 0) else { panic!() };
+    assert_eq!(nodes.iter().map(|n| n.id.0).collect::<Vec<_>>(), vec![2, 1], "the asker first");
+    let Ok(Answer::Nodes(nodes)) = beat(bed, "a", 0) else { panic!() };
+    assert_eq!((nodes[0].id, nodes[0].epoch), (ServerId(1), 2), "same name, next life");
+    assert_eq!(beat(bed, "a", 1).err(), Some(Error::Fenced));
+}
+
+pub(super) fn shards_have_one_owner_and_move_when_it_dies(bed: &mut Bed) {
+    let turn = |bed: &mut Bed, name: &str, epoch| {
+        let (name, role, address) = (name.to_owned(), "control".to_owned(), String::new());
+        let Ok(Answer::Nodes(nodes)) = bed.ask(Ask::Beat { name, role, address, epoch }) else {
+            panic!("a beat")
+        };
+        match bed.ask(Ask::KeepShards { owner: nodes[0].id, keep_ms: 2_000 }) {
+            Ok(Answer::Shards(shards)) => shards,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(turn(bed, "a", 0).len(), 64);
+    assert!(turn(bed, "b", 0).is_empty(), "nothing is free yet");
+    bed.pass(500);
+    let first = turn(bed, "a", 1);
+    let second = turn(bed, "b", 1);
+    assert_eq!((first.len(), second.len()), (32, 32), "the first gives half up, the second takes it");
+    let all: BTreeSet<u8> = first.iter().chain(&second).map(|(shard, _)| *shard).collect();
+    assert_eq!(all.len(), 64);
+    assert_eq!(turn(bed, "a", 1), first, "and nothing wanders");
+    // The first node dies: within its time and a beat the second has all of it, with new fencing numbers.
+    bed.pass(1_500);
+    assert_eq!(turn(bed, "b", 1).len(), 32);
+    bed.pass(501);
+    let taken = turn(bed, "b", 1);
+    assert_eq!(taken.len(), 64);
+    assert!(first.iter().all(|(shard, epoch)| taken.contains(&(*shard, epoch + 1))));
+}
+
+pub(super) fn shelves_keep_things_by_name(bed: &mut Bed) {
+    let keep = |name: &str, value: Option<&[u8]>| Keep {
+        shelf: Shelf::Tenants,
+        name: name.to_owned(),
+        value: value.map(<[u8]>::to_vec),
+    };
+    let changes = vec![
+        keep("a/2", Some(&[2])),
+        keep("a/1", Some(&[1])),
+        keep("b/1", Some(&[3])),
+        keep("a/Z", Some(&[9])),
+    ];
+    assert!(bed.ask(Ask::Keep(changes)).is_ok());
+    assert!(bed.ask(Ask::Keep(vec![keep("a/1", Some(&[7])), keep("b/1", None)])).is_ok());
+    let page = |bed: &mut Bed, after: Option<&str>, limit| {
+        let (shelf, prefix, after) = (Shelf::Tenants, "a/".to_owned(), after.map(str::to_owned));
+        match bed.ask(Ask::KeptFrom { shelf, prefix, after, limit }) {
+            Ok(Answer::KeptFrom(things)) => {
+                things.into_iter().map(|(name, value)| (name, value[0])).collect::<Vec<_>>()
+            }
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(page(bed, None, 2), [("a/1".to_owned(), 7), ("a/2".to_owned(), 2)]);
+    assert_eq!(page(bed, Some("a/2"), 2), [("a/Z".to_owned(), 9)], "in order of octets");
+    let gone = Ask::Kept { shelf: Shelf::Tenants, name: "b/1".into() };
+    assert!(matches!(bed.ask(gone), Ok(Answer::Kept(None))));
+    let elsewhere = Ask::Kept { shelf: Shelf::Campaigns, name: "a/1".into() };
+    assert!(matches!(bed.ask(elsewhere), Ok(Answer::Kept(None))));
 }

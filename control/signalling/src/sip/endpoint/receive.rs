@@ -21,6 +21,8 @@ use units::{Mono, Now};
 #[derive(Debug)]
 pub(super) struct Stream {
     framer: Framer,
+    /// Whether its source is listened to; no transaction can hang on another's stream.
+    welcome: bool,
     /// When the message that is not whole yet has taken too long.
     until: Option<Mono>,
 }
@@ -47,7 +49,7 @@ impl Endpoint {
         let mut stream = match self.streams.remove(&flow) {
             Some(stream) => stream,
             None if full => return self.close(flow),
-            None => Stream { framer: Framer::default(), until: None },
+            None => Stream { framer: Framer::default(), welcome: self.is_welcome(hop), until: None },
         };
         stream.framer.push(bytes);
         loop {
@@ -89,7 +91,9 @@ impl Endpoint {
     }
 
     pub(super) fn flow_closed(&mut self, now: Now, flow: FlowId) {
-        self.streams.remove(&flow);
+        if self.streams.remove(&flow).is_none_or(|s| !s.welcome) {
+            return;
+        }
         let lost: Vec<u64> = self
             .txs
             .iter()
@@ -172,6 +176,10 @@ impl Endpoint {
             (_, Some(tx)) => self.repeated(now, tx),
             (Method::Cancel, None) => self.cancel(now, hop, m, &core),
             (_, None) => match core.to.tag().map(|tag| self.leg_of(tag, core.call_id)) {
+                // What is beyond the limit is dropped; the peer repeats it.
+                Some(Some(_)) if self.txs.len() >= self.config.limits.transactions_max => {
+                    self.counters.over_rate += 1;
+                }
                 Some(Some(id)) => {
                     self.with_leg(id, |this, leg| this.requested(now, leg, hop, m, &core));
                 }

@@ -11,7 +11,7 @@ use units::Now;
 /// Methods that we answer within or outside of a dialog.
 pub(super) const ALLOW: &str = "INVITE, ACK, BYE, CANCEL, OPTIONS, PRACK, UPDATE, INFO, REFER, NOTIFY";
 /// Extensions that we speak.
-pub(super) const SUPPORTED: &str = "100rel, timer, replaces, norefersub";
+pub(super) const SUPPORTED: &str = "100rel, timer, replaces";
 
 /// We understand what RFC 7339 §4 lets a server say in our Via.
 pub(super) const OC: &str = ";oc;oc-algo=\"loss\"";

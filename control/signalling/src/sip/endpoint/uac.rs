@@ -9,6 +9,7 @@ use crate::sdp::{Body, Description, Local, agree, find_body};
 use crate::sip::cause;
 use crate::sip::dialog::Dialog;
 use crate::sip::wire::fields::{has, q850};
+use crate::sip::wire::uri::unescape;
 use crate::sip::wire::{Core, HeaderId, Message, NameAddr, Scheme, Uri, values};
 use std::time::Duration;
 use units::{Cause, LegId, Now, Private};
@@ -41,9 +42,12 @@ impl Endpoint {
     /// The leg of a call, before its INVITE is written.
     fn calling(&self, now: Now, id: LegId, place: Place) -> Result<Leg, Cause> {
         let Media::Rtp(ours) = place.media.clone() else { return Err(Cause::BEARER_NOT_IMPLEMENTED) };
-        let to = Uri::parse(place.to.expose().as_bytes())
-            .filter(|u| u.scheme != Scheme::Other && u.headers.is_none());
+        let to = Uri::parse(place.to.expose().as_bytes()).filter(|u| u.scheme != Scheme::Other);
         let to = to.ok_or(Cause::INVALID_NUMBER)?;
+        // A Refer-To may name what the call replaces (RFC 3891 §5); no other header field is taken from a URI.
+        if to.headers.is_some_and(|h| h.contains('&') || replaces_in(h).is_none()) {
+            return Err(Cause::INVALID_NUMBER);
+        }
         let from = NameAddr::parse(place.from.expose().as_bytes()).ok_or(Cause::INTERWORKING)?;
         let attempt = place.attempt.0.to_be_bytes();
         let hop = Hop { transport: place.transport, to: place.hop, flow: None };
@@ -53,7 +57,7 @@ impl Endpoint {
             call_id: self.namer.call_id(self.config.shard, place.attempt),
             local_tag: self.namer.name("tag", &[&attempt]),
             local: name_addr(&from),
-            remote: format!("<{}>", to.text),
+            remote: format!("<{}>", bare(to.text)),
             contact: self.contact(from.uri.user, hop.transport),
             cseq: 0,
             dialogs: Vec::new(),
@@ -93,7 +97,11 @@ impl Endpoint {
         let offer = leg.sdp.offer(leg.ours.as_ref()?);
         let Phase::Calling(calling) = &leg.phase else { return None };
         let place = &calling.place;
-        let (mut w, branch) = self.begin(leg, "INVITE", place.to.expose(), "", leg.cseq);
+        let (mut w, branch) = self.begin(leg, "INVITE", bare(place.to.expose()), "", leg.cseq);
+        if let Some(replaces) = place.to.expose().split_once('?').and_then(|(_, h)| replaces_in(h)) {
+            w.field(HeaderId::Replaces, replaces);
+            w.field(HeaderId::Require, "replaces");
+        }
         w.field(HeaderId::Contact, &leg.contact);
         w.field(HeaderId::Allow, ALLOW);
         w.field(HeaderId::Supported, SUPPORTED);
@@ -179,7 +187,12 @@ impl Endpoint {
     pub(super) fn answer_in(&self, leg: &mut Leg, m: &Message<'_>) -> Option<Rtp> {
         let Body::Sdp(sdp) = find_body(m) else { return None };
         let theirs = Description::parse(sdp).ok()?.rtp;
-        let agreed = agree(leg.ours.as_ref()?, &theirs).ok()?;
+        let ours = leg.ours.as_ref()?;
+        // RFC 3264 §6: an answer keeps the profile of its offer; one without keys would be a downgrade.
+        if ours.srtp.is_some() != theirs.srtp.is_some() {
+            return None;
+        }
+        let agreed = agree(ours, &theirs).ok()?;
         leg.theirs = Some(agreed.clone());
         Some(agreed)
     }
@@ -324,6 +337,17 @@ impl Endpoint {
             self.out.push_back(Output::Dialog(leg.id, Box::new(snapshot)));
         }
     }
+}
+
+/// A URI without its header fields.
+fn bare(uri: &str) -> &str {
+    uri.split('?').next().unwrap_or_default()
+}
+
+/// The Replaces among a URI's header fields, escapes resolved.
+fn replaces_in(headers: &str) -> Option<String> {
+    let (name, value) = headers.split_once('=')?;
+    name.eq_ignore_ascii_case("Replaces").then(|| unescape(value))
 }
 
 /// A name-addr as we write it: display name quoted anew, URI in brackets, no parameters.

@@ -146,7 +146,7 @@ impl ClientInvite {
 
 #[cfg(test)]
 mod tests {
-    use super::super::model::{Machine, at, dot, drain};
+    use super::super::model::{Machine, at, dot, drain, live};
     use super::*;
 
     impl Machine for ClientInvite {
@@ -228,6 +228,11 @@ mod tests {
         }
         m.handle(at(32_001), Input::Timer);
         assert_eq!(drain(&mut m), [ClientOutput::Gone]);
+    }
+
+    #[test]
+    fn it_ends_once_whatever_happens() {
+        live(udp, Input::Response(486));
     }
 
     #[test]

@@ -120,7 +120,7 @@ impl ClientOther {
 
 #[cfg(test)]
 mod tests {
-    use super::super::model::{Machine, at, dot, drain};
+    use super::super::model::{Machine, at, dot, drain, live};
     use super::*;
 
     impl Machine for ClientOther {
@@ -178,6 +178,11 @@ mod tests {
         m.handle(at(10), Input::Response(200));
         assert_eq!(drain(&mut m), []);
         assert_eq!(m.deadline(), Some((Mono::from_ms(5009), Timer::K)));
+    }
+
+    #[test]
+    fn it_ends_once_whatever_happens() {
+        live(udp, Input::Response(200));
     }
 
     #[test]

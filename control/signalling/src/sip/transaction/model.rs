@@ -57,3 +57,29 @@ pub(super) fn dot<M: Machine>(name: &str, start: M) -> String {
     text.push_str("}\n");
     text
 }
+
+/// A random life: inputs by chance, deadlines obeyed; `last` closes what only its user can close. Every output is counted,
+/// and the machine must say `Gone` exactly once and nothing after it.
+pub(super) fn live<M: Machine>(start: impl Fn() -> M, last: M::Input) {
+    for seed in 0..2_000 {
+        let (mut rng, mut m, mut now) = (units::Seed(seed).rng(), start(), Now::default());
+        let mut gone = 0;
+        for step in 0..4_000 {
+            let due = m.due().map(|d| d.0);
+            let pick = M::INPUTS.get(usize::try_from(rng.below(64)).unwrap_or(0)).map(|i| i.1);
+            let input = match (pick, due) {
+                (Some(input), _) if step < 200 => input,
+                (_, Some(at)) => {
+                    now.mono = now.mono.max(at);
+                    M::TIMER
+                }
+                (_, None) => last,
+            };
+            m.step(now, input);
+            let out = drain(&mut m);
+            assert!(gone == 0 || out.is_empty(), "seed {seed}: {out:?} after Gone");
+            gone += out.iter().filter(|o| format!("{o:?}") == "Gone").count();
+        }
+        assert_eq!((gone, m.state(), m.due()), (1, "Terminated", None), "seed {seed}");
+    }
+}

@@ -141,7 +141,7 @@ impl ServerInvite {
 
 #[cfg(test)]
 mod tests {
-    use super::super::model::{Machine, at, dot, drain};
+    use super::super::model::{Machine, at, dot, drain, live};
     use super::*;
 
     impl Machine for ServerInvite {
@@ -206,6 +206,11 @@ mod tests {
         m.handle(at(2), Input::Ack);
         assert_eq!(drain(&mut m), [ServerOutput::Deliver]);
         assert_eq!(m.deadline(), Some((Mono::from_ms(32_000), Timer::L)));
+    }
+
+    #[test]
+    fn it_ends_once_whatever_happens() {
+        live(udp, Input::Respond(486));
     }
 
     #[test]

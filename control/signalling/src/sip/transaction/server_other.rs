@@ -86,7 +86,7 @@ impl ServerOther {
 
 #[cfg(test)]
 mod tests {
-    use super::super::model::{Machine, at, dot, drain};
+    use super::super::model::{Machine, at, dot, drain, live};
     use super::*;
 
     impl Machine for ServerOther {
@@ -128,6 +128,11 @@ mod tests {
         m.handle(at(2), Input::Again);
         assert_eq!(drain(&mut m), [ServerOutput::SendResponse]);
         assert_eq!(m.deadline(), Some((Mono::from_ms(32_001), Timer::J)));
+    }
+
+    #[test]
+    fn it_ends_once_whatever_happens() {
+        live(|| ServerOther::new(false, Timers::default()), Input::Respond(200));
     }
 
     #[test]

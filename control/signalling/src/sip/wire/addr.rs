@@ -23,10 +23,7 @@ impl<'a> Params<'a> {
     /// Parameters of a URI, which may hold more characters than a token.
     #[must_use]
     pub(super) fn of_uri(raw: &'a str) -> Option<Self> {
-        raw.split(';')
-            .skip(1)
-            .all(|p| !p.is_empty() && !p.starts_with('='))
-            .then_some(Self { raw: raw.as_bytes() })
+        named(raw.as_bytes()).then_some(Self { raw: raw.as_bytes() })
     }
 
     /// The value of a parameter, name in any case: `Some("")` if it has none. Quotes are kept.
@@ -52,6 +49,12 @@ impl<'a> Params<'a> {
     pub fn raw(&self) -> &'a [u8] {
         self.raw
     }
+}
+
+/// Whether a name follows each semicolon.
+fn named(raw: &[u8]) -> bool {
+    let bad = |after: Option<&u8>| matches!(after, None | Some(b';' | b'='));
+    !raw.iter().enumerate().any(|(i, &b)| b == b';' && bad(raw.get(i + 1)))
 }
 
 /// A parameter value without its quotes.

@@ -100,10 +100,9 @@ impl<'a> Core<'a> {
 
     /// Lists that a request's answer depends on must be well formed, used or not (RFC 4475 §3.1.2.1, §3.1.2.4).
     fn judge_lists(self, m: &Message<'a>) -> Result<Self, Owed> {
-        for line in m.all(HeaderId::Via) {
-            if !values(line).all(|v| Via::parse(v).is_some()) {
-                return Err(Owed::bad("Bad Via"));
-            }
+        // The topmost is read already.
+        if !m.all(HeaderId::Via).flat_map(values).skip(1).all(|v| Via::parse(v).is_some()) {
+            return Err(Owed::bad("Bad Via"));
         }
         for id in [HeaderId::Contact, HeaderId::Route, HeaderId::RecordRoute] {
             for value in m.all(id).flat_map(values) {

@@ -7,6 +7,8 @@ use super::{HeaderId, Limits};
 #[derive(Debug, Default)]
 pub struct Framer {
     pending: Vec<u8>,
+    /// Octets that hold no end of a head: not looked at again, so that a drip of octets costs no square.
+    scanned: usize,
 }
 
 /// What [`Framer::next`] found.
@@ -39,6 +41,7 @@ impl Framer {
     /// Drops the first `n` octets.
     pub fn consume(&mut self, n: usize) {
         self.pending.drain(..n.min(self.pending.len()));
+        self.scanned = 0;
     }
 
     /// Looks at the front.
@@ -51,7 +54,9 @@ impl Framer {
         if blank > 0 && blank < self.pending.len() {
             self.consume(blank);
         }
-        let Some(head) = self.pending.windows(4).position(|w| w == b"\r\n\r\n").map(|n| n + 4) else {
+        let fresh = self.pending.get(self.scanned..).unwrap_or_default();
+        let Some(head) = fresh.windows(4).position(|w| w == b"\r\n\r\n").map(|n| self.scanned + n + 4) else {
+            self.scanned = self.pending.len().saturating_sub(3);
             return if self.pending.len() > limits.head_octets_max { Cut::Broken } else { Cut::More };
         };
         if head > limits.head_octets_max {

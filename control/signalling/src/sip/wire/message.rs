@@ -130,34 +130,34 @@ impl<'a> Message<'a> {
             if at > limits.head_octets_max {
                 return Err(Unframed::TooLong);
             }
-            let Some(end) = field_end(self.bytes, at) else {
+            let Some(scan) = field_scan(self.bytes, at) else {
                 self.blame(Owed::bad("Header Fields Not Ended"));
                 self.body = self.bytes.len()..self.bytes.len();
                 return Ok(());
             };
-            if end == at {
+            if scan.end == at {
                 self.body = at + 2..self.bytes.len();
                 return Ok(());
             }
             if self.lines.len() < limits.header_fields_max {
-                self.field(at, end);
+                self.field(at, &scan);
             } else {
                 self.blame(Owed::bad("Too Many Header Fields"));
             }
-            at = end + 2;
+            at = scan.end + 2;
         }
     }
 
-    fn field(&mut self, at: usize, end: usize) {
-        let line = self.bytes.get(at..end).unwrap_or_default();
-        let Some(colon) = line.iter().position(|&b| b == b':') else {
+    fn field(&mut self, at: usize, scan: &Scan) {
+        let Some(colon) = scan.colon else {
             return self.blame(Owed::bad("Header Field Without Colon"));
         };
-        let name = trim(line.get(..colon).unwrap_or_default());
-        if name.is_empty() || !name.iter().all(|&b| is_token(b)) || line.first().is_some_and(|&b| is_lws(b)) {
+        let raw = self.bytes.get(at..colon).unwrap_or_default();
+        let name = trim(raw);
+        if name.is_empty() || !name.iter().all(|&b| is_token(b)) || raw.first().is_some_and(|&b| is_lws(b)) {
             return self.blame(Owed::bad("Bad Header Field Name"));
         }
-        if has_stray_control(line) {
+        if scan.stray {
             self.blame(Owed::bad("Control Character In Header Field"));
         }
         let id = HeaderId::of(name);
@@ -165,8 +165,9 @@ impl<'a> Message<'a> {
             // RFC 4475 §3.3.8, §3.3.9: two values where one belongs; choosing one invites smuggling.
             self.blame(Owed::bad("Header Field Given Twice"));
         }
-        let value = trim(line.get(colon + 1..).unwrap_or_default());
-        let from = if value.is_empty() { end } else { at + offset_in(line, value) };
+        let after = self.bytes.get(colon + 1..scan.end).unwrap_or_default();
+        let from = colon + 1 + after.iter().take_while(|&&b| is_lws(b)).count();
+        let value = trim(after);
         self.lines.push(Line { id, name: at..at + name.len(), value: from..from + value.len() });
     }
 
@@ -193,39 +194,45 @@ fn slice<'a>(bytes: &'a [u8], range: &Range<usize>) -> &'a [u8] {
     bytes.get(range.clone()).unwrap_or_default()
 }
 
-/// Where `part`, a sub-slice of `whole`, begins.
-fn offset_in(whole: &[u8], part: &[u8]) -> usize {
-    part.as_ptr().addr().saturating_sub(whole.as_ptr().addr())
-}
-
-/// Index of the CR of the CRLF that ends the line at `at`.
+/// Index of the CR of the CRLF that ends the start-line at `at`; a bare LF in it makes it none.
 fn line_end(bytes: &[u8], at: usize) -> Option<usize> {
-    bytes.get(at..)?.windows(2).position(|w| w == b"\r\n").map(|n| at + n)
+    let lf = at + bytes.get(at..)?.iter().position(|&b| b == b'\n')?;
+    lf.checked_sub(1).filter(|&cr| cr >= at && bytes.get(cr) == Some(&b'\r'))
 }
 
-/// Like `line_end`, over folds: a line that is followed by white space goes on.
-fn field_end(bytes: &[u8], at: usize) -> Option<usize> {
-    let mut end = line_end(bytes, at)?;
-    while end > at && matches!(bytes.get(end + 2), Some(b' ' | b'\t')) {
-        end = line_end(bytes, end + 2)?;
-    }
-    Some(end)
+/// One header field, its folds included.
+struct Scan {
+    /// Index of the CR that ends it.
+    end: usize,
+    /// The first colon.
+    colon: Option<usize>,
+    /// A control character stands where none may.
+    stray: bool,
 }
 
+/// Looks for the end of the header field at `at`: a CRLF that no white space follows (RFC 3261 §7.3.1).
+///
 /// RFC 3261 §25.1: a control character is legal only as a quoted-pair (RFC 4475 §3.1.1.2), CR and LF only as a fold.
-fn has_stray_control(line: &[u8]) -> bool {
-    let mut before = 0;
-    line.iter().enumerate().any(|(i, &b)| {
-        let stray = match b {
-            b'\t' => false,
-            b'\r' => line.get(i + 1) != Some(&b'\n'),
-            b'\n' => before != b'\r',
-            0..0x20 | 0x7f => before != b'\\',
-            _ => false,
-        };
-        before = b;
-        stray
-    })
+fn field_scan(bytes: &[u8], at: usize) -> Option<Scan> {
+    let (mut i, mut colon, mut stray) = (at, None, false);
+    loop {
+        i += bytes.get(i..)?.iter().position(|&b| b == b':' || b < b' ' || b == 0x7f)?;
+        match bytes.get(i)? {
+            b':' => {
+                colon.get_or_insert(i);
+            }
+            b'\r' if bytes.get(i + 1) == Some(&b'\n') => {
+                if i == at || !matches!(bytes.get(i + 2), Some(b' ' | b'\t')) {
+                    return Some(Scan { end: i, colon, stray });
+                }
+                i += 1;
+            }
+            b'\t' => {}
+            b'\r' | b'\n' => stray = true,
+            _ => stray |= bytes.get(i.wrapping_sub(1)) != Some(&b'\\'),
+        }
+        i += 1;
+    }
 }
 
 fn start_line(line: &[u8]) -> Result<(Start<'_>, Option<Owed>), Unframed> {

@@ -1,7 +1,7 @@
 //! SIP, SIPS and tel URIs (RFC 3261 §19.1, RFC 3966), borrowed and read once; other schemes are kept whole.
 
 use super::addr::Params;
-use super::scan::ascii;
+use super::scan::{ascii, table};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Scheme of a URI.
@@ -49,18 +49,19 @@ impl<'a> Uri<'a> {
     /// Reads a URI. `None`: no scheme, or broken within a scheme that we know.
     #[must_use]
     pub fn parse(bytes: &'a [u8]) -> Option<Self> {
+        let colon = bytes.iter().position(|&b| b == b':')?;
         let text =
-            ascii(bytes).filter(|t| t.bytes().all(|b| b > b' ' && b != 0x7f && !b"<>\"".contains(&b)))?;
-        let colon = text.find(':')?;
-        let (scheme, rest) = (text.get(..colon)?, text.get(colon + 1..)?);
-        let scheme_ok = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
-            && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b));
+            std::str::from_utf8(bytes).ok().filter(|_| bytes.iter().all(|&b| ALLOWED[usize::from(b)]))?;
+        let (scheme, rest) = (bytes.get(..colon)?, text.get(colon + 1..)?);
         match scheme {
-            _ if !scheme_ok => None,
-            s if s.eq_ignore_ascii_case("sip") => Self::sip(text, Scheme::Sip, rest),
-            s if s.eq_ignore_ascii_case("sips") => Self::sip(text, Scheme::Sips, rest),
-            s if s.eq_ignore_ascii_case("tel") => Self::tel(text, rest),
-            _ => Some(Self::bare(text, Scheme::Other)),
+            s if s.eq_ignore_ascii_case(b"sip") => Self::sip(text, Scheme::Sip, rest),
+            s if s.eq_ignore_ascii_case(b"sips") => Self::sip(text, Scheme::Sips, rest),
+            s if s.eq_ignore_ascii_case(b"tel") => Self::tel(text, rest),
+            [first, more @ ..] if first.is_ascii_alphabetic() => {
+                let ok = more.iter().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(b));
+                ok.then(|| Self::bare(text, Scheme::Other))
+            }
+            _ => None,
         }
     }
 
@@ -76,25 +77,21 @@ impl<'a> Uri<'a> {
 
     fn sip(text: &'a str, scheme: Scheme, rest: &'a str) -> Option<Self> {
         // The user part may hold `;` and `?` (RFC 4475 §3.1.1.9), so the `@` is looked for first.
-        let (user, rest) = match rest.rsplit_once('@') {
-            Some((user, rest)) => (Some(user), rest),
+        let (user, rest) = match rest.bytes().rposition(|b| b == b'@') {
+            Some(at) => (Some(rest.get(..at)?), rest.get(at + 1..)?),
             None => (None, rest),
         };
-        let user = match user.map(|u| u.split_once(':').map_or(u, |(name, _password)| name)) {
-            Some(u) if u.is_empty() || !u.bytes().all(is_user) => return None,
-            other => other,
-        };
-        let (rest, headers) = match rest.split_once('?') {
-            Some((rest, headers)) => (rest, Some(headers)),
-            None => (rest, None),
-        };
-        let (hostport, params) = match rest.find(';') {
-            Some(at) => (rest.get(..at)?, rest.get(at..)?),
-            None => (rest, ""),
-        };
-        let (host, port) = host_port(hostport)?;
+        // What follows a colon in it is a password.
+        let name = user.map(|u| upto(u, b':').0);
+        if name.is_some_and(|u| u.is_empty() || !u.bytes().all(|b| USER[usize::from(b)])) {
+            return None;
+        }
+        let (rest, headers) = upto(rest, b'?');
+        let (host_port_text, params) = upto(rest, b';');
+        let params = rest.get(host_port_text.len()..).filter(|_| params.is_some()).unwrap_or_default();
+        let (host, port) = host_port(host_port_text)?;
         Some(Self {
-            user,
+            user: name,
             host: Some(host),
             port,
             params: Params::of_uri(params)?,
@@ -128,11 +125,14 @@ pub fn host_port(text: &str) -> Option<(Host<'_>, Option<u16>)> {
         };
         return Some((Host::Ip(IpAddr::V6(ipv6(inside)?)), port));
     }
-    let (host, port) = match text.split_once(':') {
-        Some((host, digits)) => (host, Some(port(digits)?)),
-        None => (text, None),
+    let (host, digits) = upto(text, b':');
+    let port = match digits {
+        Some(digits) => Some(port(digits)?),
+        None => None,
     };
-    if let Ok(ip) = host.parse::<Ipv4Addr>() {
+    if host.as_bytes().first().is_some_and(u8::is_ascii_digit)
+        && let Ok(ip) = host.parse::<Ipv4Addr>()
+    {
         return Some((Host::Ip(IpAddr::V4(ip)), port));
     }
     let named = !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b));
@@ -149,10 +149,28 @@ fn port(digits: &str) -> Option<u16> {
     digits.parse().ok().filter(|&p: &u16| ok && p != 0)
 }
 
-fn is_user(b: u8) -> bool {
-    // unreserved, escaped and user-unreserved; `#` and the like are written by some switches, so they pass.
-    b.is_ascii_alphanumeric() || b"-_.!~*'()%&=+$,;?/#@".contains(&b)
+/// What stands before the first `mark`, and after it if there is one.
+fn upto(text: &str, mark: u8) -> (&str, Option<&str>) {
+    match text.bytes().position(|b| b == mark) {
+        Some(at) => (text.get(..at).unwrap_or_default(), text.get(at + 1..)),
+        None => (text, None),
+    }
 }
+
+/// Printable ASCII but `<`, `>` and `"`.
+static ALLOWED: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut b = 0x21;
+    while b < 0x7f {
+        table[b] = b != b'<' as usize && b != b'>' as usize && b != b'"' as usize;
+        b += 1;
+    }
+    table
+};
+
+/// unreserved, escaped and user-unreserved; `#` and the like are written by some switches, so they pass.
+static USER: [bool; 256] =
+    table(b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_.!~*'()%&=+$,;?/#@");
 
 /// Resolves `%HH`; what is no escape stays. Octets that are no UTF-8, and control characters, become U+FFFD.
 #[must_use]

@@ -1,0 +1,63 @@
+//! Tools that need no running node: `migrate`, `sim`.
+
+use super::{no, print};
+use clap::Subcommand;
+use control::dispatch::sim::{self, Outcome, plot};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use units::Seed;
+
+/// What is replayed.
+#[derive(Debug, Subcommand)]
+pub(super) enum Sim {
+    /// Dispatch: every scheme on the same traffic, then scale and bad days.
+    Dispatch {
+        /// Whence chance comes.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Length of each run in seconds of virtual time (a day: 86400).
+        #[arg(long, default_value_t = 900)]
+        length: u32,
+        /// Put a picture of each run into this folder, as SVG.
+        #[arg(long)]
+        plot: Option<PathBuf>,
+    },
+}
+
+impl Sim {
+    pub(super) fn run(self) -> ExitCode {
+        let Sim::Dispatch { seed, length, plot } = self;
+        let mut rows = Vec::new();
+        for (name, mut scenario) in sim::gallery(Seed(seed)) {
+            scenario.length_s = f64::from(length.max(1)) + scenario.warm_up_s;
+            let out = sim::run(&scenario);
+            if let Some(folder) = &plot
+                && let Err(error) = picture(folder, &name, &out)
+            {
+                return no(&error);
+            }
+            rows.push((name, scenario, out));
+        }
+        print(Outcome::table(&rows).trim_end());
+        ExitCode::SUCCESS
+    }
+}
+
+fn picture(folder: &Path, name: &str, out: &Outcome) -> std::io::Result<()> {
+    std::fs::create_dir_all(folder)?;
+    let file: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+    std::fs::write(folder.join(format!("{file}.svg")), plot::svg(name, out))
+}
+
+pub(super) fn migrate(config: &Path) -> ExitCode {
+    let config = match crate::config::load(config) {
+        Ok(config) => config,
+        Err(error) => return no(&error),
+    };
+    match crate::store::migrate(&config.store.url) {
+        Ok(0) => print("the store is up to date"),
+        Ok(steps) => print(&format!("the store is up to date after {steps} step(s)")),
+        Err(error) => return no(&error),
+    }
+    ExitCode::SUCCESS
+}
