@@ -5,7 +5,7 @@ use super::receive::low32;
 use crate::codec::{self, Pcm};
 use crate::jitter::{PAST, Take};
 use crate::limits::FRAME;
-use crate::report::{DigitVia, Report};
+use crate::report::{DigitVia, Heard, Report};
 use units::{Codec, Samples};
 
 /// How long a tone has lasted when the detector is certain of it.
@@ -112,6 +112,10 @@ impl Bearer<'_> {
         }
         if let Some(on) = found.voice {
             self.voice(on);
+        }
+        let ended = found.greeting_ended.then_some(Heard::GreetingEnded);
+        for what in [found.progress, found.answer, ended].into_iter().flatten() {
+            self.link.edge(Report::Heard { bearer: self.id, what });
         }
     }
 
