@@ -38,7 +38,13 @@ pub(super) struct Facts {
 }
 
 impl Facts {
-    pub(super) fn new(began: Now, attempt: AttemptId, tenant: TenantId, direction: Direction, connection: Connection) -> Self {
+    pub(super) fn new(
+        began: Now,
+        attempt: AttemptId,
+        tenant: TenantId,
+        direction: Direction,
+        connection: Connection,
+    ) -> Self {
         Self {
             attempt,
             tenant,
@@ -65,7 +71,13 @@ impl Facts {
         }
     }
 
-    pub(super) fn named(mut self, from: Private<String>, to: Private<String>, trunk: &str, application: String) -> Self {
+    pub(super) fn named(
+        mut self,
+        from: Private<String>,
+        to: Private<String>,
+        trunk: &str,
+        application: String,
+    ) -> Self {
         self.from = from;
         self.to = to;
         trunk.clone_into(&mut self.trunk);
@@ -108,4 +120,3 @@ impl Facts {
         serde_json::json!({ "values": self.values, "recordings": self.recordings }).to_string()
     }
 }
-
