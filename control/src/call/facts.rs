@@ -38,13 +38,7 @@ pub(super) struct Facts {
 }
 
 impl Facts {
-    pub(super) fn new(
-        began: Now,
-        attempt: AttemptId,
-        tenant: TenantId,
-        direction: Direction,
-        connection: Connection,
-    ) -> Self {
+    pub(super) fn new(began: Now, attempt: AttemptId, tenant: TenantId, direction: Direction, connection: Connection) -> Self {
         Self {
             attempt,
             tenant,
@@ -71,13 +65,7 @@ impl Facts {
         }
     }
 
-    pub(super) fn named(
-        mut self,
-        from: Private<String>,
-        to: Private<String>,
-        trunk: &str,
-        application: String,
-    ) -> Self {
+    pub(super) fn named(mut self, from: Private<String>, to: Private<String>, trunk: &str, application: String) -> Self {
         self.from = from;
         self.to = to;
         trunk.clone_into(&mut self.trunk);
@@ -120,3 +108,4 @@ impl Facts {
         serde_json::json!({ "values": self.values, "recordings": self.recordings }).to_string()
     }
 }
+

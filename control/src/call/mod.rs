@@ -11,10 +11,10 @@
 //! telephone ring. Nothing leaves before what must be durable is: intent before INVITE, ACK's record before the ACK,
 //! the record before any notice.
 
-mod facts;
 pub mod outcome;
 pub mod play;
 pub mod route;
+mod facts;
 mod talk;
 
 use crate::order::{Application, Disposition, Order};
@@ -32,9 +32,7 @@ use signalling::sip::dialog::DialogSnapshot;
 use std::net::SocketAddr;
 use talk::{Talk, Turn};
 use units::{AttemptId, BearerId, CallId, Cause, LegId, Mono, Now, OrderId, Samples, TenantId};
-use vxml::session::{
-    Caching, Connection, Exit, FetchError, FetchRequest, Fetched, Method, Recording, Redirect, Resource,
-};
+use vxml::session::{Caching, Connection, Exit, FetchError, FetchRequest, Fetched, Method, Recording, Redirect, Resource};
 
 /// What the desk hands over for an outbound call.
 #[derive(Debug)]
@@ -133,12 +131,8 @@ impl Call {
             originator_is_local: true,
             ..Connection::default()
         };
-        let facts = Facts::new(ctx.now, lease.attempt, order.tenant, Direction::Outbound, connection).named(
-            route.from.clone(),
-            order.to.clone(),
-            &route.trunk,
-            application.unwrap_or_default(),
-        );
+        let facts = Facts::new(ctx.now, lease.attempt, order.tenant, Direction::Outbound, connection)
+            .named(route.from.clone(), order.to.clone(), &route.trunk, application.unwrap_or_default());
         let mut call = Self::new(ctx, id, Stage::preparing(Some(permit)), facts);
         call.slot = Some(slot);
         call.lease = Some(lease);
@@ -167,12 +161,8 @@ impl Call {
             aai: None,
             originator_is_local: false,
         };
-        let facts = Facts::new(ctx.now, attempt, tenant, Direction::Inbound, connection).named(
-            incoming.from,
-            incoming.to,
-            "",
-            url,
-        );
+        let facts = Facts::new(ctx.now, attempt, tenant, Direction::Inbound, connection)
+            .named(incoming.from, incoming.to, "", url);
         let mut call = Self::new(ctx, id, Stage::preparing(None), facts);
         call.slot = Some(slot);
         call.leg = Some(leg);
@@ -515,8 +505,7 @@ impl Call {
     fn far_side(&mut self, ctx: &mut Ctx<'_>, media: &Media) {
         if let (Some(bearer), Media::Rtp(far)) = (self.bearer, media) {
             let far = Box::new(far.clone());
-            let output =
-                if self.opened { Output::Respec { bearer, far } } else { Output::Open { bearer, far } };
+            let output = if self.opened { Output::Respec { bearer, far } } else { Output::Open { bearer, far } };
             self.opened = true;
             ctx.out.push_back(output);
         }
@@ -537,8 +526,7 @@ impl Call {
         ctx.story(self.facts.attempt, "sip", "answered".into());
         self.far_side(ctx, media);
         if let Some(lease) = &self.lease {
-            let ask =
-                Ask::Progress { order: lease.order, epoch: lease.epoch, state: crate::order::State::Talking };
+            let ask = Ask::Progress { order: lease.order, epoch: lease.epoch, state: crate::order::State::Talking };
             ctx.tell(ask);
         }
         let (codec, events) = match media {
@@ -628,8 +616,7 @@ impl Call {
             Report::Closed { counts, .. } => {
                 self.bearer = None;
                 self.facts.counts = counts;
-                let told =
-                    format!("rtp received {} lost {} sent {}", counts.received, counts.lost, counts.sent);
+                let told = format!("rtp received {} lost {} sent {}", counts.received, counts.lost, counts.sent);
                 ctx.story(self.facts.attempt, "media", told);
                 self.talk(ctx, Turn::BearerGone);
             }
@@ -660,20 +647,11 @@ impl Call {
             if self.leg.is_some() {
                 let refuse = self.facts.direction == Direction::Inbound && self.facts.answered.is_none();
                 let retry_after_s = None;
-                ctx.leg(
-                    self.leg,
-                    if refuse {
-                        Action::Reject { cause, status: None, retry_after_s }
-                    } else {
-                        Action::Clear(cause)
-                    },
-                );
+                ctx.leg(self.leg, if refuse { Action::Reject { cause, status: None, retry_after_s } } else { Action::Clear(cause) });
             }
         }
         self.facts.over.get_or_insert(ctx.now);
-        if matches!(self.stage, Stage::Clearing | Stage::Writing { .. } | Stage::Over)
-            && self.stage_until.is_none()
-        {
+        if matches!(self.stage, Stage::Clearing | Stage::Writing { .. } | Stage::Over) && self.stage_until.is_none() {
             self.stage_until = Some(ctx.after_ms(CLEAR_MS_MAX));
         }
         match std::mem::replace(&mut self.stage, Stage::Clearing) {
@@ -719,9 +697,7 @@ impl Call {
                 self.facts.rang_out = true;
                 self.fail(ctx, Disposition::NoAnswer, Cause::NO_ANSWER, "nobody answered");
             }
-            Stage::Talking(_) => {
-                self.fail(ctx, Disposition::Completed, Cause::NORMAL, "final processing took too long")
-            }
+            Stage::Talking(_) => self.fail(ctx, Disposition::Completed, Cause::NORMAL, "final processing took too long"),
             // Neither the far end nor the worker told its end: what is ours is taken back without them.
             Stage::Clearing => {
                 self.leg = None;
@@ -829,10 +805,7 @@ impl Stage {
 }
 
 /// The URL of an application, as the settings know it.
-pub(crate) fn application_url(
-    application: &Application,
-    registered: impl Fn(&str) -> Option<String>,
-) -> Option<String> {
+pub(crate) fn application_url(application: &Application, registered: impl Fn(&str) -> Option<String>) -> Option<String> {
     match application {
         Application::Url(url) => Some(url.clone()),
         Application::Attached(name) => Some(format!("cid:{name}")),

@@ -109,9 +109,7 @@ struct Item {
 
 #[derive(Debug)]
 enum State {
-    Loading {
-        fallback: Vec<Segment>,
-    },
+    Loading { fallback: Vec<Segment> },
     Ready(Loaded),
     Silence(Samples),
     Mark(String),
@@ -407,7 +405,10 @@ mod tests {
         list.ended(1, Ended::Finished, Samples(800));
         list.pump(DTMF);
         let end = Act::Ended { play: PlayId(1), end: PlayEnd::Finished, heard_ms: 200, mark: None };
-        assert_eq!(drain(&mut list), vec![Act::Unload(PromptHandle(10)), Act::Unload(PromptHandle(11)), end]);
+        assert_eq!(
+            drain(&mut list),
+            vec![Act::Unload(PromptHandle(10)), Act::Unload(PromptHandle(11)), end]
+        );
         assert!(list.is_idle());
     }
 
@@ -421,7 +422,10 @@ mod tests {
         assert!(matches!(drain(&mut list)[..], [Act::Load { item: 1, .. }]));
         list.loaded(1, None);
         list.pump(DTMF);
-        assert_eq!(drain(&mut list), vec![Act::Silence { item: 2, length: Samples(800), cut: Cut::Digit }]);
+        assert_eq!(
+            drain(&mut list),
+            vec![Act::Silence { item: 2, length: Samples(800), cut: Cut::Digit }]
+        );
     }
 
     #[test]
@@ -487,8 +491,7 @@ mod tests {
         assert_eq!(drain(&mut list), vec![Act::Stop]);
         list.ended(0, Ended::Stopped, Samples(8));
         list.pump(DTMF);
-        let end =
-            |play, heard_ms| Act::Ended { play: PlayId(play), end: PlayEnd::Stopped, heard_ms, mark: None };
+        let end = |play, heard_ms| Act::Ended { play: PlayId(play), end: PlayEnd::Stopped, heard_ms, mark: None };
         assert_eq!(drain(&mut list), vec![end(1, 1), end(2, 0)]);
         list.loaded(1, loaded(3));
         assert_eq!(drain(&mut list), vec![Act::Unload(PromptHandle(3))]);

@@ -1,6 +1,6 @@
 //! The way out: which trunk takes a number, and how it wants it written.
 
-use crate::config::{Tenant, Trunk};
+use crate::config::{Trunk, Tenant};
 use crate::order::Order;
 use serde::{Deserialize, Serialize};
 use signalling::leg::{Credentials, Transport};
@@ -106,7 +106,8 @@ impl Route {
     #[must_use]
     pub fn constants(&self) -> Vec<u8> {
         let transport = format!("{:?}", self.transport).to_lowercase();
-        let constants = Constants { hop: self.hop, transport, to: self.uri.clone(), from: self.from.clone() };
+        let constants =
+            Constants { hop: self.hop, transport, to: self.uri.clone(), from: self.from.clone() };
         serde_json::to_vec(&constants).expect("four texts are always JSON")
     }
 }

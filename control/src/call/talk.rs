@@ -9,12 +9,12 @@ use dataplane::report::{CaptureEnd, PlayEnd as Ended, Report};
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, VecDeque};
 use units::{AttemptId, BearerId, CallId, Codec, Digit, Mono, OrderId, Private, Samples, TenantId};
-use vxml::session::{
-    Bargein, Connection, Exit, ExitReason, FetchAudio, FetchError, FetchId, FetchRequest, Fetched, Input,
-    Listen, ListenId, Output as Asked, PlayId, Prompt, Record, Segment, Trace, Transfer, TransferEnd,
-    TransferKind,
-};
 use vxml::{Session, SessionConfig};
+use vxml::session::{
+    Bargein, Connection, Exit, ExitReason, FetchAudio, FetchError, FetchId, FetchRequest, Fetched, Input, Listen,
+    ListenId, Output as Asked, PlayId, Prompt, Record, Segment, Trace, Transfer, TransferEnd, TransferKind,
+};
+
 
 /// What a conversation begins with.
 pub(super) struct Opening<'a> {
@@ -89,9 +89,7 @@ enum CaptureStage {
     /// What is queued is still played.
     Queued,
     Beeping,
-    Running {
-        since: Mono,
-    },
+    Running { since: Mono },
 }
 
 /// `fetchaudio` (VoiceXML 2.0 §6.1.4): after a delay, at least so long, then the answer is handed on.
@@ -115,8 +113,7 @@ const CAPTURES_MAX: u32 = 1_000;
 
 impl Talk {
     pub(super) fn start(ctx: &mut Ctx<'_>, opening: Opening<'_>) -> Self {
-        let Opening { call, attempt, tenant, order, bearer, codec, events, connection, document, url } =
-            opening;
+        let Opening { call, attempt, tenant, order, bearer, codec, events, connection, document, url } = opening;
         let session = open_session(ctx, call, attempt, tenant, connection, &url);
         let detect = Detectors { dtmf: !events, ..Detectors::default() };
         ctx.out.push_back(Output::Command(Command::Detect { bearer, on: detect }));
@@ -321,8 +318,7 @@ impl Talk {
             return;
         }
         if let Some(audio) = request.fetchaudio.clone() {
-            self.waiting =
-                Some(Waiting { fetch: id, audio, from: ctx.now.mono, playing: None, answer: None });
+            self.waiting = Some(Waiting { fetch: id, audio, from: ctx.now.mono, playing: None, answer: None });
         }
         let token = ctx.token(self.call, Purpose::Fetch(id));
         self.fetches.insert(id, token);
@@ -349,13 +345,11 @@ impl Talk {
             (None, false) if now >= waiting.audible_from() && self.list.is_idle() => {
                 waiting.playing = Some(now);
                 let url = waiting.audio.url.clone();
-                let segment =
-                    Segment::Audio { url, timeout_ms: 7_000, caching: Default::default(), fallback: vec![] };
+                let segment = Segment::Audio { url, timeout_ms: 7_000, caching: Default::default(), fallback: vec![] };
                 self.list.push(FETCH_AUDIO, vec![Prompt { bargein: Bargein::None, segments: vec![segment] }]);
                 self.list.pump(Listening::default());
             }
-            (Some(since), true)
-                if now < since + std::time::Duration::from_millis(waiting.audio.minimum_ms) => {}
+            (Some(since), true) if now < since + std::time::Duration::from_millis(waiting.audio.minimum_ms) => {}
             (playing, true) => {
                 let waiting = self.waiting.take().expect("looked at above");
                 if playing.is_some() {
@@ -388,13 +382,7 @@ impl Talk {
         if capture.spec.beep {
             capture.stage = CaptureStage::Beeping;
             let length = Samples::from_ms(BEEP_MS);
-            ctx.command(Command::Tone {
-                bearer,
-                item: BEEP,
-                tone: Some(Tone::Beep),
-                length,
-                cut: Cut::Never,
-            });
+            ctx.command(Command::Tone { bearer, item: BEEP, tone: Some(Tone::Beep), length, cut: Cut::Never });
         } else {
             self.start_capture(ctx);
         }

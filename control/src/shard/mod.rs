@@ -19,18 +19,16 @@ use crate::permit::{Released, Slot};
 use crate::record::Direction;
 use crate::store::{Answer, Ask, Error as StoreError, Lease, StoryLine};
 use dataplane::command::Command;
-use dataplane::command::PromptHandle;
 use dataplane::report::Report;
+use dataplane::command::PromptHandle;
 use signalling::leg::{Action, Incoming, Indication, Rtp};
 use signalling::sip::endpoint::{Endpoint, Input as SipInput, Output as SipOutput};
+use vxml::Documents;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use units::{
-    AttemptId, BearerId, CallId, Cause, Codec, LegId, Mono, Now, OrderId, Rng, Samples, Seed, TenantId,
-};
-use vxml::Documents;
+use units::{AttemptId, BearerId, CallId, Cause, Codec, LegId, Mono, Now, OrderId, Rng, Samples, Seed, TenantId};
 use vxml::session::{FetchError, FetchId, FetchRequest, Fetched};
 
 /// Names a question to a door; the answer brings it back. Never used twice.
@@ -571,10 +569,7 @@ impl Shard {
 
     fn arrival(&mut self, now: Now, leg: LegId, incoming: Incoming) {
         let refuse = |shard: &mut Self, cause, retry_after_s, why| {
-            shard
-                .common
-                .leg_asks
-                .push_back((leg, LegAsk::Do(Action::Reject { cause, status: None, retry_after_s })));
+            shard.common.leg_asks.push_back((leg, LegAsk::Do(Action::Reject { cause, status: None, retry_after_s })));
             shard.out.push_back(Output::Fact(Fact::Refused { cause, why }));
         };
         if self.draining || self.calls.len() >= self.settings.inbound_calls_max {
