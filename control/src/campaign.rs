@@ -119,16 +119,49 @@ pub struct Rows {
     number: u64,
     /// A row that is too long is being skipped.
     skipping: bool,
-    /// How far the buffer was searched for the end of a row, and whether that is inside quotes.
+    /// How far the buffer was searched for the end of a row, and where in a cell that is.
     searched: usize,
-    quoted: bool,
+    cell: Cell,
+}
+
+/// Where in a cell of a CSV a reader is. A quote means something only at the beginning of a cell and inside quotes:
+/// a stray one spoils its own row, not the rest of the list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cell {
+    Start,
+    Plain,
+    Quoted,
+    /// After a quote inside quotes: it was the end, or the first of two.
+    Closing,
+}
+
+impl Cell {
+    fn after(self, octet: u8) -> Self {
+        match (self, octet) {
+            (Cell::Start | Cell::Closing, b'"') => Cell::Quoted,
+            (Cell::Quoted, b'"') => Cell::Closing,
+            (Cell::Quoted, _) => Cell::Quoted,
+            (_, b',') => Cell::Start,
+            _ => Cell::Plain,
+        }
+    }
 }
 
 impl Rows {
     /// A reader that goes on where a campaign's list is durable.
     #[must_use]
     pub fn resume(form: Form, header: Vec<String>, offset: u64, number: u64, limits: RowLimits) -> Self {
-        Self { form, limits, header, buffer: Vec::new(), offset, number, skipping: false, searched: 0, quoted: false }
+        Self {
+            form,
+            limits,
+            header,
+            buffer: Vec::new(),
+            offset,
+            number,
+            skipping: false,
+            searched: 0,
+            cell: Cell::Start,
+        }
     }
 
     /// The header row, once it was read.
@@ -150,7 +183,7 @@ impl Rows {
         while let Some(end) = self.line_end() {
             let line: Vec<u8> = self.buffer.drain(..end).collect();
             self.searched = 0;
-            self.quoted = false;
+            self.cell = Cell::Start;
             if let Some(row) = self.row(&line)? {
                 return Ok(Some(row));
             }
@@ -159,6 +192,7 @@ impl Rows {
             self.offset += self.buffer.len() as u64;
             self.buffer.clear();
             self.searched = 0;
+            self.cell = Cell::Start;
             self.skipping = true;
         }
         Ok(None)
@@ -178,12 +212,13 @@ impl Rows {
 
     /// End of the first row in the buffer, its line feed included. In a CSV a line feed inside quotes ends no row.
     fn line_end(&mut self) -> Option<usize> {
-        let from = self.searched;
-        for (i, b) in self.buffer.iter().enumerate().skip(from) {
-            match b {
-                b'"' if self.form == Form::Csv && !self.skipping => self.quoted = !self.quoted,
-                b'\n' if !self.quoted => return Some(i + 1),
-                _ => {}
+        let quotes_count = self.form == Form::Csv && !self.skipping;
+        for (i, b) in self.buffer.iter().enumerate().skip(self.searched) {
+            if *b == b'\n' && self.cell != Cell::Quoted {
+                return Some(i + 1);
+            }
+            if quotes_count {
+                self.cell = self.cell.after(*b);
             }
         }
         self.searched = self.buffer.len();
@@ -212,7 +247,8 @@ impl Rows {
     }
 
     fn read_header(&self, text: &[u8], too_long: bool) -> Result<Vec<String>, Refusal> {
-        let malformed = || Refusal::new("header", Reason::NotA("a header row such as `to,tz,lang,param.name`"));
+        let malformed =
+            || Refusal::new("header", Reason::NotA("a header row such as `to,tz,lang,param.name`"));
         if too_long {
             return Err(malformed());
         }
@@ -372,8 +408,12 @@ mod tests {
         for piece in [1, 2, 7] {
             assert_eq!(read(Form::Csv, LIST.as_bytes(), piece).unwrap(), whole, "pieces of {piece}");
         }
-        let fields: Vec<Option<Value>> = whole.iter().map(|r| r.fields.clone().ok().map(Value::Object)).collect();
-        assert_eq!(fields[0], Some(json!({"to": "+15551234567", "zone": "UTC", "params": {"name": "Ann \"A\", B"}})));
+        let fields: Vec<Option<Value>> =
+            whole.iter().map(|r| r.fields.clone().ok().map(Value::Object)).collect();
+        assert_eq!(
+            fields[0],
+            Some(json!({"to": "+15551234567", "zone": "UTC", "params": {"name": "Ann \"A\", B"}}))
+        );
         assert_eq!(fields[1], Some(json!({"to": "+15551234568", "params": {"name": "two\nlines"}})));
         assert_eq!((fields[2].clone(), fields[3].clone()), (None, None), "too many cells; a stray quote");
         assert_eq!(fields[4], Some(json!({"to": "+15551234569"})));
@@ -403,13 +443,17 @@ mod tests {
         assert_eq!(refused("tz,lang\n"), Refusal::new("header.to", Reason::Missing));
         assert_eq!(refused("to,to\n"), Refusal::new("header.to", Reason::Twice));
         assert_eq!(refused("to,zone,tz\n"), Refusal::new("header.tz", Reason::Twice));
-        assert_eq!(refused("to,langg\n"), Refusal::new("header.langg", Reason::UnknownField { nearest: Some("lang") }));
+        assert_eq!(
+            refused("to,langg\n"),
+            Refusal::new("header.langg", Reason::UnknownField { nearest: Some("lang") })
+        );
         assert!(matches!(refused("to,\"x\n\"y\n").reason, Reason::NotA(_)));
     }
 
     #[test]
     fn json_lines() {
-        let rows = read(Form::Jsonl, b"{\"to\":\"a\",\"tz\":\"UTC\"}\n{bad\n{\"to\":1,\"to\":2}\n[]\n", 5).unwrap();
+        let rows =
+            read(Form::Jsonl, b"{\"to\":\"a\",\"tz\":\"UTC\"}\n{bad\n{\"to\":1,\"to\":2}\n[]\n", 5).unwrap();
         assert_eq!(rows[0].fields.clone().map(Value::Object), Ok(json!({"to": "a", "zone": "UTC"})));
         assert!(rows[1..].iter().all(|r| r.fields.is_err()));
         assert_eq!(rows.len(), 4);
@@ -430,7 +474,8 @@ mod tests {
 
     #[test]
     fn rows_say_their_own_and_no_more() {
-        let common: Fields = serde_json::from_value(json!({"purpose": "survey", "params": {"a": "1", "b": "2"}})).unwrap();
+        let common: Fields =
+            serde_json::from_value(json!({"purpose": "survey", "params": {"a": "1", "b": "2"}})).unwrap();
         let row = |v: Value| serde_json::from_value::<Fields>(v).unwrap();
         let made = request(&common, row(json!({"to": "x", "params": {"b": "3"}})), CampaignId(1), 7).unwrap();
         assert_eq!(made["params"], json!({"a": "1", "b": "3"}));

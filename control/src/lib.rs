@@ -5,6 +5,7 @@
 pub mod bus;
 pub mod call;
 pub mod campaign;
+pub mod cdr;
 pub mod config;
 pub mod desk;
 pub mod dispatch;

@@ -233,6 +233,7 @@ listen = "{http}"
 
 [policy]
 allow_prefixes = ["+1555"]
+attempts_max = 1
 
 [store]
 url = "sqlite:{dir}/carillon.db"

@@ -12,9 +12,9 @@ use control::config::Config;
 use control::order::{Origin, ResultTo};
 use control::store::{Answer, Ask, Notice, Status};
 use hmac::{Hmac, Mac};
+use lettre::address::Envelope;
 use lettre::message::header::{ContentType, HeaderName, HeaderValue};
 use lettre::message::{Message, MultiPart, SinglePart};
-use lettre::address::Envelope;
 use lettre::{AsyncSmtpTransport, AsyncTransport, Tokio1Executor};
 use sha2::Sha256;
 use std::sync::Arc;
@@ -169,7 +169,8 @@ impl Notifier {
                 .build();
         // RFC 3834 §3.3: an automatic answer leaves with the null sender, so that a bounce of it goes nowhere.
         let to = to.parse().map_err(|_| Undelivered::Never("no address to reply to".into()))?;
-        let envelope = Envelope::new(None, vec![to]).map_err(|error| Undelivered::Never(error.to_string()))?;
+        let envelope =
+            Envelope::new(None, vec![to]).map_err(|error| Undelivered::Never(error.to_string()))?;
         match transport.send_raw(&envelope, &message.formatted()).await {
             Ok(_) => Ok(()),
             Err(error) if error.is_permanent() => Err(Undelivered::Never(error.to_string())),

@@ -51,11 +51,18 @@ async fn house() -> House {
     let (stop, stopped) = watch::channel(false);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let http = format!("http://{}", listener.local_addr().unwrap());
-    let api = Api { intake: intake.clone(), metrics: None, sealer: http::Sealer::new().unwrap(), body_bytes_max: 1 << 20, requests_max: 100 };
+    let api = Api {
+        intake: intake.clone(),
+        metrics: None,
+        sealer: http::Sealer::new().unwrap(),
+        body_bytes_max: 1 << 20,
+        requests_max: 100,
+    };
     tokio::spawn(http::serve(listener, http::router(api), stopped.clone()));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let smtp = listener.local_addr().unwrap();
-    let door = Door { intake, role: control::order::smtp::Role::Smtp, prover: None, tls: None, sessions_max: 10 };
+    let door =
+        Door { intake, role: control::order::smtp::Role::Smtp, prover: None, tls: None, sessions_max: 10 };
     tokio::spawn(smtp::serve(listener, door, stopped));
     House { http, smtp, stop }
 }
@@ -235,7 +242,10 @@ async fn a_campaign_takes_its_contacts_in_a_stream_and_goes_on_where_it_broke() 
     assert_eq!(made.status, 201, "{}", made.json);
     let id = made.json["id"].as_str().unwrap().to_owned();
     assert_eq!(h.ask("POST", "/v1/campaigns", "secret", key, body).await.json["id"], id.as_str());
-    assert_eq!(h.ask("POST", "/v1/campaigns", "secret", key, &body.replace("spring", "autumn")).await.status, 422);
+    assert_eq!(
+        h.ask("POST", "/v1/campaigns", "secret", key, &body.replace("spring", "autumn")).await.status,
+        422
+    );
     let mut list = String::from("to,tz\n");
     for i in 0..1_200 {
         list.push_str(&format!("+1212555{i:04},UTC\n"));
@@ -270,20 +280,27 @@ async fn the_pages_need_a_key_and_work_without_script() {
     let form = "Content-Type: application/x-www-form-urlencoded\r\n";
     assert!(h.raw("POST", "/console/login", "", form, "key=wrong").await.contains("403 Forbidden"));
     let signed = h.raw("POST", "/console/login", "", form, "key=secret").await;
-    let cookie = signed.lines().find_map(|l| l.strip_prefix("set-cookie: ")).unwrap().split(';').next().unwrap();
+    let cookie =
+        signed.lines().find_map(|l| l.strip_prefix("set-cookie: ")).unwrap().split(';').next().unwrap();
     let cookie = format!("Cookie: {cookie}\r\n");
     let page = h.raw("GET", "/console/order", "", &cookie, "").await;
     assert!(page.contains("<label for=\"to\"") && !page.contains("<script"), "{page}");
     assert!(page.contains("content-security-policy: default-src 'none'"));
     let post = format!("{form}{cookie}");
-    let wrong = h.raw("POST", "/console/order", "", &post, "request_id=f1&to=12&application=x&purpose=survey").await;
-    assert!(wrong.contains("422") && wrong.contains("href=\"#to\"") && wrong.contains("aria-invalid"), "{wrong}");
+    let wrong =
+        h.raw("POST", "/console/order", "", &post, "request_id=f1&to=12&application=x&purpose=survey").await;
+    assert!(
+        wrong.contains("422") && wrong.contains("href=\"#to\"") && wrong.contains("aria-invalid"),
+        "{wrong}"
+    );
     let good = "request_id=f1&to=%2B12125551234&application=https%3A%2F%2Fa.example%2F&purpose=survey&at=";
     let sent = h.raw("POST", "/console/order", "", &post, good).await;
-    let location = sent.lines().find_map(|l| l.strip_prefix("location: ")).unwrap_or_else(|| panic!("{sent}"));
+    let location =
+        sent.lines().find_map(|l| l.strip_prefix("location: ")).unwrap_or_else(|| panic!("{sent}"));
     let status = h.raw("GET", location, "", &cookie, "").await;
     assert!(status.contains("+12125551234") && status.contains("scheduled"), "{status}");
-    let foreign = h.raw("POST", "/console/order", "", &format!("{post}Origin: http://evil.example\r\n"), good).await;
+    let foreign =
+        h.raw("POST", "/console/order", "", &format!("{post}Origin: http://evil.example\r\n"), good).await;
     assert!(foreign.contains("403 Forbidden"));
     assert!(h.raw("GET", "/openapi.json", "", "", "").await.contains("\"/v1/calls\""));
 }

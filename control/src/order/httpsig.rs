@@ -121,7 +121,8 @@ impl Signed {
                 _ => return None,
             }
         }
-        let mine = signature.split(',').map(str::trim).find_map(|s| s.strip_prefix(label)?.strip_prefix('='))?;
+        let mine =
+            signature.split(',').map(str::trim).find_map(|s| s.strip_prefix(label)?.strip_prefix('='))?;
         out.signature = STANDARD.decode(mine.strip_prefix(':')?.strip_suffix(':')?).ok()?;
         let twice = (1..out.components.len()).any(|i| out.components[..i].contains(&out.components[i]));
         (!twice && !out.keyid.is_empty()).then_some(out)
@@ -131,7 +132,13 @@ impl Signed {
     ///
     /// # Errors
     /// [`Unsigned`].
-    pub fn verify(&self, request: &Request<'_>, key: &Key, needed: &[&str], now: Wall) -> Result<(), Unsigned> {
+    pub fn verify(
+        &self,
+        request: &Request<'_>,
+        key: &Key,
+        needed: &[&str],
+        now: Wall,
+    ) -> Result<(), Unsigned> {
         if !needed.iter().all(|n| self.components.iter().any(|c| c == n)) {
             return Err(Unsigned::Uncovered);
         }
@@ -218,7 +225,8 @@ pub fn content_digest(field: &str, body: &[u8]) -> Result<(), Unsigned> {
             "sha-512" => Sha512::digest(body).to_vec(),
             _ => continue,
         };
-        let given = value.strip_prefix(':').and_then(|v| v.strip_suffix(':')).and_then(|v| STANDARD.decode(v).ok());
+        let given =
+            value.strip_prefix(':').and_then(|v| v.strip_suffix(':')).and_then(|v| STANDARD.decode(v).ok());
         if !bool::from(given.unwrap_or_default().ct_eq(&own)) {
             return Err(Unsigned::Digest);
         }
@@ -274,14 +282,17 @@ mod tests {
     fn check(input: &str, signature: &str, key: &Key, expected: Result<(), Unsigned>) {
         let fields = fields(&[("signature-input", input), ("signature", signature)]);
         let request = request(&fields);
-        let read = Signed::read(&request).and_then(|s| s.verify(&request, key, &["date"], Wall(1_618_884_480_000)));
+        let read =
+            Signed::read(&request).and_then(|s| s.verify(&request, key, &["date"], Wall(1_618_884_480_000)));
         assert_eq!(read, expected, "{input}");
     }
 
     #[test]
     fn rfc9421_b_2_5_hmac_sha256() {
         let secret = STANDARD
-            .decode("uzvJfB4u3N0Jy4T7NZ75MDVcr8zSTInedJtkgcu46YW4XByzNJjxBdtjUkdJPBtbmHhIDi6pcl8jsasjlTMtDQ==")
+            .decode(
+                "uzvJfB4u3N0Jy4T7NZ75MDVcr8zSTInedJtkgcu46YW4XByzNJjxBdtjUkdJPBtbmHhIDi6pcl8jsasjlTMtDQ==",
+            )
             .unwrap();
         let input = "sig-b25=(\"date\" \"@authority\" \"content-type\");created=1618884473;keyid=\"test-shared-secret\"";
         let signature = "sig-b25=:pxcQw6G3AjtMBQjwo8XzkZf/bws5LelbaMk5rGIGtE8=:";
@@ -289,21 +300,31 @@ mod tests {
         check(&input.replace("473", "474"), signature, &Key::Hmac(secret.clone()), Err(Unsigned::Signature));
         check(input, signature, &Key::Hmac(b"other".to_vec()), Err(Unsigned::Signature));
         check(input, signature, &Key::Ed25519([0; 32]), Err(Unsigned::Malformed));
-        check(&input.replace("\"date\" ", ""), signature, &Key::Hmac(secret.clone()), Err(Unsigned::Uncovered));
+        check(
+            &input.replace("\"date\" ", ""),
+            signature,
+            &Key::Hmac(secret.clone()),
+            Err(Unsigned::Uncovered),
+        );
         check(&input.replace("created=1618884473;", ""), signature, &Key::Hmac(secret), Err(Unsigned::Time));
     }
 
     #[test]
     fn rfc9421_b_2_6_ed25519() {
-        let key = STANDARD.decode("JrQLj5P/89iXES9+vFgrIy29clF9CC/oPPsw3c5D0bs=").unwrap().try_into().unwrap();
+        let key =
+            STANDARD.decode("JrQLj5P/89iXES9+vFgrIy29clF9CC/oPPsw3c5D0bs=").unwrap().try_into().unwrap();
         let input = "sig-b26=(\"date\" \"@method\" \"@path\" \"@authority\" \"content-type\" \"content-length\");\
                      created=1618884473;keyid=\"test-key-ed25519\"";
-        let signature =
-            "sig-b26=:wqcAqbmYJ2ji2glfAMaRy4gruYYnx2nEFN2HN6jrnDnQCK1u02Gb04v9EDgwUPiu4A0w6vuQv5lIp5WPpBKRCw==:";
+        let signature = "sig-b26=:wqcAqbmYJ2ji2glfAMaRy4gruYYnx2nEFN2HN6jrnDnQCK1u02Gb04v9EDgwUPiu4A0w6vuQv5lIp5WPpBKRCw==:";
         check(input, signature, &Key::Ed25519(key), Ok(()));
         check(&input.replace("@path", "@query"), signature, &Key::Ed25519(key), Err(Unsigned::Signature));
         check(&input.replace("@path", "@status"), signature, &Key::Ed25519(key), Err(Unsigned::Uncovered));
-        check(&input.replace("\"@path\"", "\"@path\";req"), signature, &Key::Ed25519(key), Err(Unsigned::Malformed));
+        check(
+            &input.replace("\"@path\"", "\"@path\";req"),
+            signature,
+            &Key::Ed25519(key),
+            Err(Unsigned::Malformed),
+        );
         check(&input.replace("@path", "date"), signature, &Key::Ed25519(key), Err(Unsigned::Malformed));
     }
 
@@ -356,7 +377,10 @@ mod tests {
                 match rng.below(3) {
                     0 => drop(text.remove(at)),
                     1 => text.insert(at, char::from_u32(u32::try_from(rng.below(0x300)).unwrap()).unwrap()),
-                    _ => text[at] = "\"();=:, é"[..].chars().nth(usize::try_from(rng.below(9)).unwrap()).unwrap(),
+                    _ => {
+                        text[at] =
+                            "\"();=:, é"[..].chars().nth(usize::try_from(rng.below(9)).unwrap()).unwrap()
+                    }
                 }
             }
             let text: String = text.into_iter().collect();

@@ -141,7 +141,9 @@ impl SignatureField {
         if alg.as_deref() != Some("ed25519") {
             return Err(Unproven::Malformed);
         }
-        let octets = STANDARD.decode(signature.unwrap_or_default().trim_matches(':')).map_err(|_| Unproven::Malformed)?;
+        let octets = STANDARD
+            .decode(signature.unwrap_or_default().trim_matches(':'))
+            .map_err(|_| Unproven::Malformed)?;
         Ok(Self {
             keyid: keyid.filter(|k| !k.is_empty()).ok_or(Unproven::Malformed)?,
             signature: octets.try_into().map_err(|_| Unproven::Malformed)?,
@@ -170,7 +172,8 @@ pub fn manifest(
     // The signature is over the canonical form, not over the octets that came: no second reading of them can differ.
     let value = serde_json::to_value(&manifest).map_err(|_| Unproven::Malformed)?;
     let signed = canon::jcs(&value);
-    key.verify_strict(signed.as_bytes(), &Signature::from_bytes(&field.signature)).map_err(|_| Unproven::Signature)?;
+    key.verify_strict(signed.as_bytes(), &Signature::from_bytes(&field.signature))
+        .map_err(|_| Unproven::Signature)?;
     fits(&manifest, expected)?;
     Ok(manifest)
 }
@@ -294,7 +297,14 @@ mod tests {
         let (encoded, field, key) = signed(|_| ());
         let text = String::from_utf8(STANDARD.decode(&encoded).unwrap()).unwrap();
         let forged = STANDARD.encode(text.replace("acme@", "evil@"));
-        let e = Expected { tenant: "acme", action: "call", rcpt: "call+evil@d.example", canonical: CANONICAL, parts: &[], now: NOW };
+        let e = Expected {
+            tenant: "acme",
+            action: "call",
+            rcpt: "call+evil@d.example",
+            canonical: CANONICAL,
+            parts: &[],
+            now: NOW,
+        };
         assert_eq!(manifest(&forged, &field, Some(&key), e), Err(Unproven::Signature));
         assert_eq!(manifest("!!!", &field, Some(&key), e), Err(Unproven::Malformed));
         assert_eq!(manifest(&STANDARD.encode("{}"), &field, Some(&key), e), Err(Unproven::Malformed));
@@ -320,7 +330,8 @@ mod tests {
     #[test]
     fn a_token_is_bound_to_tenant_action_and_request() {
         let t = token("key", "acme", "call", "r1");
-        let fits = |keys: &[&str], tenant, action, id| token_fits(&t, keys.iter().copied(), tenant, action, id);
+        let fits =
+            |keys: &[&str], tenant, action, id| token_fits(&t, keys.iter().copied(), tenant, action, id);
         assert!(fits(&["no", "key"], "Acme", "call", "r1"));
         assert!(!fits(&["no"], "acme", "call", "r1"));
         assert!(!fits(&["key"], "acme", "dryrun", "r1"));

@@ -176,9 +176,20 @@ mod tests {
     fn what_is_no_plain_order_is_refused() {
         let bomb = "<!DOCTYPE o [<!ENTITY a \"aaaa\"><!ENTITY b \"&a;&a;\">]><order><to>&b;</to></order>";
         for bad in [
-            bomb, "<order><to>&nbsp;</to></order>", "<order>", "<order></call>", "<html/>", "", "<order/>", "<order><to x=\"1\">a</to></order>",
-            "<order>text<to>a</to></order>", "<order><to>a</to></order><order/>", "<?php x?><order/>", "<order><at>1</at><at>2</at></order>",
-            "<order><to>&#0;</to></order>", "<order><!DOCTYPE x></order>",
+            bomb,
+            "<order><to>&nbsp;</to></order>",
+            "<order>",
+            "<order></call>",
+            "<html/>",
+            "",
+            "<order/>",
+            "<order><to x=\"1\">a</to></order>",
+            "<order>text<to>a</to></order>",
+            "<order><to>a</to></order><order/>",
+            "<?php x?><order/>",
+            "<order><at>1</at><at>2</at></order>",
+            "<order><to>&#0;</to></order>",
+            "<order><!DOCTYPE x></order>",
         ] {
             assert!(read(bad).is_err(), "{bad}");
         }

@@ -17,7 +17,9 @@ pub fn yaml(body: &[u8], limits: &OrderLimits) -> Result<Fields, Refusal> {
     }
     let text = std::str::from_utf8(body).map_err(|_| at(0))?;
     let mut reader = Reader { lines: lines(text)?, next: 0, depth_max: limits.depth_max };
-    let Some(first) = reader.lines.first() else { return Err(Refusal::new("body", Reason::NotA("a mapping"))) };
+    let Some(first) = reader.lines.first() else {
+        return Err(Refusal::new("body", Reason::NotA("a mapping")));
+    };
     let indent = first.indent;
     let value = reader.block(indent, 1)?;
     match (value, reader.lines.get(reader.next)) {
@@ -303,7 +305,8 @@ fn plain_scalar(text: &str) -> Value {
         "false" => Value::Bool(false),
         _ => {
             let digits = text.strip_prefix('-').unwrap_or(text);
-            let number = !digits.is_empty() && digits.len() <= 15 && digits.bytes().all(|b| b.is_ascii_digit());
+            let number =
+                !digits.is_empty() && digits.len() <= 15 && digits.bytes().all(|b| b.is_ascii_digit());
             let number = number && (digits == "0" || !digits.starts_with('0'));
             text.parse::<i64>().ok().filter(|_| number).map_or_else(|| Value::from(text), Value::from)
         }
@@ -339,14 +342,31 @@ mod tests {
             }),
         );
         check("to:\n- a\n- b\nx: 1", json!({"to": ["a", "b"], "x": 1}));
-        check("a: 0123\nb: no\nc: 12:30\nd: 99999999999999999999", json!({"a": "0123", "b": "no", "c": "12:30", "d": "99999999999999999999"}));
+        check(
+            "a: 0123\nb: no\nc: 12:30\nd: 99999999999999999999",
+            json!({"a": "0123", "b": "no", "c": "12:30", "d": "99999999999999999999"}),
+        );
     }
 
     #[test]
     fn what_grows_or_hides_is_refused() {
         for bad in [
-            "a: &x 1\nb: *x", "a: !!python/object x", "<<: {}", "a: 1\n---\nb: 2", "\ta: 1", "a: 1\n\tb: 2", "a: [1, 2", "a: {b 1}",
-            "a: \"x", "just text", "- 1\n- 2", "%YAML 1.1\na: 1", "a: 1\n   b: 2\n  c: 3", "", "a: b: c: d\n  e", "a: \"x\" y",
+            "a: &x 1\nb: *x",
+            "a: !!python/object x",
+            "<<: {}",
+            "a: 1\n---\nb: 2",
+            "\ta: 1",
+            "a: 1\n\tb: 2",
+            "a: [1, 2",
+            "a: {b 1}",
+            "a: \"x",
+            "just text",
+            "- 1\n- 2",
+            "%YAML 1.1\na: 1",
+            "a: 1\n   b: 2\n  c: 3",
+            "",
+            "a: b: c: d\n  e",
+            "a: \"x\" y",
         ] {
             assert!(yaml(bad.as_bytes(), &OrderLimits::default()).is_err(), "{bad}");
         }
@@ -367,7 +387,13 @@ mod tests {
                 let at = usize::try_from(rng.below(text.len() as u64)).unwrap();
                 match rng.below(3) {
                     0 => drop(text.remove(at)),
-                    1 => text.insert(at, "\n -:[]{}'\"\\#é|>&*"[..].chars().nth(usize::try_from(rng.below(18)).unwrap()).unwrap()),
+                    1 => text.insert(
+                        at,
+                        "\n -:[]{}'\"\\#é|>&*"[..]
+                            .chars()
+                            .nth(usize::try_from(rng.below(17)).unwrap())
+                            .unwrap(),
+                    ),
                     _ => text[at] = char::from_u32(u32::try_from(rng.below(0x500)).unwrap()).unwrap(),
                 }
             }

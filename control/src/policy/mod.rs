@@ -11,6 +11,7 @@ pub mod decision;
 pub mod facts;
 pub mod house;
 pub mod judge;
+pub mod pace;
 pub mod packs;
 pub mod pass;
 pub mod rule;

@@ -133,7 +133,9 @@ impl Table {
     }
 
     fn exact(&self, digits: &str) -> Option<u16> {
-        let step = |at: usize, b: u8| Some(usize::from(self.nodes[at].next[usize::from(b - b'0')])).filter(|n| *n != 0);
+        let step = |at: usize, b: u8| {
+            Some(usize::from(self.nodes[at].next[usize::from(b - b'0')])).filter(|n| *n != 0)
+        };
         let digits_only = digits.bytes().all(|b| b.is_ascii_digit());
         let at = digits_only.then(|| digits.bytes().try_fold(0, step)).flatten()?;
         self.nodes[at].set.checked_sub(1)

@@ -653,3 +653,6 @@ fn user_of(uri: &str) -> &str {
     let user = rest.split_once('@').map_or(rest, |(user, _)| user);
     user.split([';', '?']).next().unwrap_or(user)
 }
+
+#[cfg(test)]
+mod tests;

@@ -101,7 +101,14 @@ const FORM: [FormLine; 9] = [
     ("at", "When", "Empty for now; or 2026-12-24T18:00:00Z, +90m, local 09:00", false, false, &[]),
     ("expires", "Not after", "Empty for one day; or a time as above", false, false, &[]),
     ("caller_id", "Caller id", "A number of yours; empty for the default", false, false, &[]),
-    ("zone", "Time zone of the callee", "For instance Europe/Berlin; empty if the number tells", false, false, &[]),
+    (
+        "zone",
+        "Time zone of the callee",
+        "For instance Europe/Berlin; empty if the number tells",
+        false,
+        false,
+        &[],
+    ),
     ("result_to", "Result to", "mailto: or https: address; empty for none", false, false, &[]),
     ("message", "Message", "Text for the application to speak", false, true, &[]),
 ];
@@ -122,7 +129,8 @@ pub(super) fn routes() -> axum::Router<Api> {
 
 /// No script, no frame, nothing from elsewhere.
 async fn headers(mut response: Response) -> Response {
-    let csp = "default-src 'none'; style-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
+    let csp =
+        "default-src 'none'; style-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
     for (name, value) in [
         (header::CONTENT_SECURITY_POLICY, csp),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
@@ -229,10 +237,15 @@ fn form_errors(declined: Declined) -> Vec<FormError> {
             .collect(),
         Declined::Policy(_, d) => {
             let rule = d.decisive().map_or_else(String::new, |b| b.rule.to_string());
-            let fix = d.next_allowed_at.map_or_else(|| "another order".into(), |t| format!("try from {}", rfc3339(t)));
+            let fix = d
+                .next_allowed_at
+                .map_or_else(|| "another order".into(), |t| format!("try from {}", rfc3339(t)));
             general(format!("is not allowed by the rule {rule}"), &fix)
         }
-        Declined::Conflict => general("was sent before with other content".into(), "start from an empty form"),
+        Declined::Conflict => {
+            general("was sent before with other content".into(), "start from an empty form")
+        }
+        Declined::TooFast(_) => general("came too soon after others".into(), "try again in a moment"),
         Declined::Unavailable => general("cannot be taken now".into(), "try again later"),
     }
 }
@@ -303,7 +316,11 @@ struct Cursor {
     cursor: Option<String>,
 }
 
-async fn calls(State(api): State<Api>, SignedIn(caller): SignedIn, Query(page_at): Query<Cursor>) -> Response {
+async fn calls(
+    State(api): State<Api>,
+    SignedIn(caller): SignedIn,
+    Query(page_at): Query<Cursor>,
+) -> Response {
     let after = page_at.cursor.and_then(|c| c.parse::<OrderId>().ok());
     let ask = Ask::List { tenant: caller.scope(), after, state: None, limit: 50 };
     let Ok(Answer::List(statuses)) = api.intake.store.ask(ask).await else {
@@ -325,7 +342,9 @@ async fn cancel(State(api): State<Api>, SignedIn(caller): SignedIn, Path(id): Pa
         return Problem::not_found().into_response();
     };
     match api.intake.store.ask(Ask::Cancel { tenant, order }).await {
-        Ok(_) | Err(control::store::Error::Conflict) => Redirect::to(&format!("/console/calls/{order}")).into_response(),
+        Ok(_) | Err(control::store::Error::Conflict) => {
+            Redirect::to(&format!("/console/calls/{order}")).into_response()
+        }
         Err(e) => Problem::from(e).into_response(),
     }
 }

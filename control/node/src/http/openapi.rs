@@ -79,28 +79,99 @@ macro_rules! describe {
     };
 }
 
-describe!(create, post, "/v1/calls", "Order calls; 202 after the durable commit",
+describe!(
+    create,
+    post,
+    "/v1/calls",
+    "Order calls; 202 after the durable commit",
     params(("Idempotency-Key" = String, Header, description = "Same key and body: same order. Kept 7 days.")),
     request_body = OrderRequest,
-    responses((status = 202, description = "Accepted", body = Object),
-        (status = 400, description = "A field is wrong", body = ProblemDetails, content_type = "application/problem+json"),
-        (status = 401, description = "No known key", body = ProblemDetails, content_type = "application/problem+json"),
-        (status = 403, description = "Policy refuses", body = ProblemDetails, content_type = "application/problem+json"),
+    responses(
+        (status = 202, description = "Accepted", body = Value),
+        (
+            status = 400,
+            description = "A field is wrong",
+            body = ProblemDetails,
+            content_type = "application/problem+json"
+        ),
+        (
+            status = 401,
+            description = "No known key",
+            body = ProblemDetails,
+            content_type = "application/problem+json"
+        ),
+        (
+            status = 403,
+            description = "Policy refuses",
+            body = ProblemDetails,
+            content_type = "application/problem+json"
+        ),
         (status = 413, description = "The body is too large"),
-        (status = 415, description = "Not JSON, YAML or XML", body = ProblemDetails, content_type = "application/problem+json"),
-        (status = 422, description = "The key was used with another body", body = ProblemDetails, content_type = "application/problem+json"),
-        (status = 503, description = "Not now", body = ProblemDetails, content_type = "application/problem+json")));
+        (
+            status = 415,
+            description = "Not JSON, YAML or XML",
+            body = ProblemDetails,
+            content_type = "application/problem+json"
+        ),
+        (
+            status = 422,
+            description = "The key was used with another body",
+            body = ProblemDetails,
+            content_type = "application/problem+json"
+        ),
+        (
+            status = 429,
+            description = "Too fast",
+            body = ProblemDetails,
+            content_type = "application/problem+json"
+        ),
+        (
+            status = 503,
+            description = "Not now",
+            body = ProblemDetails,
+            content_type = "application/problem+json"
+        )
+    )
+);
 describe!(list, get, "/v1/calls", "Calls, newest first",
     params(("cursor" = Option<String>, Query), ("status" = Option<String>, Query), ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000)),
-    responses((status = 200, description = "A page", body = Object),
+    responses((status = 200, description = "A page", body = Value),
         (status = 400, description = "A parameter is wrong", body = ProblemDetails, content_type = "application/problem+json"),
         (status = 401, description = "No known key", body = ProblemDetails, content_type = "application/problem+json")));
-describe!(dry_run, post, "/v1/calls:dryrun", "Judge, and call nobody", request_body = OrderRequest,
-    responses((status = 200, description = "Decisions", body = Object),
-        (status = 400, description = "A field is wrong", body = ProblemDetails, content_type = "application/problem+json"),
-        (status = 401, description = "No known key", body = ProblemDetails, content_type = "application/problem+json"),
-        (status = 403, description = "Not a tenant's key", body = ProblemDetails, content_type = "application/problem+json"),
-        (status = 415, description = "Not JSON, YAML or XML", body = ProblemDetails, content_type = "application/problem+json")));
+describe!(
+    dry_run,
+    post,
+    "/v1/calls:dryrun",
+    "Judge, and call nobody",
+    request_body = OrderRequest,
+    responses(
+        (status = 200, description = "Decisions", body = Value),
+        (
+            status = 400,
+            description = "A field is wrong",
+            body = ProblemDetails,
+            content_type = "application/problem+json"
+        ),
+        (
+            status = 401,
+            description = "No known key",
+            body = ProblemDetails,
+            content_type = "application/problem+json"
+        ),
+        (
+            status = 403,
+            description = "Not a tenant's key",
+            body = ProblemDetails,
+            content_type = "application/problem+json"
+        ),
+        (
+            status = 415,
+            description = "Not JSON, YAML or XML",
+            body = ProblemDetails,
+            content_type = "application/problem+json"
+        )
+    )
+);
 
 macro_rules! describe_one {
     ($name:ident, $method:ident, $path:literal, $summary:literal, $id:literal, $($ok:tt)*) => {
@@ -115,44 +186,141 @@ macro_rules! describe_one {
     };
 }
 
-describe_one!(read, get, "/v1/calls/{id}", "One call", "id", (status = 200, description = "Its status", body = Object));
-describe_one!(cancel, delete, "/v1/calls/{id}", "Take an order back", "id",
-    (status = 200, description = "Cancelled", body = Object), (status = 202, description = "Being cancelled", body = Object));
-describe_one!(events, get, "/v1/calls/{id}/events", "Changes of a call: SSE, or long poll with `after`", "id",
-    (status = 200, description = "Changes", body = Object));
-describe_one!(decision, get, "/v1/decisions/{id}", "Why a call was blocked or put off", "id",
-    (status = 200, description = "The last judgement", body = Object));
-describe_one!(suppress, put, "/v1/suppressions/{number}", "Never call this number", "number",
-    (status = 200, description = "It binds", body = Object));
-describe_one!(release, delete, "/v1/suppressions/{number}", "Take a number off the list", "number",
-    (status = 204, description = "Done"));
-describe_one!(campaign, get, "/v1/campaigns/{id}", "One campaign", "id", (status = 200, description = "Its state", body = Object));
-describe_one!(act, post, "/v1/campaigns/{id}", "`{id}:start`, `:pause`, `:resume`, `:abort`", "id",
-    (status = 200, description = "Its state", body = Object));
-describe_one!(upload, put, "/v1/campaigns/{id}/contacts", "Stream contacts (text/csv, application/jsonl); goes on at Upload-Offset", "id",
-    (status = 200, description = "Its state", body = Object), (status = 415, description = "Not CSV or JSON lines"));
-describe_one!(campaign_errors, get, "/v1/campaigns/{id}/errors", "Refused rows as CSV", "id",
-    (status = 200, description = "Rows", content_type = "text/csv", body = String));
+describe_one!(
+    read,
+    get,
+    "/v1/calls/{id}",
+    "One call",
+    "id",
+    (status = 200, description = "Its status", body = Value)
+);
+describe_one!(
+    cancel,
+    delete,
+    "/v1/calls/{id}",
+    "Take an order back",
+    "id",
+    (status = 200, description = "Cancelled", body = Value),
+    (status = 202, description = "Being cancelled", body = Value)
+);
+describe_one!(
+    events,
+    get,
+    "/v1/calls/{id}/events",
+    "Changes of a call: SSE, or long poll with `after`",
+    "id",
+    (status = 200, description = "Changes", body = Value)
+);
+describe_one!(
+    decision,
+    get,
+    "/v1/decisions/{id}",
+    "Why a call was blocked or put off",
+    "id",
+    (status = 200, description = "The last judgement", body = Value)
+);
+describe_one!(
+    suppress,
+    put,
+    "/v1/suppressions/{number}",
+    "Never call this number",
+    "number",
+    (status = 200, description = "It binds", body = Value)
+);
+describe_one!(
+    release,
+    delete,
+    "/v1/suppressions/{number}",
+    "Take a number off the list",
+    "number",
+    (status = 204, description = "Done")
+);
+describe_one!(
+    campaign,
+    get,
+    "/v1/campaigns/{id}",
+    "One campaign",
+    "id",
+    (status = 200, description = "Its state", body = Value)
+);
+describe_one!(
+    act,
+    post,
+    "/v1/campaigns/{id}",
+    "`{id}:start`, `:pause`, `:resume`, `:abort`",
+    "id",
+    (status = 200, description = "Its state", body = Value)
+);
+describe_one!(
+    upload,
+    put,
+    "/v1/campaigns/{id}/contacts",
+    "Stream contacts (text/csv, application/jsonl); goes on at Upload-Offset",
+    "id",
+    (status = 200, description = "Its state", body = Value),
+    (status = 415, description = "Not CSV or JSON lines")
+);
+describe_one!(
+    campaign_errors,
+    get,
+    "/v1/campaigns/{id}/errors",
+    "Refused rows as CSV",
+    "id",
+    (status = 200, description = "Rows", content_type = "text/csv", body = String)
+);
 describe!(suppressions, get, "/v1/suppressions", "The own list",
     params(("cursor" = Option<String>, Query), ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000)),
-    responses((status = 200, description = "A page", body = Object),
+    responses((status = 200, description = "A page", body = Value),
         (status = 400, description = "Wrong", body = ProblemDetails, content_type = "application/problem+json"),
         (status = 401, description = "No known key", body = ProblemDetails, content_type = "application/problem+json")));
 describe!(records, get, "/v1/records", "Call records as JSON, JSON lines or CSV",
     params(("cursor" = Option<String>, Query), ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000),
         ("format" = Option<String>, Query), ("call" = Option<String>, Query)),
-    responses((status = 200, description = "Records", body = Object),
+    responses((status = 200, description = "Records", body = Value),
         (status = 400, description = "Wrong", body = ProblemDetails, content_type = "application/problem+json"),
         (status = 401, description = "No known key", body = ProblemDetails, content_type = "application/problem+json"),
         (status = 404, description = "No such call", body = ProblemDetails, content_type = "application/problem+json")));
-describe!(create_campaign, post, "/v1/campaigns", "Make a campaign: `name`, and what all its orders share",
-    params(("Idempotency-Key" = String, Header)), request_body = Object,
-    responses((status = 201, description = "Made", body = Object),
-        (status = 400, description = "Wrong", body = ProblemDetails, content_type = "application/problem+json"),
-        (status = 401, description = "No known key", body = ProblemDetails, content_type = "application/problem+json"),
-        (status = 403, description = "Not a tenant's key", body = ProblemDetails, content_type = "application/problem+json"),
-        (status = 415, description = "Not JSON, YAML or XML", body = ProblemDetails, content_type = "application/problem+json"),
-        (status = 422, description = "The key was used with another body", body = ProblemDetails, content_type = "application/problem+json")));
+describe!(
+    create_campaign,
+    post,
+    "/v1/campaigns",
+    "Make a campaign: `name`, and what all its orders share",
+    params(("Idempotency-Key" = String, Header)),
+    request_body = Value,
+    responses(
+        (status = 201, description = "Made", body = Value),
+        (
+            status = 400,
+            description = "Wrong",
+            body = ProblemDetails,
+            content_type = "application/problem+json"
+        ),
+        (
+            status = 401,
+            description = "No known key",
+            body = ProblemDetails,
+            content_type = "application/problem+json"
+        ),
+        (
+            status = 403,
+            description = "Not a tenant's key",
+            body = ProblemDetails,
+            content_type = "application/problem+json"
+        ),
+        (
+            status = 415,
+            description = "Not JSON, YAML or XML",
+            body = ProblemDetails,
+            content_type = "application/problem+json"
+        ),
+        (
+            status = 422,
+            description = "The key was used with another body",
+            body = ProblemDetails,
+            content_type = "application/problem+json"
+        )
+    )
+);
 
 struct Key;
 
@@ -189,7 +357,11 @@ mod tests {
         let json = serde_json::to_value(Description::openapi()).unwrap();
         assert!(json["openapi"].as_str().unwrap().starts_with("3.1"));
         let source = include_str!("mod.rs");
-        let routes = source.split(".route(\"").skip(1).filter_map(|r| r.split('"').next()).filter(|r| r.starts_with("/v1"));
+        let routes = source
+            .split(".route(\"")
+            .skip(1)
+            .filter_map(|r| r.split('"').next())
+            .filter(|r| r.starts_with("/v1"));
         let missing: Vec<&str> = routes.filter(|r| json["paths"].get(r).is_none()).collect();
         assert_eq!(missing, Vec::<&str>::new());
     }

@@ -99,7 +99,9 @@ impl FromRequestParts<Api> for SignedIn {
 pub(super) fn own_origin(headers: &HeaderMap) -> bool {
     let text = |name| headers.get(name).and_then(|v: &axum::http::HeaderValue| v.to_str().ok());
     match (text(header::ORIGIN), text(header::HOST)) {
-        (Some(origin), Some(host)) => origin.split_once("://").is_some_and(|(_, h)| h.eq_ignore_ascii_case(host)),
+        (Some(origin), Some(host)) => {
+            origin.split_once("://").is_some_and(|(_, h)| h.eq_ignore_ascii_case(host))
+        }
         (None, _) => true,
         _ => false,
     }

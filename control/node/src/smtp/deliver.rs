@@ -1,7 +1,7 @@
 //! A whole mail: who sent it, what it asks for, and the SMTP reply that says what became of it.
 
-use crate::intake::{Accepted, Arrival, Declined, Intake, Settings, takes_mail_from};
 use super::prove::{Dkim, Prover};
+use crate::intake::{Accepted, Arrival, Declined, Intake, Settings, takes_mail_from};
 use control::order::mail::{self, Mail, Seen, Turned};
 use control::order::proof;
 use control::order::smtp::{Action, Envelope, Rcpt, Reply};
@@ -193,6 +193,7 @@ fn declined_reply(declined: &Declined) -> Reply {
             Reply::new(550, "5.7.1", format!("to[{place}] is not allowed by {rule}{later}"))
         }
         Declined::Conflict => Reply::new(554, "5.6.0", "This request id was used with other content"),
+        Declined::TooFast(ms) => Reply::new(451, "4.7.0", format!("Too fast, try again in {ms} ms")),
         Declined::Unavailable => Reply::new(451, "4.3.0", "Not now, try again later"),
     }
 }

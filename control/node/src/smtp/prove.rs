@@ -2,7 +2,6 @@
 //! every field that orders a call. SPF alone never authorises; an aligned DKIM pass is a DMARC pass, so DMARC adds
 //! nothing where DKIM is demanded. A token or a signed manifest proves more: `control::order::proof`.
 
-use mail_auth::common::cache::NoCache;
 use mail_auth::common::verify::DomainKey;
 use mail_auth::dkim::Signature;
 use mail_auth::{AuthenticatedMessage, DkimResult, MessageAuthenticator, Parameters, ResolverCache, Txt};
@@ -20,7 +19,8 @@ const SKEW_S: i64 = 300;
 /// Time for all lookups of one mail.
 const LOOKUP_MAX: Duration = Duration::from_secs(10);
 /// Fields that a signature must cover where they stand, beside every `Call-*`.
-const COVERED: [&str; 7] = ["from", "to", "date", "subject", "message-id", "content-type", "content-transfer-encoding"];
+const COVERED: [&str; 7] =
+    ["from", "to", "date", "subject", "message-id", "content-type", "content-transfer-encoding"];
 
 /// What DKIM says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,14 +98,15 @@ impl Prover {
         let (Some(dns), Some(message)) = (&self.dns, AuthenticatedMessage::parse(raw)) else {
             return Dkim::Unproven;
         };
-        let parameters = Parameters::<_, NoCache<_, _>, _, _, _, _>::new(&message).with_txt_cache(&self.pins);
+        let parameters = Parameters::new(&message).with_txt_cache(&self.pins);
         let Ok(outputs) = tokio::time::timeout(LOOKUP_MAX, dns.verify_dkim(parameters)).await else {
             return Dkim::Later;
         };
         let names: Vec<String> = message.headers.iter().map(|(n, _)| plain_name(n)).collect();
         let proven = outputs.iter().any(|o| {
             *o.result() == DkimResult::Pass
-                && o.signature().is_some_and(|s| speaks_for(s, author) && covers(&s.h, &names) && fresh(s, now))
+                && o.signature()
+                    .is_some_and(|s| speaks_for(s, author) && covers(&s.h, &names) && fresh(s, now))
         });
         let later = outputs.iter().any(|o| matches!(o.result(), DkimResult::TempError(_)));
         match (proven, later) {

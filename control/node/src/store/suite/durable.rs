@@ -87,7 +87,9 @@ fn kills_lose_no_answered_order() {
         }
         child.kill().expect("kill -9");
         child.wait().expect("it is gone");
-        lines.map_while(Result::ok).for_each(|line| drop(read(line)));
+        for line in lines.map_while(Result::ok) {
+            read(line);
+        }
         let mut bed = Bed::new(Sqlite::open(&path).expect("it opens after the kill"));
         for n in &accepted {
             let (state, ..) = bed.state(order(*n).id);

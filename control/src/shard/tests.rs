@@ -1,0 +1,413 @@
+//! Whole calls in virtual time: a shard, a telephone that is another endpoint, a worker and a web server that are a few
+//! lines each. The same [`Shard`] runs in the node.
+
+use super::*;
+use crate::call::route::Route;
+use crate::config;
+use crate::order::Order;
+use crate::permit::Permit;
+use crate::record::Record;
+use dataplane::report::{BearerCounts, DigitVia, PlayEnd};
+use signalling::leg::Media;
+use signalling::sip::endpoint::{Advertised, EndpointConfig, FlowId, Net};
+use units::{Digit, Wall};
+
+const OURS: &str = "127.0.0.1:5060";
+const PHONE: &str = "127.0.0.1:5070";
+const FLOW: FlowId = FlowId(0);
+
+/// What the telephone does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phone {
+    /// Answers, and hangs up after so long; 0: never.
+    Answers(u64),
+    Refuses(u16),
+    Silent,
+}
+
+struct World {
+    now: Now,
+    shard: Shard,
+    phone: Endpoint,
+    manner: Phone,
+    press: Option<char>,
+    /// What is to happen to the shard, and when.
+    agenda: BTreeMap<(Mono, u32), Event>,
+    sequence: u32,
+    documents: BTreeMap<&'static str, &'static str>,
+    posted: Vec<String>,
+    played: Vec<String>,
+    asked: Vec<Ask>,
+    finished: Vec<Finished>,
+    loaded: BTreeMap<u32, Samples>,
+    invites: usize,
+}
+
+enum Event {
+    Shard(Input<'static>),
+    ToShard(Vec<u8>),
+    ToPhone(Vec<u8>),
+    PhoneHangsUp(LegId),
+}
+
+fn addr(text: &str) -> SocketAddr {
+    text.parse().expect("an address")
+}
+
+fn endpoint(own: &str, shard: u16) -> Endpoint {
+    let advertised = Advertised { udp: Some(addr(own)), ..Advertised::default() };
+    let mut config = EndpointConfig::new(shard, advertised, [7; 32]);
+    config.peers = vec![Net::host(addr(own).ip())];
+    Endpoint::new(config, Seed(u64::from(shard)))
+}
+
+const MENU: &str = "<vxml version='2.1' xmlns='http://www.w3.org/2001/vxml'><form id='f'>
+  <field name='a' type='digits?length=1'><prompt><audio src='ask.wav'/></prompt>
+  <filled><submit next='done.vxml' namelist='a'/></filled></field></form></vxml>";
+const DONE: &str = "<vxml version='2.1' xmlns='http://www.w3.org/2001/vxml'><form><block>
+  <prompt><audio src='thanks.wav'/></prompt><var name='ok' expr='1'/><exit namelist='ok'/></block></form></vxml>";
+
+impl World {
+    fn new(manner: Phone) -> Self {
+        let text = "[[trunks]]\nname=\"t\"\naddress=\"127.0.0.1:5070\"\ncaller_id=\"+15550100\"\n
+            [[tenants]]\nname=\"acme\"\nid=1\n[[inbound]]\nmatch=\"*\"\ntenant=\"acme\"\nurl=\"http://w/menu.vxml\"\n";
+        let config = config::parse("t", text).expect("reads");
+        let settings = Arc::new(Settings::new(&config, addr(OURS).ip()));
+        let now = Now { mono: Mono::from_ms(1_000_000), wall: Wall(1_800_000_000_000) };
+        Self {
+            now,
+            shard: Shard::new(settings, endpoint(OURS, 1), Seed(1)),
+            phone: endpoint(PHONE, 9),
+            manner,
+            press: None,
+            agenda: BTreeMap::new(),
+            sequence: 0,
+            documents: BTreeMap::from([("http://w/menu.vxml", MENU), ("http://w/done.vxml", DONE)]),
+            posted: Vec::new(),
+            played: Vec::new(),
+            asked: Vec::new(),
+            finished: Vec::new(),
+            loaded: BTreeMap::new(),
+            invites: 0,
+        }
+    }
+
+    fn order(&mut self, url: &str) {
+        let json = serde_json::json!({
+            "id": units::OrderId(5).to_string(), "tenant": 1, "request_id": "r", "origin": {"by": "campaign"},
+            "to": "+15551234", "application": {"url": url}, "when": "now", "expires": 0, "purpose": "survey",
+        });
+        let order: Order = serde_json::from_value(json).expect("an order");
+        let lease = Lease { order: order.id, attempt: AttemptId(77), epoch: 1, until: Wall(i64::MAX) };
+        let text = "[[trunks]]\nname=\"t\"\naddress=\"127.0.0.1:5070\"\ncaller_id=\"+15550100\"\n";
+        let trunks = config::parse("t", text).expect("reads").trunks;
+        let route = Route::all(&trunks, None, &order, OURS, 20_000).expect("one").remove(0);
+        let permit = Permit::mint(order.id, lease.attempt, 1, self.now.mono + Duration::from_secs(30));
+        let slot = Slot::reserve(units::ServerId(1));
+        let start = Start { permit, slot, order: Box::new(order), lease, route };
+        self.later(0, Event::Shard(Input::Start(Box::new(start))));
+    }
+
+    fn later(&mut self, ms: u64, event: Event) {
+        self.sequence += 1;
+        self.agenda.insert((self.now.mono + Duration::from_millis(ms), self.sequence), event);
+    }
+
+    /// Runs until nothing is left to do or so much virtual time has passed.
+    fn run(&mut self, ms: u64) {
+        let end = self.now.mono + Duration::from_millis(ms);
+        loop {
+            let phone = self.phone.deadline().map(|(at, _)| at);
+            let event = self.agenda.first_key_value().map(|((at, _), _)| *at);
+            let Some(next) = [self.shard.deadline(), phone, event].into_iter().flatten().min() else { return };
+            if next > end {
+                return;
+            }
+            self.now = self.now.plus(next - self.now.mono);
+            if event.is_some_and(|at| at <= self.now.mono) {
+                let (_, event) = self.agenda.pop_first().expect("looked at");
+                self.happen(event);
+            } else if phone.is_some_and(|at| at <= self.now.mono) {
+                self.phone.handle(self.now, SipInput::Timer).expect("a timer fits");
+            } else {
+                self.shard.handle(self.now, Input::Timer);
+            }
+            self.settle();
+        }
+    }
+
+    fn happen(&mut self, event: Event) {
+        let transport = signalling::leg::Transport::Udp;
+        match event {
+            Event::Shard(input) => self.shard.handle(self.now, input),
+            Event::ToShard(octets) => {
+                let (flow, from, bytes) = (FLOW, addr(PHONE), octets.as_slice());
+                self.shard.handle(self.now, Input::Sip(SipInput::Received { flow, transport, from, bytes }));
+            }
+            Event::ToPhone(octets) => {
+                let (flow, from, bytes) = (FLOW, addr(OURS), octets.as_slice());
+                let input = SipInput::Received { flow, transport, from, bytes };
+                self.phone.handle(self.now, input).expect("the network never errs");
+            }
+            Event::PhoneHangsUp(leg) => {
+                // The call may be over already.
+                drop(self.phone.handle(self.now, SipInput::Leg(leg, Action::Clear(Cause::NORMAL))));
+            }
+        }
+    }
+
+    fn settle(&mut self) {
+        while let Some(output) = self.shard.poll() {
+            self.carry_out(output);
+        }
+        while let Some(output) = self.phone.poll() {
+            match output {
+                SipOutput::Transmit { bytes, .. } => self.later(5, Event::ToShard(bytes)),
+                SipOutput::Leg(leg, Indication::Incoming(_)) => self.ring(leg),
+                _ => {}
+            }
+        }
+    }
+
+    fn ring(&mut self, leg: LegId) {
+        self.invites += 1;
+        let mut act = |action| self.phone.handle(self.now, SipInput::Leg(leg, action)).expect("fits");
+        let media = Media::Rtp(Rtp {
+            addr: addr("127.0.0.1:7000"),
+            rtcp: None,
+            codecs: vec![Codec::Pcmu],
+            telephone_event: Some(101),
+            sends: true,
+            receives: true,
+            srtp: None,
+            ptime_ms: 20,
+        });
+        match self.manner {
+            Phone::Silent => act(Action::Ring { media: None }),
+            Phone::Refuses(status) => {
+                act(Action::Reject { cause: Cause::BUSY, status: Some(status), retry_after_s: None });
+            }
+            Phone::Answers(ms) => {
+                act(Action::Ring { media: None });
+                act(Action::Accept { media });
+                if ms > 0 {
+                    self.later(ms, Event::PhoneHangsUp(leg));
+                }
+            }
+        }
+        let more: Vec<SipOutput> = std::iter::from_fn(|| self.phone.poll()).collect();
+        for output in more {
+            if let SipOutput::Transmit { bytes, .. } = output {
+                self.later(5, Event::ToShard(bytes));
+            }
+        }
+    }
+
+    fn carry_out(&mut self, output: Output) {
+        match output {
+            Output::Sip(SipOutput::Transmit { bytes, .. }) => self.later(5, Event::ToPhone(bytes)),
+            Output::Reserve(token) => {
+                let bearer = BearerId { worker: 0, generation: 0, index: self.sequence };
+                let place = Some((bearer, addr("127.0.0.1:20000")));
+                self.later(0, Event::Shard(Input::Reserved(token, place)));
+            }
+            Output::Fetch { token, request, .. } => self.fetch(token, &request),
+            Output::Load { token, wanted, .. } => self.load(token, &wanted),
+            Output::Command(command) => self.command(command),
+            Output::Ask(token, ask) => {
+                let answer = Input::Stored;
+                if let Some(token) = token {
+                    self.later(2, Event::Shard(answer(token, Ok(Answer::Done))));
+                }
+                self.asked.push(ask);
+            }
+            Output::Finished(finished) => self.finished.push(*finished),
+            _ => {}
+        }
+    }
+
+    fn fetch(&mut self, token: Token, request: &FetchRequest) {
+        let plain = request.url.split('?').next().unwrap_or_default();
+        if request.url.contains('?') {
+            self.posted.push(request.url.clone());
+        }
+        let result = match self.documents.get(plain) {
+            Some(body) => Ok(Fetched {
+                url: request.url.clone(),
+                media_type: "application/voicexml+xml".into(),
+                charset: None,
+                body: Arc::from(body.as_bytes()),
+                validator: None,
+            }),
+            None => Err(FetchError::Status(404)),
+        };
+        self.later(20, Event::Shard(Input::Fetched(token, result)));
+    }
+
+    fn load(&mut self, token: Token, wanted: &Wanted) {
+        let name = match wanted {
+            Wanted::Url { url, .. } => url.clone(),
+            other => format!("{other:?}"),
+        };
+        let prompt = PromptHandle(u32::try_from(self.played.len()).expect("few"));
+        let loaded = (!name.contains("missing")).then_some(Loaded { prompt, length: Samples(8_000) });
+        if loaded.is_some() {
+            self.played.push(name);
+            self.loaded.insert(prompt.0, Samples(8_000));
+        }
+        self.later(10, Event::Shard(Input::Prompt(token, loaded)));
+    }
+
+    fn command(&mut self, command: Command) {
+        match command {
+            Command::Play { bearer, item, .. } | Command::Tone { bearer, item, .. } => {
+                let (end, heard) = (PlayEnd::Finished, Samples(8_000));
+                self.later(1_000, Event::Shard(Input::Report(Report::PlayEnded { bearer, item, end, heard })));
+                if let Some(key) = self.press.take() {
+                    let digit = Digit::try_from(key).expect("a digit");
+                    let (via, length) = (DigitVia::Event, Samples(800));
+                    self.later(1_500, Event::Shard(Input::Report(Report::Digit { bearer, digit, via, length })));
+                }
+            }
+            Command::Close { bearer } => {
+                let counts = BearerCounts { received: 50, ..BearerCounts::default() };
+                self.later(1, Event::Shard(Input::Report(Report::Closed { bearer, counts })));
+            }
+            _ => {}
+        }
+    }
+
+    fn records(&self) -> Vec<&Record> {
+        let record = |ask: &'_ Ask| if let Ask::Append(records) = ask { Some(records.clone()) } else { None };
+        assert!(self.asked.iter().filter_map(record).all(|r| r.len() == 1));
+        self.asked.iter().filter_map(|a| if let Ask::Append(r) = a { r.first() } else { None }).collect()
+    }
+
+    /// Every call ended once, its slot came back, and nothing is left behind.
+    fn is_clean(&self) {
+        assert_eq!(self.shard.calls(), 0, "{:?}", self.shard.view(self.now));
+        assert!(self.shard.common.bearers.is_empty() && self.shard.legs.is_empty());
+        assert!(self.shard.deadlines.is_empty() && self.shard.common.tokens.is_empty());
+    }
+}
+
+/// The whole way: document first, intent before the INVITE, prompt, digit, submit, values, record before the end.
+#[test]
+fn an_order_is_called_talked_to_and_recorded() {
+    let mut world = World::new(Phone::Answers(0));
+    world.press = Some('4');
+    world.order("http://w/menu.vxml");
+    world.run(60_000);
+    world.is_clean();
+    assert_eq!(world.posted, ["http://w/done.vxml?a=4"]);
+    assert_eq!(world.played, ["http://w/ask.wav", "http://w/thanks.wav"]);
+    let [over] = world.finished.as_slice() else { panic!("one end: {:?}", world.finished) };
+    assert_eq!((over.disposition, over.answered), (Disposition::Completed, true));
+    assert_eq!(over.result.as_deref(), Some("{\"values\":{\"ok\":1},\"recordings\":[]}"));
+    let record = world.records()[0];
+    assert_eq!((record.disposition, record.media[0]), (Disposition::Completed, 50));
+    assert!(record.talk_ms > 2_000 && record.alerted.is_some());
+    let intent = world.asked.iter().position(|a| matches!(a, Ask::Intent { .. })).expect("written");
+    let ack = world.asked.iter().position(|a| matches!(a, Ask::AckIntent { .. })).expect("written");
+    assert!(intent < ack);
+}
+
+#[test]
+fn a_missing_document_rings_no_telephone() {
+    let mut world = World::new(Phone::Answers(0));
+    world.order("http://w/nowhere.vxml");
+    world.run(60_000);
+    world.is_clean();
+    assert_eq!(world.invites, 0);
+    let over = &world.finished[0];
+    assert_eq!((over.disposition, over.dialled), (Disposition::ApplicationError, false));
+    assert_eq!(over.why.as_deref(), Some("document: HTTP 404"));
+    assert!(world.records().is_empty(), "no attempt was made");
+}
+
+#[test]
+fn who_does_not_talk_ends_in_the_right_disposition() {
+    let check = |manner, want| {
+        let mut world = World::new(manner);
+        world.order("http://w/menu.vxml");
+        world.run(120_000);
+        world.is_clean();
+        assert_eq!(world.finished[0].disposition, want, "{manner:?}");
+        assert_eq!(world.records()[0].disposition, want);
+    };
+    check(Phone::Refuses(486), Disposition::Busy);
+    check(Phone::Refuses(603), Disposition::Rejected);
+    check(Phone::Refuses(404), Disposition::Unallocated);
+    check(Phone::Refuses(503), Disposition::Congestion);
+    check(Phone::Silent, Disposition::NoAnswer);
+}
+
+#[test]
+fn a_caller_who_hangs_up_ends_the_call_and_nothing_else() {
+    let mut world = World::new(Phone::Answers(500));
+    world.order("http://w/menu.vxml");
+    world.run(60_000);
+    world.is_clean();
+    let over = &world.finished[0];
+    assert_eq!((over.disposition, over.cause), (Disposition::Completed, Cause::NORMAL));
+    assert!(world.records()[0].by_peer);
+}
+
+#[test]
+fn a_fenced_lease_dials_nobody() {
+    let mut world = World::new(Phone::Answers(0));
+    world.order("http://w/menu.vxml");
+    // The store says no to every question.
+    for _ in 0..200 {
+        world.run(1);
+        for event in world.agenda.values_mut() {
+            if let Event::Shard(Input::Stored(_, answer)) = event {
+                *answer = Err(StoreError::Fenced);
+            }
+        }
+    }
+    world.run(60_000);
+    world.is_clean();
+    assert_eq!((world.invites, world.finished.len()), (0, 1));
+}
+
+#[test]
+fn a_drained_shard_takes_no_new_call_and_ends_the_old_when_told() {
+    let mut world = World::new(Phone::Answers(0));
+    world.order("http://w/menu.vxml");
+    world.run(900);
+    assert_eq!(world.shard.view(world.now)[0].stage, "talking");
+    world.later(0, Event::Shard(Input::Drain(false)));
+    world.order("http://w/menu.vxml");
+    world.run(100);
+    assert_eq!((world.invites, world.finished.len()), (1, 1), "the second was refused at once");
+    world.later(0, Event::Shard(Input::Drain(true)));
+    world.run(60_000);
+    world.is_clean();
+    assert_eq!(world.finished.len(), 2);
+}
+
+#[test]
+fn a_buried_call_gives_everything_back_and_others_go_on() {
+    let mut world = World::new(Phone::Answers(0));
+    world.order("http://w/menu.vxml");
+    world.run(900);
+    world.shard.current = world.shard.calls.keys().next().copied();
+    assert_eq!(world.shard.bury(world.now), Some(AttemptId(77)));
+    world.settle();
+    world.run(60_000);
+    world.is_clean();
+    assert_eq!(world.finished[0].disposition, Disposition::Failed);
+}
+
+#[test]
+fn private_data_is_in_no_story() {
+    let mut world = World::new(Phone::Answers(0));
+    world.press = Some('4');
+    world.order("http://w/menu.vxml");
+    world.run(60_000);
+    let stories: Vec<&StoryLine> =
+        world.asked.iter().filter_map(|a| if let Ask::Story(l) = a { Some(l) } else { None }).flatten().collect();
+    assert!(stories.len() > 8);
+    assert!(stories.iter().all(|l| !l.text.contains("1234") && !l.text.contains("a=4")), "{stories:?}");
+}
