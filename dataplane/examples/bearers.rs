@@ -350,9 +350,14 @@ fn drive(a: &Args) {
         }
         net.flush();
     }
+    verdict(&flows, net.counts().send_failed);
+}
+
+/// Prints what came, late or not at all.
+fn verdict(flows: &[Flow], send_failed: u64) {
     let (mut packets, mut late, mut missing) = (0_u64, 0_u64, 0_u64);
     let mut deaf = 0;
-    for flow in &flows {
+    for flow in flows {
         let expected = u64::from(flow.last_sequence.wrapping_sub(flow.first_sequence)) + 1;
         packets += u64::from(flow.packets);
         late += u64::from(flow.late);
@@ -364,7 +369,7 @@ fn drive(a: &Args) {
     println!(
         "{{\"packets\":{packets},\"late\":{late},\"missing\":{missing},\"deaf\":{deaf},\"late_or_missing\":{share:.6},\
          \"generator_send_failed\":{}}}",
-        net.counts().send_failed
+        send_failed
     );
 }
 
