@@ -191,7 +191,13 @@ impl Default for PolicyLimits {
 /// One hour, ms.
 pub const HOUR_MS: u64 = 3_600_000;
 
-const _: () = {
-    // A mail must hold a body part of full size in base64 (4/3) with its header.
-    assert!((1usize << 20) * 4 / 3 + (64 << 10) < (25 << 20));
-};
+#[cfg(test)]
+mod sums {
+    use super::*;
+
+    #[test]
+    fn a_mail_holds_a_body_of_full_size_in_base64_with_its_header() {
+        let (order, mail) = (OrderLimits::default(), MailLimits::default());
+        assert!(order.body_bytes_max / 3 * 4 + mail.header_bytes_max < mail.message_bytes_max);
+    }
+}

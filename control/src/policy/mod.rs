@@ -24,5 +24,5 @@ pub mod zones;
 pub use decision::{Because, Decision, Inputs, Outcome, Terms, Verdict};
 pub use facts::{Facts, Suppression};
 pub use judge::judge;
-pub use pass::{CapsTaken, permit};
+pub use pass::{CapsTaken, Gate, Pass, permit, seal};
 pub use rule::{Applies, CapKey, Check, Effect, Party, Rule, RuleSet, Rules};
