@@ -69,7 +69,7 @@ fn facts(order: &Order, settings: &Settings) -> Facts {
     Facts::of(order).with_home_zone(Some(&settings.home_zone))
 }
 
-pub(super) fn desk(config: &Config, plan: &Plan, seed: Seed) -> Desk<Court> {
+pub(super) fn desk(config: &Config, seed: Seed) -> Desk<Court> {
     let settings = Settings::of(config).expect("sound rules");
     let mut limits = desk::Limits::default();
     limits.retry = RetryTable { busy: vec![60_000], no_answer: vec![60_000], ..limits.retry };

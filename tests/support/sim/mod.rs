@@ -14,7 +14,6 @@ use bench::farend::world::{self, endpoint};
 use bench::farend::{CallLog, World, WorldConfig};
 use control::call::Start as CallStart;
 use control::call::play::{Loaded, Wanted};
-use control::config::Config;
 use control::desk::{self, Desk};
 use control::shard::{self, Settings, Shard};
 use control::store::{Answer, Ask, Store};
@@ -100,7 +99,7 @@ impl Sim {
         Self {
             now,
             shard,
-            desk: intake::desk(&config, &plan, seed.derive(4)),
+            desk: intake::desk(&config, seed.derive(4)),
             store: Sqlite::in_memory(),
             media: Media::new(IpAddr::V4(SERVER), bearers, seed.derive(5)),
             world,
