@@ -286,7 +286,11 @@ impl Call {
 
     /// Finds a place for the bearer and fetches the document, side by side.
     fn prepare(&mut self, ctx: &mut Ctx<'_>) {
-        ctx.story(self.facts.attempt, "call", format!("prepares {}", self.facts.application));
+        ctx.story(
+            self.facts.attempt,
+            "call",
+            format!("prepares {}", talk::without_query(&self.facts.application)),
+        );
         let place = ctx.token(self.id, Purpose::Place);
         ctx.out.push_back(Output::Reserve(place));
         if self.facts.application.is_empty() {

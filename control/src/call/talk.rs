@@ -576,9 +576,14 @@ pub(super) fn exit_reason(exit: &Exit) -> String {
     }
 }
 
+/// A URL as a story may hold it: what a caller pressed travels in the query.
+pub(super) fn without_query(url: &str) -> &str {
+    url.split(['?', '#']).next().unwrap_or_default()
+}
+
 fn traced(trace: &Trace) -> String {
     match trace {
-        Trace::Document { url } => format!("document {url}"),
+        Trace::Document { url } => format!("document {}", without_query(url)),
         Trace::Visit { dialog, item } => format!("visits {dialog}/{item}"),
         Trace::Event { name, .. } => format!("event {name}"),
         Trace::Unheard { .. } => "a prompt that nobody hears any more".into(),

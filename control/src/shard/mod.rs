@@ -406,6 +406,8 @@ impl Shard {
     pub fn bury(&mut self, now: Now) -> Option<AttemptId> {
         let id = self.current.take()?;
         let mut call = self.calls.remove(&id)?;
+        // What it was armed for is not known any more: the panic may have come between two changes.
+        self.deadlines.retain(|(_, whose)| *whose != id);
         let attempt = call.attempt();
         let settings = Arc::clone(&self.settings);
         call.bury(&mut Ctx { now, settings: &settings, out: &mut self.out, common: &mut self.common });
