@@ -28,14 +28,17 @@ async fn baresip_calls_in_and_hears_the_application() {
         heard.display()
     );
     std::fs::write(home.join("config"), config).expect("a file");
-    std::fs::write(home.join("accounts"), "<sip:caller@127.0.0.1>;regint=0;audio_codecs=pcmu\n").expect("a file");
+    std::fs::write(home.join("accounts"), "<sip:caller@127.0.0.1>;regint=0;audio_codecs=pcmu\n")
+        .expect("a file");
     let target = format!("/dial sip:+15559000@{}", run.server.sip_addr());
     let mut command = Command::new(baresip);
     command.args(["-f"]).arg(&home).args(["-t", "8", "-e", &target]);
     let mut peer = Peer::start(run.dir.path(), "baresip", &mut command);
     peer.says("established", Duration::from_secs(15));
     let fetched = until(Duration::from_secs(5), || {
-        run.web.seen(|s| s.fetched.iter().any(|f| f == "app.vxml") && s.fetched.iter().any(|f| f == "welcome.wav"))
+        run.web.seen(|s| {
+            s.fetched.iter().any(|f| f == "app.vxml") && s.fetched.iter().any(|f| f == "welcome.wav")
+        })
     });
     assert!(fetched, "the application was not fetched: {:?}", run.web.seen(|s| s.fetched.clone()));
     peer.wait(Duration::from_secs(30));

@@ -77,5 +77,8 @@ async fn a_wrong_order_is_refused_at_the_end_of_data_with_the_field() {
     let run = running(SocketAddr::from(([127, 0, 0, 1], 9)), "").await;
     let (accepted, said) = give(&swaks, &run, "tel:nobody");
     assert!(!accepted && said.contains("554 5.6.0"), "{said}");
-    assert!(said.to_ascii_lowercase().contains("call-to") || said.contains("`to`"), "the field is named: {said}");
+    assert!(
+        said.to_ascii_lowercase().contains("call-to") || said.contains("`to`"),
+        "the field is named: {said}"
+    );
 }

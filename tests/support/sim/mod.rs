@@ -342,8 +342,13 @@ impl Sim {
     fn start(&mut self, start: desk::Start) {
         self.slots_out += 1;
         let route = self.intake.route(&start.order);
-        let call =
-            CallStart { permit: start.permit, slot: start.slot, order: start.order, lease: start.lease, route };
+        let call = CallStart {
+            permit: start.permit,
+            slot: start.slot,
+            order: start.order,
+            lease: start.lease,
+            route,
+        };
         self.shard(shard::Input::Start(Box::new(call)));
     }
 
@@ -421,4 +426,3 @@ fn server_endpoint(seed: Seed) -> Endpoint {
     config.limits.source_rate = 100_000;
     Endpoint::new(config, seed.derive(2))
 }
-
