@@ -51,10 +51,12 @@ pub fn endpoint(config: &Config) -> signalling::sip::endpoint::Limits {
 /// Bounds of the desk.
 #[must_use]
 pub fn desk(config: &Config) -> crate::desk::Limits {
-    let mut retry = crate::queue::RetryTable::default();
-    retry.attempts_max = config.policy.attempts_max;
-    let wait = config.policy.retry_after.ms;
-    retry.no_answer = vec![wait; usize::try_from(config.policy.attempts_max).unwrap_or(0)];
+    let waits = usize::try_from(config.policy.attempts_max).unwrap_or(0);
+    let retry = crate::queue::RetryTable {
+        attempts_max: config.policy.attempts_max,
+        no_answer: vec![config.policy.retry_after.ms; waits],
+        ..crate::queue::RetryTable::default()
+    };
     crate::desk::Limits {
         lease_ms: config.store.lease.ms,
         policy: PolicyLimits { permit_ms: config.policy.permit_max.ms, ..PolicyLimits::default() },
