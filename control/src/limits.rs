@@ -51,10 +51,10 @@ pub fn endpoint(config: &Config) -> signalling::sip::endpoint::Limits {
 /// Bounds of the desk.
 #[must_use]
 pub fn desk(config: &Config) -> crate::desk::Limits {
-    let wait = config.policy.retry_after.ms;
+    let waits = usize::try_from(config.policy.attempts_max).unwrap_or(0);
     let retry = crate::queue::RetryTable {
         attempts_max: config.policy.attempts_max,
-        no_answer: vec![wait; usize::try_from(config.policy.attempts_max).unwrap_or(0)],
+        no_answer: vec![config.policy.retry_after.ms; waits],
         ..crate::queue::RetryTable::default()
     };
     crate::desk::Limits {
@@ -193,13 +193,7 @@ impl Default for PolicyLimits {
 /// One hour, ms.
 pub const HOUR_MS: u64 = 3_600_000;
 
-#[cfg(test)]
-mod sums {
-    use super::*;
-
-    #[test]
-    fn a_mail_holds_a_body_of_full_size_in_base64_with_its_header() {
-        let (order, mail) = (OrderLimits::default(), MailLimits::default());
-        assert!(order.body_bytes_max / 3 * 4 + mail.header_bytes_max < mail.message_bytes_max);
-    }
-}
+const _: () = {
+    // A mail must hold a body part of full size in base64 (4/3) with its header.
+    assert!((1usize << 20) * 4 / 3 + (64 << 10) < (25 << 20));
+};
