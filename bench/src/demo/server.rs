@@ -218,7 +218,7 @@ admin_socket = "{dir}/admin.sock"
 drain_max = "5s"
 
 [sip]
-listen = ["udp:{sip}"]
+listen = ["udp:{sip}", "tcp:{sip}"]
 
 [media]
 workers = 1

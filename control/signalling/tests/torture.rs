@@ -19,9 +19,9 @@ struct Answer {
 
 #[expect(clippy::disallowed_methods, reason = "where the test data lies is told by the environment")]
 fn corpora() -> Option<PathBuf> {
-    let beside = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/corpora").to_owned();
+    let beside = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared").to_owned();
     let root = PathBuf::from(std::env::var("CARILLON_CORPORA").unwrap_or(beside));
-    Some(root.join("sip-torture")).filter(|r| r.is_dir())
+    Some(root.join("corpora/sip-torture")).filter(|r| r.is_dir())
 }
 
 #[expect(clippy::disallowed_methods, reason = "test data is read from files")]
