@@ -6,6 +6,6 @@
     reason = "a load tool owns sockets, threads and clocks: it is all door"
 )]
 
-pub mod farend;
 pub mod demo;
+pub mod farend;
 pub mod load;

@@ -119,9 +119,32 @@ pub struct Rows {
     number: u64,
     /// A row that is too long is being skipped.
     skipping: bool,
-    /// How far the buffer was searched for the end of a row, and whether that is inside quotes.
+    /// How far the buffer was searched for the end of a row, and where in a cell that is.
     searched: usize,
-    quoted: bool,
+    cell: Cell,
+}
+
+/// Where in a cell of a CSV a reader is. A quote means something only at the beginning of a cell and inside quotes:
+/// a stray one spoils its own row, not the rest of the list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cell {
+    Start,
+    Plain,
+    Quoted,
+    /// After a quote inside quotes: it was the end, or the first of two.
+    Closing,
+}
+
+impl Cell {
+    fn after(self, octet: u8) -> Self {
+        match (self, octet) {
+            (Cell::Start | Cell::Closing, b'"') => Cell::Quoted,
+            (Cell::Quoted, b'"') => Cell::Closing,
+            (Cell::Quoted, _) => Cell::Quoted,
+            (_, b',') => Cell::Start,
+            _ => Cell::Plain,
+        }
+    }
 }
 
 impl Rows {
@@ -137,7 +160,7 @@ impl Rows {
             number,
             skipping: false,
             searched: 0,
-            quoted: false,
+            cell: Cell::Start,
         }
     }
 
@@ -160,7 +183,7 @@ impl Rows {
         while let Some(end) = self.line_end() {
             let line: Vec<u8> = self.buffer.drain(..end).collect();
             self.searched = 0;
-            self.quoted = false;
+            self.cell = Cell::Start;
             if let Some(row) = self.row(&line)? {
                 return Ok(Some(row));
             }
@@ -169,6 +192,7 @@ impl Rows {
             self.offset += self.buffer.len() as u64;
             self.buffer.clear();
             self.searched = 0;
+            self.cell = Cell::Start;
             self.skipping = true;
         }
         Ok(None)
@@ -188,12 +212,13 @@ impl Rows {
 
     /// End of the first row in the buffer, its line feed included. In a CSV a line feed inside quotes ends no row.
     fn line_end(&mut self) -> Option<usize> {
-        let from = self.searched;
-        for (i, b) in self.buffer.iter().enumerate().skip(from) {
-            match b {
-                b'"' if self.form == Form::Csv && !self.skipping => self.quoted = !self.quoted,
-                b'\n' if !self.quoted => return Some(i + 1),
-                _ => {}
+        let quotes_count = self.form == Form::Csv && !self.skipping;
+        for (i, b) in self.buffer.iter().enumerate().skip(self.searched) {
+            if *b == b'\n' && self.cell != Cell::Quoted {
+                return Some(i + 1);
+            }
+            if quotes_count {
+                self.cell = self.cell.after(*b);
             }
         }
         self.searched = self.buffer.len();

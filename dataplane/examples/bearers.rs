@@ -206,6 +206,7 @@ struct Snapshot {
     wall: u64,
     busy: u64,
     core_idle: u64,
+    cpu: u64,
     lateness: hdrhistogram::Histogram<u64>,
     cost: hdrhistogram::Histogram<u64>,
     frames: u64,
@@ -218,11 +219,21 @@ impl Snapshot {
             wall: clock::mono().0,
             busy: g.busy_ns(),
             core_idle: idle_ms(core),
+            cpu: worker_cpu_ns(),
             lateness: g.lateness.read(),
             cost: g.cost.read(),
             frames: g.counts().0.frames,
         }
     }
+}
+
+/// Processor time of the worker's thread, ns: without what others took from it while it was in a tick.
+fn worker_cpu_ns() -> u64 {
+    let tasks = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    let read =
+        |path: std::path::PathBuf, name: &str| std::fs::read_to_string(path.join(name)).unwrap_or_default();
+    let workers = tasks.filter(|t| read(t.path(), "comm").starts_with("media-"));
+    workers.filter_map(|t| read(t.path(), "schedstat").split_whitespace().next()?.parse::<u64>().ok()).sum()
 }
 
 /// Idle time of a core, ms: what is left of it after ticks, softirqs and everybody else.
@@ -244,13 +255,14 @@ fn print(a: &Args, worker: &WorkerInfo, before: &Snapshot, after: &Snapshot, far
     let idle = (after.core_idle - before.core_idle) as f64 * 1e6 / wall;
     let (counts, net) = worker.gauges.counts();
     println!(
-        "{{\"backend\":\"{}\",\"bearers\":{},\"us_per_bearer_second\":{:.1},\"occupancy\":{:.3},\"core_not_idle\":{:.3},\
+        "{{\"backend\":\"{}\",\"bearers\":{},\"us_per_bearer_second\":{:.1},\"cpu_us_per_bearer_second\":{:.1},\"occupancy\":{:.3},\"core_not_idle\":{:.3},\
          \"tick_late_p50_us\":{:.0},\"tick_late_p99_us\":{:.0},\"tick_late_max_us\":{:.0},\"tick_cost_p99_us\":{:.0},\
          \"frames\":{},\"skipped_ms\":{},\"hot_octets\":{},\"cold_octets\":{},\"received\":{},\"sent\":{},\
          \"send_failed\":{},\"refused\":{},\"capture\":{},\"far\":{far}}}",
         worker.backend,
         a.bearers,
         busy / 1000.0 / bearer_seconds,
+        (after.cpu - before.cpu) as f64 / 1000.0 / bearer_seconds,
         busy / wall,
         1.0 - idle,
         lateness.value_at_quantile(0.5) as f64 / 1000.0,
@@ -338,9 +350,14 @@ fn drive(a: &Args) {
         }
         net.flush();
     }
+    verdict(&flows, net.counts().send_failed);
+}
+
+/// Prints what came, late or not at all.
+fn verdict(flows: &[Flow], send_failed: u64) {
     let (mut packets, mut late, mut missing) = (0_u64, 0_u64, 0_u64);
     let mut deaf = 0;
-    for flow in &flows {
+    for flow in flows {
         let expected = u64::from(flow.last_sequence.wrapping_sub(flow.first_sequence)) + 1;
         packets += u64::from(flow.packets);
         late += u64::from(flow.late);
@@ -352,7 +369,7 @@ fn drive(a: &Args) {
     println!(
         "{{\"packets\":{packets},\"late\":{late},\"missing\":{missing},\"deaf\":{deaf},\"late_or_missing\":{share:.6},\
          \"generator_send_failed\":{}}}",
-        net.counts().send_failed
+        send_failed
     );
 }
 

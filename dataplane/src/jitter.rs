@@ -11,6 +11,8 @@ use crate::limits::FRAME;
 pub const RING: usize = 2048;
 const RING_TS: u32 = 2048;
 const FRAME_TS: u32 = 160;
+/// Octets of the past that concealment wants.
+pub const PAST: usize = 3 * FRAME;
 /// Samples per presence bit.
 const GRAIN: u32 = 8;
 const GRAINS: usize = RING / 8;
@@ -54,6 +56,8 @@ pub struct Jitter {
     present: [u64; GRAINS / 64],
     /// Timestamp of the next sample to play.
     play: u32,
+    /// Timestamp behind the last frame that was brought whole.
+    good: u32,
     /// Smallest of now - timestamp seen, in samples: the transit of the earliest packets.
     base: u32,
     bins: [u16; BINS],
@@ -79,6 +83,7 @@ impl Default for Jitter {
             ring: [0; RING],
             present: [0; GRAINS / 64],
             play: 0,
+            good: 0,
             base: 0,
             bins: [0; BINS],
             total: 0,
@@ -217,7 +222,7 @@ impl Jitter {
             self.patience = self.patience.saturating_add(1);
             if !all || self.patience >= 5 || quiet(into) {
                 self.patience = 0;
-                return if all { Take::Stretch } else { Take::Missing };
+                return Take::Stretch;
             }
         } else if delay >= want + 240 {
             self.patience = self.patience.saturating_add(1);
@@ -225,14 +230,39 @@ impl Jitter {
                 self.patience = 0;
                 self.advance();
                 let all = self.peek(into);
-                self.advance();
-                return if all { Take::Frame } else { Take::Missing };
+                return self.brought(all);
             }
         } else {
             self.patience = 0;
         }
+        self.brought(all)
+    }
+
+    fn brought(&mut self, all: bool) -> Take {
         self.advance();
-        if all { Take::Frame } else { Take::Missing }
+        if all {
+            self.good = self.play;
+            Take::Frame
+        } else {
+            Take::Missing
+        }
+    }
+
+    /// The octets before the loss that has just begun, for concealment: 60 ms.
+    pub fn past(&self, into: &mut [u8; PAST]) {
+        let from = self.good.wrapping_sub(u32::try_from(PAST).expect("small"));
+        let at = ring_index(from);
+        let first = PAST.min(RING - at);
+        into[..first].copy_from_slice(&self.ring[at..at + first]);
+        into[first..].copy_from_slice(&self.ring[..PAST - first]);
+    }
+
+    /// Puts what was played in place of the frame that was missing, so that it is part of the past.
+    pub fn patch(&mut self, octets: &[u8; FRAME]) {
+        let at = ring_index(self.play.wrapping_sub(FRAME_TS));
+        let first = FRAME.min(RING - at);
+        self.ring[at..at + first].copy_from_slice(&octets[..first]);
+        self.ring[..FRAME - first].copy_from_slice(&octets[first..]);
     }
 
     /// Copies the frame at the play position; true if all of it is there.

@@ -90,7 +90,7 @@ fn others(channels: usize, octets: &[u8]) {
 
 fn main() {
     let channels = std::env::args().nth(1).and_then(|a| a.parse().ok()).unwrap_or(2000usize);
-    println!("{channels} channels");
+    println!("{channels} channels; a DTMF detector is {} octets", size_of::<Detector>());
     for kind in ["silence", "noise", "digits"] {
         let octets = audio(kind);
         let mut detectors = vec![Detector::default(); channels];

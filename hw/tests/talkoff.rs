@@ -90,7 +90,7 @@ fn at_level(samples: &[i16], dbm0: f32) -> Vec<i16> {
 fn no_digit_is_heard_in_speech() {
     let long = std::env::var("CARILLON_LONG").is_ok_and(|v| v == "1");
     let all = speakers();
-    let (rounds, words, step) = if long { (6, 240, 1) } else { (1, 40, 8) };
+    let (rounds, words, step) = if long { (6, 240, 1) } else { (1, 40, 16) };
     let dir = tempfile::tempdir().expect("a place for files");
     let mut rng = Seed(4).rng();
     let (mut seconds, mut voices) = (0.0, 0);

@@ -42,7 +42,8 @@ fn rtp_and_events() {
 #[test]
 fn voicexml_documents() {
     let Some(corpus) = files("conformance/vxml20/vxml", "vxml") else { return };
-    let words = ["<form>", "</form>", "<!DOCTYPE x [", "<!ENTITY a \"b\">", "&amp;", "<![CDATA[", "xmlns=", "<?xml "];
+    let words =
+        ["<form>", "</form>", "<!DOCTYPE x [", "<!ENTITY a \"b\">", "&amp;", "<![CDATA[", "xmlns=", "<?xml "];
     let (url, limits) = (url(), vxml::Limits::default());
     fuzz("vxml", &corpus, &words, |b| {
         for lenient in [false, true] {
@@ -69,7 +70,8 @@ fn orders_as_json_and_as_mail() {
         Call-Application: https://a.example/x.vxml\r\nCall-Purpose: survey\r\nMIME-Version: 1.0\r\n\
         Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: application/json\r\n\r\n{}\r\n--b--\r\n";
     let mail_limits = MailLimits::default();
-    let words = ["\r\n", "--b", "From: x@y\r\n", "Content-Transfer-Encoding: base64\r\n", "=?utf-8?B?", "\n", "\r"];
+    let words =
+        ["\r\n", "--b", "From: x@y\r\n", "Content-Transfer-Encoding: base64\r\n", "=?utf-8?B?", "\n", "\r"];
     fuzz("mail", &[mail.to_vec()], &words, |b| {
         let seen = control::order::mail::Seen {
             reverse_path: "ops@acme.example",

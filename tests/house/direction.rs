@@ -38,9 +38,28 @@ const DIRECT: &[(&str, &[&str])] = &[
     (
         "control",
         &[
-            "units", "vxml", "signalling", "dataplane", "serde", "serde_json", "toml", "thiserror", "jiff",
-            "croner", "phonenumber", "mail-parser", "quick-xml", "sha2", "hmac", "ed25519-dalek", "base64",
-            "url", "subtle", "yaml-rust2", "serde_yaml_ng", "csv-core",
+            "units",
+            "vxml",
+            "signalling",
+            "dataplane",
+            "serde",
+            "serde_json",
+            "toml",
+            "thiserror",
+            "jiff",
+            "croner",
+            "phonenumber",
+            "mail-parser",
+            "quick-xml",
+            "sha2",
+            "hmac",
+            "ed25519-dalek",
+            "base64",
+            "url",
+            "subtle",
+            "yaml-rust2",
+            "serde_yaml_ng",
+            "csv-core",
         ],
     ),
 ];
@@ -48,7 +67,18 @@ const DIRECT: &[(&str, &[&str])] = &[
 fn tree(package: &str) -> BTreeSet<String> {
     let out = Command::new(env!("CARGO"))
         .current_dir(root())
-        .args(["tree", "--offline", "--locked", "--no-dedupe", "-e", "normal", "--prefix", "none", "-p", package])
+        .args([
+            "tree",
+            "--offline",
+            "--locked",
+            "--no-dedupe",
+            "-e",
+            "normal",
+            "--prefix",
+            "none",
+            "-p",
+            package,
+        ])
         .output()
         .expect("cargo runs");
     assert!(out.status.success(), "cargo tree -p {package}: {}", String::from_utf8_lossy(&out.stderr));
@@ -74,11 +104,15 @@ fn law_2_rooms_look_only_downwards() {
 #[test]
 fn pure_rooms_name_only_their_crates() {
     for (dir, allowed) in DIRECT {
-        let text = std::fs::read_to_string(root().join(dir).join("Cargo.toml")).expect("the room has a manifest");
+        let text =
+            std::fs::read_to_string(root().join(dir).join("Cargo.toml")).expect("the room has a manifest");
         let deps = text.split("[dependencies]").nth(1).expect("a dependency table").split("\n[").next();
         for line in deps.unwrap_or("").lines().filter(|l| !l.trim().is_empty() && !l.starts_with('#')) {
             let name = line.split(['.', ' ', '=']).next().unwrap_or("");
-            assert!(allowed.contains(&name), "{dir}/Cargo.toml names {name}: extend the list with a decision");
+            assert!(
+                allowed.contains(&name),
+                "{dir}/Cargo.toml names {name}: extend the list with a decision"
+            );
         }
     }
 }

@@ -31,15 +31,21 @@ fn every_cited_rfc_stands_in_specs() {
             missing.insert(format!("{rfc} (cited in {})", relative(&file)));
         }
     }
-    assert!(missing.is_empty(), "docs/specs.md lacks:\n{}", missing.into_iter().collect::<Vec<_>>().join("\n"));
+    assert!(
+        missing.is_empty(),
+        "docs/specs.md lacks:\n{}",
+        missing.into_iter().collect::<Vec<_>>().join("\n")
+    );
 }
 
 #[test]
 fn pages_point_to_pages_that_exist() {
     let mut broken = Vec::new();
-    let pages = files("docs", "md").into_iter().chain(files(".", "md").into_iter().filter(|p| {
-        p.parent() == Some(root().as_path()) || p.starts_with(root().join("bench"))
-    }));
+    let pages = files("docs", "md").into_iter().chain(
+        files(".", "md")
+            .into_iter()
+            .filter(|p| p.parent() == Some(root().as_path()) || p.starts_with(root().join("bench"))),
+    );
     for file in pages {
         let text = std::fs::read_to_string(&file).expect("a page is readable");
         for (at, _) in text.match_indices("](") {
@@ -56,8 +62,10 @@ fn pages_point_to_pages_that_exist() {
 #[test]
 fn every_promise_names_its_test_or_says_there_is_none() {
     let text = page("bench/PROMISES.md");
-    let rows: Vec<&str> =
-        text.lines().filter(|l| l.starts_with('|') && !l.contains("---") && !l.starts_with("| promise")).collect();
+    let rows: Vec<&str> = text
+        .lines()
+        .filter(|l| l.starts_with('|') && !l.contains("---") && !l.starts_with("| promise"))
+        .collect();
     assert!(rows.len() >= 10, "PROMISES.md has {} rows", rows.len());
     for row in rows {
         let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();

@@ -50,7 +50,7 @@ async fn outcome(scenario: &str, extra: &str) -> Option<String> {
     let run = running(SocketAddr::from(([127, 0, 0, 1], sip)), extra).await;
     let _customer = sipp(run.dir.path(), scenario, sip, media)?;
     let body = json!({
-        "to": "+15550100", "application": run.web.application(), "purpose": "transactional", "attempts_max": 1,
+        "to": "+15550100", "application": run.web.application(), "purpose": "transactional",
     });
     let (code, answer) = run.server.post_call("sipp-2", &body).await.expect("the API answers");
     assert_eq!(code, 202, "{answer}");

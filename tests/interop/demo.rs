@@ -6,7 +6,12 @@ use support::peers::ours;
 #[test]
 fn the_demo_goes_as_it_should() {
     let out = tempfile::tempdir().expect("a temporary folder");
-    let run = Command::new(ours("carillon-bench")).arg("demo").arg("--out").arg(out.path()).output().expect("it runs");
+    let run = Command::new(ours("carillon-bench"))
+        .arg("demo")
+        .arg("--out")
+        .arg(out.path())
+        .output()
+        .expect("it runs");
     let said = String::from_utf8_lossy(&run.stdout).into_owned();
     assert!(run.status.success(), "{said}\n{}", String::from_utf8_lossy(&run.stderr));
     for number in ["0100", "0101", "0102"] {

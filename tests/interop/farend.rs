@@ -35,13 +35,13 @@ fn far_end(scenario: &str, seed: u64) -> (FarEnd, Arc<Scenario>) {
     (FarEnd::start(sockets, World::new(config.clone(), endpoint(&config))).expect("a thread"), scenario)
 }
 
-/// Calls from one far end to another; the callers' logs.
+/// Calls from one far end to `n` others, one each: streams are told apart by the server's address. The callers' logs.
 fn calls(server: &str, caller: &str, n: u64) -> Vec<CallLog> {
-    let (server, _) = far_end(server, 1);
+    let servers: Vec<FarEnd> = (0..n).map(|i| far_end(server, 100 + i).0).collect();
     let (far, scenario) = far_end(caller, 2);
-    for i in 0..n {
+    for server in &servers {
         far.dial(Dial {
-            to: format!("sip:{i}@{}", server.sip_addr()),
+            to: format!("sip:ivr@{}", server.sip_addr()),
             from: format!("sip:caller@{}", far.sip_addr()),
             hop: server.sip_addr(),
             person: scenario.people[0].clone(),

@@ -1,13 +1,17 @@
 //! The whole path in virtual time. Goal: every order ends once and nothing leaks, whatever the network, the web server and the
 //! people do. Method: seeded days (`support::sim`), judged by checkers; a failing seed and a commit are the bug report.
-#![allow(clippy::disallowed_types, clippy::disallowed_methods, reason = "the wall clock measures the simulation itself")]
+#![allow(
+    clippy::disallowed_types,
+    clippy::disallowed_methods,
+    reason = "the wall clock measures the simulation itself"
+)]
 
+use control::order::Disposition;
+use support::sim::Sim;
 use support::sim::check::{Day, judge};
 use support::sim::plan::{MIXED, Plan, scenario};
 use support::sim::site::Manners;
 use support::sim::wire::Weather;
-use support::sim::Sim;
-use control::order::Disposition;
 
 fn day(plan: Plan) -> Day {
     let mut sim = Sim::new(plan);
@@ -59,7 +63,8 @@ fn all_kinds_of_people_end_in_the_right_status() {
 fn a_web_server_that_fails_ends_in_application_errors_and_never_in_a_hang() {
     for seed in 41..=43 {
         let manners = Manners { slow_ms: 3_000, missing: 0.2, silent: 0.1 };
-        let plan = Plan { manners, scenario: scenario(MIXED), patience_ms: 6 * 3_600_000, ..Plan::fair(seed, 80) };
+        let plan =
+            Plan { manners, scenario: scenario(MIXED), patience_ms: 6 * 3_600_000, ..Plan::fair(seed, 80) };
         let day = day(plan);
         assert_eq!(day.dispositions.values().sum::<usize>(), 80, "seed {seed}: {day:?}");
         assert!(day.dispositions.contains_key(&Disposition::ApplicationError), "seed {seed}: {day:?}");
@@ -69,7 +74,8 @@ fn a_web_server_that_fails_ends_in_application_errors_and_never_in_a_hang() {
 #[test]
 fn the_same_seed_gives_the_same_day() {
     let run = || {
-        let mut sim = Sim::new(Plan { scenario: scenario(MIXED), patience_ms: 6 * 3_600_000, ..Plan::fair(51, 40) });
+        let mut sim =
+            Sim::new(Plan { scenario: scenario(MIXED), patience_ms: 6 * 3_600_000, ..Plan::fair(51, 40) });
         sim.run();
         let day = judge(&mut sim);
         (format!("{:?}", day.dispositions), sim.now, sim.logs.iter().map(|l| l.hearing.packets).sum::<u64>())

@@ -29,7 +29,12 @@ struct Told<'a> {
 impl Drop for Told<'_> {
     fn drop(&mut self) {
         let text = String::from_utf8_lossy(self.input);
-        eprintln!("{}: turn {} broke it: {:?}", self.name, self.turn, text.chars().take(2_000).collect::<String>());
+        eprintln!(
+            "{}: turn {} broke it: {:?}",
+            self.name,
+            self.turn,
+            text.chars().take(2_000).collect::<String>()
+        );
     }
 }
 

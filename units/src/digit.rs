@@ -20,8 +20,7 @@ impl fmt::Display for NotADigit {
 
 impl std::error::Error for NotADigit {}
 
-const CHARS: [char; 16] =
-    ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', '*', '#', 'A', 'B', 'C', 'D'];
+const CHARS: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', '*', '#', 'A', 'B', 'C', 'D'];
 
 impl Digit {
     /// From an RFC 4733 §3.2 event code, 0..=15.

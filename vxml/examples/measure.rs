@@ -25,9 +25,9 @@ const LOOP: &str = r##"<vxml version="2.1" xmlns="http://www.w3.org/2001/vxml"><
 <block name="b" cond="n &lt; 5000"><goto next="#f"/></block></form></vxml>"##;
 
 fn start(text: &str, documents: &mut Documents) -> Session {
-    let mut session = Session::new(SessionConfig::new("http://h/d"), Now::default());
-    let answer: Fetched =
-        Fetched { validator: Some("1".into()), ..fetched("http://h/d", "", text.as_bytes()) };
+    let url = format!("http://h/{}", text.len());
+    let mut session = Session::new(SessionConfig::new(url.as_str()), Now::default());
+    let answer: Fetched = Fetched { validator: Some("1".into()), ..fetched(&url, "", text.as_bytes()) };
     while let Some(output) = session.poll() {
         if let Output::Fetch { id, .. } = output {
             let input = Input::Fetched { id, result: Ok(answer.clone()) };

@@ -35,7 +35,10 @@ pub fn find(heard: &[u8], reference: &[u8]) -> Option<Match> {
 /// Where the loudest stretch of the reference begins.
 fn loudest(reference: &[f32]) -> usize {
     let energy = |i: usize| reference[i..i + PROBE].iter().map(|s| f64::from(*s).powi(2)).sum::<f64>();
-    (0..=reference.len() - PROBE).step_by(PROBE / 2).max_by(|a, b| energy(*a).total_cmp(&energy(*b))).unwrap_or(0)
+    (0..=reference.len() - PROBE)
+        .step_by(PROBE / 2)
+        .max_by(|a, b| energy(*a).total_cmp(&energy(*b)))
+        .unwrap_or(0)
 }
 
 fn likeness(a: &[f32], b: &[f32]) -> f64 {

@@ -46,7 +46,10 @@ pub(super) async fn judge(evidence: &Evidence<'_>) -> Verdict {
         let log = evidence.logs.iter().find(|l| l.number.ends_with(given.number));
         call(&mut verdict, given, log, evidence);
     }
-    let twice = evidence.given.iter().any(|g| evidence.logs.iter().filter(|l| l.number.ends_with(g.number)).count() > 1);
+    let twice = evidence
+        .given
+        .iter()
+        .any(|g| evidence.logs.iter().filter(|l| l.number.ends_with(g.number)).count() > 1);
     verdict.find(!twice, "nobody was called twice".into());
     for _ in 0..100 {
         let hooks = evidence.web.seen(|s| final_hooks(&s.hooks));
@@ -63,8 +66,10 @@ pub(super) async fn judge(evidence: &Evidence<'_>) -> Verdict {
     if let Some(mail) = mails.first() {
         // Quoted-printable breaks lines where it likes.
         let text = mail.text.replace("=\n", "");
-        verdict.find(text.contains("\"disposition\":\"completed\""), "the status mail tells the status".into());
-        verdict.find(mail.from.is_empty(), format!("the status mail is from the null sender (`{}`)", mail.from));
+        verdict
+            .find(text.contains("\"disposition\":\"completed\""), "the status mail tells the status".into());
+        verdict
+            .find(mail.from.is_empty(), format!("the status mail is from the null sender (`{}`)", mail.from));
     }
     verdict
 }
@@ -77,7 +82,8 @@ fn call(verdict: &mut Verdict, given: &Given, log: Option<&CallLog>, evidence: &
         return;
     };
     let stuck = log.stuck.as_deref().unwrap_or("nothing");
-    verdict.find(log.complete, format!("{what}: the customer did all that was to be done (stuck at {stuck})"));
+    verdict
+        .find(log.complete, format!("{what}: the customer did all that was to be done (stuck at {stuck})"));
     let (choice, code) = given.expected;
     let submitted = evidence.web.seen(|s| s.submissions.iter().any(|x| x.choice == choice && x.code == code));
     verdict.find(submitted, format!("{what}: the web server received {choice}, {code}"));
@@ -92,18 +98,22 @@ fn call(verdict: &mut Verdict, given: &Given, log: Option<&CallLog>, evidence: &
         let good = found.is_some_and(|m| m.likeness >= LIKENESS_MIN && m.at_ms >= last);
         last = found.map_or(last, |m| m.at_ms);
         last_end = last + reference.len() / 8;
-        let told = found.map_or("too little audio".to_owned(), |m| format!("at {} ms, likeness {:.3}", m.at_ms, m.likeness));
+        let told = found.map_or("too little audio".to_owned(), |m| {
+            format!("at {} ms, likeness {:.3}", m.at_ms, m.likeness)
+        });
         verdict.find(good, format!("{what}: {name} was heard ({told})"));
     }
     let h = log.hearing;
     let told = format!("{} packets, {} missing, {} late, {} wrong", h.packets, h.missing, h.late, h.wrong);
     verdict.find(h.missing == 0 && h.wrong == 0 && h.packets > 100, format!("{what}: {told}"));
     let farewell = sound_after_ms(&log.audio, last_end);
-    verdict.find(farewell > 300, format!("{what}: the spoken farewell was heard too ({farewell} ms of sound)"));
+    verdict
+        .find(farewell > 300, format!("{what}: the spoken farewell was heard too ({farewell} ms of sound)"));
     if given.not_before_ms > 0 {
         let waited = evidence.web.seen(|s| waited_ms(&given.id, &s.hooks, &given.status));
         let good = waited.is_some_and(|w| w >= given.not_before_ms);
-        verdict.find(good, format!("{what}: it was called {} ms after it was accepted", waited.unwrap_or(-1)));
+        verdict
+            .find(good, format!("{what}: it was called {} ms after it was accepted", waited.unwrap_or(-1)));
     }
 }
 
@@ -124,7 +134,8 @@ fn waited_ms(id: &str, hooks: &[web::Hook], status: &Value) -> Option<i64> {
 
 fn final_hooks(hooks: &[web::Hook]) -> usize {
     let done = |h: &&web::Hook| {
-        serde_json::from_str::<Value>(&h.body).is_ok_and(|v| v.get("state").and_then(Value::as_str) == Some("done"))
+        serde_json::from_str::<Value>(&h.body)
+            .is_ok_and(|v| v.get("state").and_then(Value::as_str) == Some("done"))
     };
     hooks.iter().filter(done).count()
 }
@@ -133,7 +144,9 @@ fn final_hooks(hooks: &[web::Hook]) -> usize {
 fn signed(hook: &web::Hook) -> bool {
     let header = |name: &str| hook.headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or("");
     let text = format!("{}.{}.{}", header("webhook-id"), header("webhook-timestamp"), hook.body);
-    let Ok(mut mac) = Hmac::<sha2::Sha256>::new_from_slice(server::WEBHOOK_SECRET.as_bytes()) else { return false };
+    let Ok(mut mac) = Hmac::<sha2::Sha256>::new_from_slice(server::WEBHOOK_SECRET.as_bytes()) else {
+        return false;
+    };
     mac.update(text.as_bytes());
     let given = header("webhook-signature").strip_prefix("v1,").unwrap_or("");
     base64::Engine::decode(&base64::engine::general_purpose::STANDARD, given)

@@ -103,7 +103,14 @@ pub async fn run(options: Options) -> Result<bool, Box<dyn std::error::Error>> {
     }
     follow(&server, &mut given, &say).await?;
     let logs = collect(&customer, given.len());
-    let verdict = judge::judge(&judge::Evidence { given: &given, logs: &logs, web: &web, mailbox: &mailbox, out: &out }).await;
+    let verdict = judge::judge(&judge::Evidence {
+        given: &given,
+        logs: &logs,
+        web: &web,
+        mailbox: &mailbox,
+        out: &out,
+    })
+    .await;
     judge::print(&given, &web, &mailbox, &verdict);
     if options.keep {
         println!("\nstatus pages: {}  (key: {})\nctrl-C ends it", server.status_url(), server::KEY);

@@ -3,8 +3,8 @@
 use serde_json::Value;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 /// The tenant's API key in the demo.
@@ -56,7 +56,9 @@ impl Server {
             None => std::env::current_exe()?.with_file_name("carillon"),
         };
         if !program.is_file() {
-            return Err(format!("{}: not found; build it with `cargo build -p carillon`", program.display()).into());
+            return Err(
+                format!("{}: not found; build it with `cargo build -p carillon`", program.display()).into()
+            );
         }
         let (http, smtp) = (free_tcp()?, free_tcp()?);
         let sip = UdpSocket::bind("127.0.0.1:0")?.local_addr()?;
@@ -89,7 +91,8 @@ impl Server {
         }
         let log = std::fs::read_to_string(&self.log).unwrap_or_default();
         let tail: Vec<&str> = log.lines().rev().take(15).collect();
-        Err(format!("carillon did not come up:\n{}", tail.into_iter().rev().collect::<Vec<_>>().join("\n")).into())
+        Err(format!("carillon did not come up:\n{}", tail.into_iter().rev().collect::<Vec<_>>().join("\n"))
+            .into())
     }
 
     /// Its configuration file.
@@ -233,6 +236,7 @@ listen = "{http}"
 
 [policy]
 allow_prefixes = ["+1555"]
+attempts_max = 1
 
 [store]
 url = "sqlite:{dir}/carillon.db"

@@ -127,9 +127,13 @@ async fn answer(State(seen): Shared, body: String) -> Response {
     let field = |name: &str| {
         let pairs = body.split('&').filter_map(|p| p.split_once('='));
         // Digits and words only: whatever else came is not repeated into a document.
-        pairs.filter(|(k, _)| *k == name).map(|(_, v)| v.chars().filter(char::is_ascii_alphanumeric).collect()).next()
+        pairs
+            .filter(|(k, _)| *k == name)
+            .map(|(_, v)| v.chars().filter(char::is_ascii_alphanumeric).collect())
+            .next()
     };
-    let (choice, code): (String, String) = (field("choice").unwrap_or_default(), field("code").unwrap_or_default());
+    let (choice, code): (String, String) =
+        (field("choice").unwrap_or_default(), field("code").unwrap_or_default());
     let document = FAREWELL.replace("@CHOICE@", &choice).replace("@CODE@", &code);
     note(&seen, |s| s.submissions.push(Submission { choice, code }));
     ([(header::CONTENT_TYPE, "application/voicexml+xml")], document).into_response()

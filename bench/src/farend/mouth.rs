@@ -201,7 +201,9 @@ mod tests {
         assert_eq!(events.iter().filter(|p| p[13] & 0x80 != 0).count(), 3);
         assert_eq!(events[5][14..16], 480u16.to_be_bytes());
         assert!(events[0][1] & 0x80 != 0 && events[1][1] & 0x80 == 0);
-        let step = |a: &[u8], b: &[u8]| u16::from_be_bytes([b[2], b[3]]).wrapping_sub(u16::from_be_bytes([a[2], a[3]]));
+        let step = |a: &[u8], b: &[u8]| {
+            u16::from_be_bytes([b[2], b[3]]).wrapping_sub(u16::from_be_bytes([a[2], a[3]]))
+        };
         assert!(packets.windows(2).all(|w| step(&w[0], &w[1]) == 1));
     }
 

@@ -163,7 +163,8 @@ impl Phone {
         let waits_for_end = matches!(self.person.steps.get(self.at), Some(Step::WaitHangup(_)));
         self.log.complete = self.log.stuck.is_none() && (self.at >= self.person.steps.len() || waits_for_end);
         if !self.log.complete && self.log.stuck.is_none() {
-            self.log.stuck = self.person.steps.get(self.at).map(|s| format!("{s:?}").chars().take(40).collect());
+            self.log.stuck =
+                self.person.steps.get(self.at).map(|s| format!("{s:?}").chars().take(40).collect());
         }
         self.log.talk_ms =
             self.answered.map_or(0, |up| u64::try_from(now.since(up).as_millis()).unwrap_or(u64::MAX));
@@ -196,7 +197,13 @@ impl Phone {
             Step::Answer => Going::Asking(Ask::Accept),
             Step::Reject(status) => Going::Asking(Ask::Reject(*status)),
             Step::Hangup => Going::Asking(Ask::Clear),
-            Step::WaitHangup(ms) => if self.passed(now, *ms) { Going::Stuck } else { Going::Waiting },
+            Step::WaitHangup(ms) => {
+                if self.passed(now, *ms) {
+                    Going::Stuck
+                } else {
+                    Going::Waiting
+                }
+            }
             Step::Wait(span) => {
                 let ms = if self.until.is_some() { 0 } else { span.draw(rng) };
                 if self.passed(now, ms) { Going::On } else { Going::Waiting }

@@ -150,13 +150,18 @@ impl Scenario {
                 ["network", rest @ ..] => network = faults(rest).map_err(at)?,
                 ["person", name, rest @ ..] => people.push(person(name, rest).map_err(at)?),
                 words => {
-                    let last = people.last_mut().ok_or_else(|| at("a step stands before the first `person`".into()))?;
+                    let last = people
+                        .last_mut()
+                        .ok_or_else(|| at("a step stands before the first `person`".into()))?;
                     last.steps.push(step(words, files).map_err(at)?);
                 }
             }
         }
         if people.is_empty() {
-            return Err(ScenarioError { line: text.lines().count(), why: "no `person` in the scenario".into() });
+            return Err(ScenarioError {
+                line: text.lines().count(),
+                why: "no `person` in the scenario".into(),
+            });
         }
         Ok(Self { network, people: people.into_iter().map(Arc::new).collect() })
     }
@@ -190,7 +195,9 @@ fn person(name: &str, rest: &[&str]) -> Result<Person, String> {
         match pair {
             ["share", n] => p.share = n.parse().map_err(|_| format!("`{n}` is no share (a whole number)"))?,
             ["number", n] => p.number = Some((*n).into()),
-            other => return Err(format!("`{}`: a person has `share N` and `number SUFFIX`", other.join(" "))),
+            other => {
+                return Err(format!("`{}`: a person has `share N` and `number SUFFIX`", other.join(" ")));
+            }
         }
     }
     Ok(p)
@@ -205,7 +212,10 @@ fn faults(words: &[&str]) -> Result<NetworkFaults, String> {
             ["duplicate", p] => f.duplicate = percent(p)?,
             ["jitter", t] => f.jitter_ms = time(t)?,
             other => {
-                return Err(format!("`{}`: the network has loss, reorder, duplicate (%) and jitter (ms)", other.join(" ")));
+                return Err(format!(
+                    "`{}`: the network has loss, reorder, duplicate (%) and jitter (ms)",
+                    other.join(" ")
+                ));
             }
         }
     }
@@ -230,7 +240,8 @@ fn step(words: &[&str], files: Files<'_>) -> Result<Step, String> {
         ["press", digits, "inband"] => Step::Press { digits: keys(digits)?, in_band: true },
         ["say", file] => {
             let bytes = files(file).ok_or_else(|| format!("`{file}` cannot be read"))?;
-            let audio = mulaw::from_wav(&bytes).ok_or_else(|| format!("`{file}` is no 8 kHz mono mu-law WAV"))?;
+            let audio =
+                mulaw::from_wav(&bytes).ok_or_else(|| format!("`{file}` is no 8 kHz mono mu-law WAV"))?;
             Step::Say(audio.into())
         }
         ["tone", kind, t] => Step::Say(tone(kind, time(t)?)?.into()),
@@ -245,13 +256,18 @@ fn keys(text: &str) -> Result<Vec<Digit>, String> {
 
 fn percent(text: &str) -> Result<f64, String> {
     let number = text.strip_suffix('%').and_then(|n| n.parse::<f64>().ok());
-    number.filter(|n| (0.0..=100.0).contains(n)).map(|n| n / 100.0).ok_or_else(|| format!("`{text}` is no share (`5%`)"))
+    number
+        .filter(|n| (0.0..=100.0).contains(n))
+        .map(|n| n / 100.0)
+        .ok_or_else(|| format!("`{text}` is no share (`5%`)"))
 }
 
 fn time(text: &str) -> Result<u32, String> {
     let (number, unit) = match text.strip_suffix("ms") {
         Some(n) => (n, 1.0),
-        None => (text.strip_suffix('s').ok_or_else(|| format!("`{text}` is no time (`300ms`, `2s`)"))?, 1000.0),
+        None => {
+            (text.strip_suffix('s').ok_or_else(|| format!("`{text}` is no time (`300ms`, `2s`)"))?, 1000.0)
+        }
     };
     let value = number.parse::<f64>().ok().filter(|v| (0.0..=86_400.0).contains(v));
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0..=86,400,000")]
@@ -263,7 +279,11 @@ fn span(text: &str) -> Result<Span, String> {
         Some((a, b)) => (time(a)?, time(b)?),
         None => (time(text)?, time(text)?),
     };
-    if min_ms > max_ms { Err(format!("`{text}`: the range ends before it begins")) } else { Ok(Span { min_ms, max_ms }) }
+    if min_ms > max_ms {
+        Err(format!("`{text}`: the range ends before it begins"))
+    } else {
+        Ok(Span { min_ms, max_ms })
+    }
 }
 
 /// Tones of a network or a machine (ITU-T E.180, T.30), -13 dBm0.
@@ -282,7 +302,8 @@ fn tone(kind: &str, ms: u32) -> Result<Vec<u8>, String> {
         .map(|i| {
             let f = hz[usize::try_from(i / part).expect("small").min(hz.len() - 1)];
             let off = kind == "busy" && (i / 4000) % 2 == 1;
-            let v = if off { 0.0 } else { (std::f64::consts::TAU * f * f64::from(i) / 8000.0).sin() * 5_000.0 };
+            let v =
+                if off { 0.0 } else { (std::f64::consts::TAU * f * f64::from(i) / 8000.0).sin() * 5_000.0 };
             #[expect(clippy::cast_possible_truncation, reason = "bounded by 5,000")]
             mulaw::encode(v as i16)
         })
@@ -329,7 +350,8 @@ mod tests {
 
     #[test]
     fn shares_are_kept() {
-        let s = Scenario::parse("person a share 9\n answer\nperson b share 1\n answer", &none).expect("valid");
+        let s =
+            Scenario::parse("person a share 9\n answer\nperson b share 1\n answer", &none).expect("valid");
         let mut rng = Seed(3).rng();
         let a = (0..10_000).filter(|_| s.choose("1", &mut rng).name == "a").count();
         assert!((8_800..9_200).contains(&a), "{a}");

@@ -288,7 +288,9 @@ impl World {
                 let answer = self.answer_to(&offer);
                 self.sip(now, SipInput::Leg(leg, Action::Answer(answer)));
             }
-            Indication::Referred { .. } => self.sip(now, SipInput::Leg(leg, Action::ReferResult { status: 603 })),
+            Indication::Referred { .. } => {
+                self.sip(now, SipInput::Leg(leg, Action::ReferResult { status: 603 }))
+            }
             Indication::Ended(ended) => self.ended(now, leg, &ended),
             _ => {}
         }
@@ -405,7 +407,12 @@ impl World {
             if self.rng.chance(f.reorder) {
                 delay += 25;
             }
-            self.delayed.push(Delayed { at: now + std::time::Duration::from_millis(delay), to, packet, length });
+            self.delayed.push(Delayed {
+                at: now + std::time::Duration::from_millis(delay),
+                to,
+                packet,
+                length,
+            });
         }
     }
 
@@ -478,7 +485,9 @@ mod tests {
 
     #[test]
     fn the_number_is_the_user_part() {
-        for (uri, number) in [("sip:+1555@127.0.0.1:5060", "+1555"), ("tel:+1555;ext=1", "+1555"), ("<sip:a@b>", "a")] {
+        for (uri, number) in
+            [("sip:+1555@127.0.0.1:5060", "+1555"), ("tel:+1555;ext=1", "+1555"), ("<sip:a@b>", "a")]
+        {
             assert_eq!(user_part(uri), number);
         }
     }

@@ -21,14 +21,18 @@ impl Machine {
     pub fn here() -> Self {
         let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
         let field = |text: &str, name: &str| {
-            text.lines().find(|l| l.starts_with(name)).and_then(|l| l.split(':').nth(1)).map(|v| v.trim().to_owned())
+            text.lines()
+                .find(|l| l.starts_with(name))
+                .and_then(|l| l.split(':').nth(1))
+                .map(|v| v.trim().to_owned())
         };
         let memory = field(&read("/proc/meminfo"), "MemTotal").unwrap_or_default();
         Self {
             cores: std::thread::available_parallelism().map_or(1, usize::from),
             processor: field(&read("/proc/cpuinfo"), "model name").unwrap_or_default(),
             kernel: read("/proc/sys/kernel/osrelease").trim().to_owned(),
-            memory_mib: memory.split_whitespace().next().and_then(|n| n.parse::<u64>().ok()).unwrap_or(0) / 1024,
+            memory_mib: memory.split_whitespace().next().and_then(|n| n.parse::<u64>().ok()).unwrap_or(0)
+                / 1024,
         }
     }
 }

@@ -158,7 +158,11 @@ fn dial(options: &CallOptions, from: SocketAddr, person: &Arc<Person>, n: u64) -
 }
 
 /// Runs until over: `more` may place calls and says whether it will place any more.
-async fn run(common: &Common, far: FarEnd, mut more: impl FnMut(&FarEnd, usize) -> bool) -> Result<bool, Failure> {
+async fn run(
+    common: &Common,
+    far: FarEnd,
+    mut more: impl FnMut(&FarEnd, usize) -> bool,
+) -> Result<bool, Failure> {
     let mut summary = Summary::new(common.seed);
     let begun = Instant::now();
     let mut told = Instant::now();
@@ -182,7 +186,8 @@ async fn run(common: &Common, far: FarEnd, mut more: impl FnMut(&FarEnd, usize) 
             clearing = Some(Instant::now());
         }
         if let Some(since) = clearing
-            && (snapshot.live == 0 && since.elapsed() > Duration::from_millis(300) || since.elapsed() > Duration::from_secs(5))
+            && (snapshot.live == 0 && since.elapsed() > Duration::from_millis(300)
+                || since.elapsed() > Duration::from_secs(5))
         {
             break;
         }

@@ -107,7 +107,15 @@ impl Summary {
         // The number itself is private: the row holds the person's name.
         self.rows.push(format!(
             "{},{},{},{},{},{},{},{},{},{}",
-            log.person, log.answered, log.complete, log.talk_ms, h.packets, h.missing, h.late, h.duplicated, h.wrong,
+            log.person,
+            log.answered,
+            log.complete,
+            log.talk_ms,
+            h.packets,
+            h.missing,
+            h.late,
+            h.duplicated,
+            h.wrong,
             log.first_sound_us.unwrap_or(0)
         ));
     }
@@ -123,10 +131,16 @@ impl Summary {
     pub fn line(&self, at: Duration, now: &Snapshot, used: Option<(ProcessUse, ProcessUse)>) -> String {
         let mut line = format!(
             "{:6.0}s  up {:5}  ended {:6}  complete {:6}  missing {}  late {}",
-            at.as_secs_f64(), now.counts.up, self.calls, self.complete, self.streams.missing, self.streams.late
+            at.as_secs_f64(),
+            now.counts.up,
+            self.calls,
+            self.complete,
+            self.streams.missing,
+            self.streams.late
         );
         if let Some((a, b)) = used {
-            let _ = write!(line, "  server {} % cpu, {} MiB", (b.cpu_ms - a.cpu_ms) / 10, b.resident_kib / 1024);
+            let _ =
+                write!(line, "  server {} % cpu, {} MiB", (b.cpu_ms - a.cpu_ms) / 10, b.resident_kib / 1024);
         }
         if now.late_ticks > 0 {
             let _ = write!(line, "  (this tool was late {} times)", now.late_ticks);
@@ -196,7 +210,8 @@ impl Summary {
             std::fs::write(path, self.report())?;
         }
         if let Some(path) = csv {
-            let head = "person,answered,complete,talk_ms,packets,missing,late,duplicated,wrong,first_sound_us\n";
+            let head =
+                "person,answered,complete,talk_ms,packets,missing,late,duplicated,wrong,first_sound_us\n";
             std::fs::write(path, format!("{head}{}\n", self.rows.join("\n")))?;
         }
         Ok(())

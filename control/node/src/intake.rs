@@ -12,6 +12,7 @@ use control::order::form::Fields;
 use control::order::mail::Attachment;
 use control::order::mailbox::Directory;
 use control::order::{Application, Context, Order, Origin, Parsed, Refusal};
+use control::policy::pace::Pace;
 use control::policy::packs::pack;
 use control::policy::suppress::{Entry, Suppressions};
 use control::policy::window::BadSpan;
@@ -135,6 +136,8 @@ pub struct Intake {
     pub now: fn() -> Now,
     /// What the configuration says.
     pub settings: ArcSwap<Settings>,
+    /// How fast each tenant orders.
+    pub pace: RwLock<Pace>,
     /// Where campaigns stand.
     pub stages: RwLock<HashMap<CampaignId, Stage>>,
     /// Who is told that there is something to do; unset: nobody, and the desk finds out when it looks.
@@ -200,6 +203,8 @@ pub enum Declined {
     Policy(usize, Box<Decision>),
     /// The request id was used with other content.
     Conflict,
+    /// Faster than the tenant may order: try again after so many ms.
+    TooFast(u64),
     /// Not now.
     Unavailable,
 }
@@ -223,33 +228,27 @@ impl Intake {
     /// Intake over a store, with nothing learnt yet: see [`Intake::learn`].
     #[must_use]
     pub fn new(store: Handle, now: fn() -> Now, settings: Settings) -> Self {
-        Self {
-            store,
-            now,
-            settings: ArcSwap::from_pointee(settings),
-            stages: RwLock::default(),
-            desk: OnceLock::new(),
-            suppressions: RwLock::default(),
-        }
+        let settings = ArcSwap::from_pointee(settings);
+        let (pace, stages, suppressions) = (RwLock::default(), RwLock::default(), RwLock::default());
+        Self { store, now, settings, pace, stages, desk: OnceLock::new(), suppressions }
     }
 
-    /// Reads the suppression lists from the store; before that nothing must be dialled.
+    /// Reads suppression lists and campaigns from the store; before that nothing must be dialled.
     ///
     /// # Errors
     /// The store's.
     pub async fn learn(&self) -> Result<usize, Error> {
         let mut lists = Suppressions::default();
-        let mut after = None;
-        loop {
-            let ask =
-                Ask::KeptFrom { shelf: Shelf::Suppressions, prefix: String::new(), after, limit: 1_000 };
-            let Answer::KeptFrom(page) = self.store.ask(ask).await? else { return Err(Error::Corrupt) };
-            for (_, value) in &page {
-                lists.enter(&serde_json::from_slice::<Entry>(value).map_err(|_| Error::Corrupt)?);
-            }
-            let Some((last, _)) = page.into_iter().next_back() else { break };
-            after = Some(last);
+        for (_, value) in self.shelf(Shelf::Suppressions, "").await? {
+            lists.enter(&serde_json::from_slice::<Entry>(&value).map_err(|_| Error::Corrupt)?);
         }
+        let mut stages = HashMap::new();
+        // Rows that were refused stand on the same shelf under other names; they are not read here.
+        for (_, value) in self.shelf(Shelf::Campaigns, "head/").await? {
+            let campaign: Campaign = serde_json::from_slice(&value).map_err(|_| Error::Corrupt)?;
+            stages.insert(campaign.id, campaign.stage);
+        }
+        *self.stages.write().unwrap_or_else(PoisonError::into_inner) = stages;
         let held = lists.len();
         *self.suppressions.write().unwrap_or_else(PoisonError::into_inner) = lists;
         Ok(held)
@@ -345,6 +344,7 @@ impl Intake {
         if let Some((i, d)) = decisions.iter().enumerate().find_map(refused) {
             return Err(Declined::Policy(i, Box::new(d)));
         }
+        self.paced(now, &parsed)?;
         let first = due.iter().min().copied().zip(parsed.orders.first().map(|o| (o.priority, o.tenant)));
         let orders: Vec<(Order, [u8; 32])> = parsed.orders.into_iter().zip(parsed.digests).collect();
         if !attached.is_empty() {
@@ -361,6 +361,16 @@ impl Intake {
             Err(Error::Conflict) => Err(Declined::Conflict),
             _ => Err(Declined::Unavailable),
         }
+    }
+
+    fn paced(&self, now: Now, parsed: &Parsed) -> Result<(), Declined> {
+        let settings = self.settings.load();
+        let tenant = parsed.orders.first().and_then(|o| settings.tenants.get(&o.tenant));
+        let Some(tenant) = tenant else { return Ok(()) };
+        let mut pace = self.pace.write().unwrap_or_else(PoisonError::into_inner);
+        let count = u64::try_from(parsed.orders.len()).unwrap_or(u64::MAX);
+        let rate = tenant.config.orders_rate.milli_hz;
+        pace.take(now.mono, TenantId(tenant.config.id), count, rate).map_err(Declined::TooFast)
     }
 
     /// Tells the desk that there is something to do.

@@ -9,7 +9,7 @@ use crate::notify::Notifier;
 use crate::prompts::{Attachments, Prompts, recording_path};
 use crate::shard::{self, Inbox, Listener, Post};
 use crate::speech::Speaker;
-use crate::store::{Handle, Limits as StoreLimits, Sqlite};
+use crate::store::{Handle, Limits as StoreLimits};
 use crate::{clock, config, logs};
 use arc_swap::ArcSwap;
 use control::config::{Backend, Config};
@@ -44,7 +44,7 @@ pub enum ServeError {
     Io(String, std::io::Error),
     /// The store.
     #[error("{0}")]
-    Store(#[from] crate::store::sqlite::OpenError),
+    Store(#[from] crate::store::OpenError),
     /// The workers.
     #[error("workers: {0}")]
     Workers(String),
@@ -368,17 +368,7 @@ fn settings(config: &Config, media_ip: IpAddr) -> Arc<Settings> {
 }
 
 fn open_store(config: &Config) -> Result<Handle, ServeError> {
-    let url = &config.store.url;
-    let Some(path) = url.strip_prefix("sqlite:") else {
-        let kind = url.split(':').next().unwrap_or_default().to_owned();
-        return Err(ServeError::Setting("store.url", format!("no store speaks `{kind}:` here; use sqlite:")));
-    };
-    let path = PathBuf::from(path);
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder).map_err(io(folder.display().to_string()))?;
-    }
-    let (writer, reader) = (Sqlite::open(&path)?, Sqlite::reader(&path)?);
-    Handle::start(writer, Some(reader), StoreLimits::default(), clock::for_store).map_err(io("store"))
+    Ok(crate::store::open(&config.store.url, StoreLimits::default(), clock::for_store)?)
 }
 
 fn start_workers(config: &Config) -> Result<(Host, Vec<dataplane::io::host::ControlEnd>), ServeError> {

@@ -136,7 +136,8 @@ fn spoken(w: &World, side: usize) -> Vec<Codec> {
 #[test]
 fn calls_end_once_and_leave_nothing_in_any_weather() {
     let mut seen: BTreeMap<String, u32> = BTreeMap::new();
-    for seed in 0..300 {
+    // The last two once left a transaction: a BYE that overtook a 2xx, and a 100 after the end.
+    for seed in (0..300).chain([2_808, 3_014]) {
         let result = std::panic::catch_unwind(|| {
             let mut play = Play::new(seed);
             play.run();

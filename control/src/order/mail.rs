@@ -97,7 +97,7 @@ pub struct Seen<'a> {
 /// [`Turned`]: what is wrong with it.
 pub fn read(raw: &[u8], seen: Seen<'_>) -> Result<Mail, Turned> {
     screen(raw, seen.limits)?;
-    let message = MessageParser::default().default_header_text().parse(raw).ok_or(Turned::NoMessage)?;
+    let message = parser().parse(raw).ok_or(Turned::NoMessage)?;
     if message.parts.len() > seen.limits.parts_max || nesting(&message) > seen.limits.nesting_max {
         return Err(Turned::TooMany("parts"));
     }
@@ -123,6 +123,16 @@ pub fn read(raw: &[u8], seen: Seen<'_>) -> Result<Mail, Turned> {
         fields,
         attachments,
     })
+}
+
+/// Structured fields by their own grammars, every other as text with its encoded words read (RFC 2047).
+fn parser() -> MessageParser {
+    MessageParser::new()
+        .with_mime_headers()
+        .with_date_headers()
+        .with_address_headers()
+        .with_message_ids()
+        .default_header_text()
 }
 
 /// Bounds what the parser will have to build, before it builds it: a nested message costs a header field, a part a
@@ -276,7 +286,9 @@ fn one_author(message: &Message<'_>) -> Result<String, Turned> {
 }
 
 fn first_id(message: &Message<'_>) -> Option<String> {
-    message.in_reply_to().as_text_list().and_then(|ids| ids.first().map(|i| i.to_string()))
+    let field = message.in_reply_to();
+    let first = field.as_text_list().and_then(|ids| ids.first().map(|i| i.to_string()));
+    first.or_else(|| field.as_text().map(str::to_owned))
 }
 
 fn attachments(message: &Message<'_>) -> Result<Vec<Attachment>, Turned> {

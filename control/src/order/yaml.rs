@@ -391,7 +391,7 @@ mod tests {
                         at,
                         "\n -:[]{}'\"\\#é|>&*"[..]
                             .chars()
-                            .nth(usize::try_from(rng.below(18)).unwrap())
+                            .nth(usize::try_from(rng.below(17)).unwrap())
                             .unwrap(),
                     ),
                     _ => text[at] = char::from_u32(u32::try_from(rng.below(0x500)).unwrap()).unwrap(),

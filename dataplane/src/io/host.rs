@@ -16,6 +16,7 @@ use crate::pool::{CaptureSink, Lent, Prompt};
 use crate::report::Report;
 use crate::spec::{Medium, Sockets, Spec};
 use crate::worker::{self, ControlEnds, Worker};
+use hw::card::Card;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::os::fd::AsRawFd;
@@ -154,6 +155,18 @@ impl Host {
     /// # Errors
     /// See [`HostError`].
     pub fn start(config: Config) -> Result<(Host, Vec<ControlEnd>), HostError> {
+        Self::start_with_cards(config, Vec::new())
+    }
+
+    /// As [`Self::start`], with cards: the first for the first worker, and so on.
+    ///
+    /// # Errors
+    /// See [`HostError`].
+    pub fn start_with_cards(
+        config: Config,
+        cards: Vec<Box<dyn Card>>,
+    ) -> Result<(Host, Vec<ControlEnd>), HostError> {
+        let mut cards = cards.into_iter();
         if config.shards == 0 || u32::from(config.shards) * PHASES > config.limits.places() {
             return Err(HostError::Shards);
         }
@@ -191,7 +204,7 @@ impl Host {
                 stop: Arc::clone(&host.stop),
             };
             let gauges = Arc::clone(&shell.gauges);
-            let standing = host.spawn(id, limits, shell, ends, net)?;
+            let standing = host.spawn(id, limits, shell, ends, (net, cards.next()))?;
             let number = u16::try_from(id).map_err(|_| HostError::Worker(id))?;
             let bearer_octets = worker::bearer_octets();
             let passed = passed.clone();
@@ -211,12 +224,16 @@ impl Host {
         limits: Limits,
         shell: Shell,
         ends: Vec<worker::LinkEnds>,
-        net: AnyNet,
+        (net, card): (AnyNet, Option<Box<dyn Card>>),
     ) -> Result<Standing, HostError> {
         let number = u16::try_from(id).map_err(|_| HostError::Worker(id))?;
         let (tell, told) = std::sync::mpsc::sync_channel(1);
         let thread = std::thread::Builder::new().name(format!("media-{id}")).spawn(move || {
-            let mut worker = Worker::new(number, limits, net, ends);
+            let worker = Worker::new(number, limits, net, ends);
+            let mut worker = match card {
+                Some(card) => worker.with_card(card),
+                None => worker,
+            };
             let standing = shell.settle(&worker);
             if tell.send(standing).is_ok() {
                 shell.run(&mut worker);
@@ -412,6 +429,17 @@ impl ControlEnd {
         let generation = held.generation;
         let worker = u16::try_from(worker).map_err(|_| Busy::Unknown)?;
         Ok(Place { bearer: BearerId { worker, generation, index }, local })
+    }
+
+    /// A place for a timeslot of the card of `worker`: no port is taken.
+    ///
+    /// # Errors
+    /// [`Busy::Places`], [`Busy::Unknown`].
+    pub fn reserve_timeslot(&mut self, worker: u16) -> Result<BearerId, Busy> {
+        let hand = self.hand(worker)?;
+        let index = hand.take_place().ok_or(Busy::Places)?;
+        let generation = hand.held(index).ok_or(Busy::Unknown)?.generation;
+        Ok(BearerId { worker, generation, index })
     }
 
     /// Gives back a place that was never opened.

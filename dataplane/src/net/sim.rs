@@ -3,7 +3,7 @@
 use super::{Arrival, Channel, Net, NetCounts, NetError};
 use crate::rtp::PACKET_MAX;
 use crate::spec::Rtp;
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::ops::Range;
 
@@ -24,6 +24,7 @@ pub struct SimNet {
     incoming: VecDeque<SimPacket>,
     outgoing: VecDeque<SimPacket>,
     places: Vec<Option<SocketAddr>>,
+    by_address: HashMap<SocketAddr, u32>,
     counts: NetCounts,
     silent: bool,
     /// Packets that were handed over, kept so that a sealed tick does not free them.
@@ -64,30 +65,32 @@ impl SimNet {
     }
 
     fn find(&self, local: SocketAddr) -> Option<(u32, Channel)> {
-        self.places.iter().enumerate().find_map(|(i, place)| {
-            let at = (*place)?;
-            let channel = if at == local {
-                Channel::Rtp
-            } else if at.ip() == local.ip() && at.port().checked_add(1) == Some(local.port()) {
-                Channel::Rtcp
-            } else {
-                return None;
-            };
-            Some((u32::try_from(i).ok()?, channel))
-        })
+        if let Some(&place) = self.by_address.get(&local) {
+            return Some((place, Channel::Rtp));
+        }
+        let rtp = SocketAddr::new(local.ip(), local.port().checked_sub(1)?);
+        self.by_address.get(&rtp).map(|&place| (place, Channel::Rtcp))
+    }
+
+    fn forget(&mut self, slot: usize) {
+        if let Some(address) = self.places.get_mut(slot).and_then(Option::take) {
+            self.by_address.remove(&address);
+        }
     }
 }
 
 impl Net for SimNet {
     fn attach(&mut self, place: u32, rtp: &Rtp) -> Result<(), NetError> {
-        let slot = usize::try_from(place).ok().and_then(|i| self.places.get_mut(i)).ok_or(NetError::Place)?;
-        *slot = Some(rtp.local);
+        let slot = usize::try_from(place).ok().filter(|&i| i < self.places.len()).ok_or(NetError::Place)?;
+        self.forget(slot);
+        self.places[slot] = Some(rtp.local);
+        self.by_address.insert(rtp.local, place);
         Ok(())
     }
 
     fn detach(&mut self, place: u32) {
-        if let Some(slot) = usize::try_from(place).ok().and_then(|i| self.places.get_mut(i)) {
-            *slot = None;
+        if let Ok(slot) = usize::try_from(place) {
+            self.forget(slot);
         }
     }
 

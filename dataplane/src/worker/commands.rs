@@ -4,7 +4,7 @@ use super::bearer::{Bearer, Cold, Hot, NO_TYPE, ToDial, play_ended};
 use super::link::Link;
 use super::{Floor, Splice};
 use crate::capture::Capture;
-use crate::command::{CaptureHandle, Command, SpecHandle};
+use crate::command::{CaptureHandle, Command, Detectors, SpecHandle};
 use crate::limits::SEND_DIGITS;
 use crate::net::Net;
 use crate::play::{Item, Sound};
@@ -65,8 +65,7 @@ impl Floor {
                 self.with(bearer, |b| b.dial(ToDial { digit, length: length.0 }));
             }
             Command::Detect { bearer, on } => self.with(bearer, |b| {
-                b.cold.detectors = on;
-                b.cold.detect.reset();
+                b.detect_with(on);
             }),
             Command::StopCapture { bearer } => self.with(bearer, |b| b.end_capture(CaptureEnd::Stopped)),
         }
@@ -101,6 +100,7 @@ impl Floor {
         reset(cold);
         cold.heard = [crate::codec::silence(super::bearer::heard_codec(spec.codec)); crate::limits::FRAME];
         cold.detectors = spec.detectors;
+        cold.detect.begin(spec.detectors, spec.country);
         cold.control.begin(ms, &spec);
         cold.spec = Some((handle, spec));
         link.edge(Report::Opened { bearer, port });
@@ -143,7 +143,10 @@ impl Floor {
             b.cold.jitter.reset();
             b.hot.started = false;
         }
-        b.cold.detectors = spec.detectors;
+        if b.cold.detectors != spec.detectors {
+            b.cold.detectors = spec.detectors;
+            b.cold.detect.begin(spec.detectors, spec.country);
+        }
         b.cold.control.remote = spec.as_rtp().and_then(|rtp| rtp.remote_rtcp);
         if let Some(rtp) = spec.as_rtp() {
             // The place was attached before, so its sockets and port stay as they are; what can fail is the address
@@ -291,6 +294,12 @@ struct Asked {
 }
 
 impl Bearer<'_> {
+    fn detect_with(&mut self, on: Detectors) {
+        let country = self.country();
+        self.cold.detectors = on;
+        self.cold.detect.begin(on, country);
+    }
+
     fn dial(&mut self, digit: ToDial) {
         let len = usize::from(self.cold.dial_len);
         if len == SEND_DIGITS {
@@ -346,7 +355,6 @@ fn reset(cold: &mut Cold) {
     cold.heard_sound = false;
     cold.concealer = hw::dsp::plc::Concealer::default();
     cold.comfort = None;
-    cold.detect.reset();
     cold.silent_told = 0;
     cold.events_seen = false;
     cold.mark_next = true;

@@ -251,6 +251,7 @@ impl Floor {
 }
 
 const _: () = assert!(size_of::<Hot>() <= 128, "the hot state of a bearer is two cache lines");
+const _: () = assert!(size_of::<Hot>() + size_of::<Cold>() <= 8192, "a bearer keeps within 8 KB");
 const _: () = assert!(FRAME == 160);
 
 #[cfg(test)]

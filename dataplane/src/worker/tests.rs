@@ -662,3 +662,32 @@ fn a_splice_joins_two_workers() {
     two.run(1);
     assert!(std::iter::from_fn(|| two.control.returns.pop().ok()).any(|l| matches!(l, Lent::Splice(..))));
 }
+
+/// F8: a tone through 5 % loss: what is not heard at its level is at most loss + 2 %.
+#[test]
+fn concealment_keeps_the_gaps_below_the_loss() {
+    let mut rig = Rig::new();
+    let (mut a, b) = (rig.open(0, Codec::Pcmu, |_| ()), rig.open(9, Codec::Pcmu, |_| ()));
+    rig.send(Command::Bridge { a: a.bearer, b: b.bearer });
+    let mut tone = hw::dsp::tone::Chord::new(&[hw::dsp::tone::Sine { hz: 200.0, dbm0: -10.0 }]);
+    let mut rng = Seed(55).rng();
+    for _ in 0..3000 {
+        let (mut pcm, mut octets) = ([0; FRAME], [0; FRAME]);
+        tone.fill(&mut pcm);
+        crate::codec::encode(Codec::Pcmu, None, &pcm, &mut octets);
+        let bytes = a.packet(0, &octets);
+        if !rng.chance(0.05) {
+            rig.deliver(&a, bytes);
+        }
+        rig.run(20);
+    }
+    let sent = rig.sent_to(&b);
+    let loud = sent.iter().filter(|(_, payload)| {
+        let mut pcm = [0; FRAME];
+        crate::codec::decode(Codec::Pcmu, None, &payload[..].try_into().expect("a frame"), &mut pcm);
+        hw::dsp::level::of(&pcm) > -16.0
+    });
+    let gaps = sent.len() - loud.count();
+    assert!(gaps * 100 <= sent.len() * 7, "{gaps} of {} frames are gaps", sent.len());
+    assert!(gaps * 100 <= sent.len() * 2, "concealment hides single losses: {gaps} of {}", sent.len());
+}

@@ -59,7 +59,8 @@ impl Encoder {
         }
     }
 
-    fn bit(&mut self) -> u8 {
+    /// The next bit on the line, for channels that are not made of octets (the data link of a T1).
+    pub fn bit(&mut self) -> u8 {
         if self.flag > 0 {
             self.flag -= 1;
             self.ones = 0;
@@ -123,7 +124,8 @@ impl Decoder {
         }
     }
 
-    fn bit(&mut self, bit: u8, emit: &mut impl FnMut(Result<&[u8], Loss>)) {
+    /// Takes one bit, as [`Decoder::feed`] takes octets.
+    pub fn bit(&mut self, bit: u8, emit: &mut impl FnMut(Result<&[u8], Loss>)) {
         if bit == 1 {
             self.ones = self.ones.saturating_add(1);
             if self.ones == 7 {

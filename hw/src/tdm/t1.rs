@@ -258,6 +258,7 @@ fn crc6(mut crc: u8, slots: &[u8; SLOTS]) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tdm::hdlc;
     use units::Seed;
 
     fn line(framing: Framing, frames: usize, seed: u64) -> Vec<u8> {
@@ -335,6 +336,32 @@ mod tests {
                 "{framing:?}"
             );
         }
+    }
+
+    #[test]
+    fn t1_403_9_4_2_a_performance_report_crosses_the_data_link() {
+        // Goal: message-oriented signals of the data link are HDLC. Method: a report of 13 octets without its FCS.
+        let report = [0x38, 0x01, 0x03, 1, 2, 3, 4, 5, 6, 7, 8];
+        let (mut tx, mut rx) = (Transmitter::new(Framing::Esf), Receiver::new(Framing::Esf));
+        let (mut encoder, mut decoder) = (hdlc::Encoder::new(), hdlc::Decoder::new());
+        let mut got = Vec::new();
+        for n in 0..800 {
+            if n == 300 {
+                assert!(encoder.send(&report));
+            }
+            let slots = [0x7F; SLOTS];
+            let link = if tx.wants_link() { encoder.bit() } else { 0 };
+            let framing = tx.framing_bit(&slots, link);
+            let bits = slots.iter().flat_map(|&o| (0..8).rev().map(move |n| (o >> n) & 1));
+            for bit in std::iter::once(framing).chain(bits) {
+                rx.bit(bit, &mut |f| {
+                    if let Found::Link(b) = f {
+                        decoder.bit(b, &mut |frame| got.push(frame.map(<[u8]>::to_vec)));
+                    }
+                });
+            }
+        }
+        assert_eq!(got, [Ok(report.to_vec())]);
     }
 
     #[test]

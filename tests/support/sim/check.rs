@@ -49,7 +49,8 @@ fn records(sim: &mut Sim, day: &mut Day) {
     let mut seen = BTreeMap::new();
     let mut after = 0;
     loop {
-        let Answer::Records(page) = sim.ask(Ask::Records { tenant: None, order: None, after, limit: 1_000 }) else {
+        let Answer::Records(page) = sim.ask(Ask::Records { tenant: None, order: None, after, limit: 1_000 })
+        else {
             panic!("seed {seed}: no records");
         };
         let Some((last, _)) = page.last() else { break };
@@ -80,7 +81,8 @@ fn heard(log: &CallLog, seed: u64, loss: f64) {
     if !log.complete || log.hearing.prompts < 3 || log.person == "impatient" {
         return;
     }
-    let reference = web::file("welcome.wav").and_then(mulaw::from_wav).expect("the sample application has it");
+    let reference =
+        web::file("welcome.wav").and_then(mulaw::from_wav).expect("the sample application has it");
     let found = audio::find(&log.audio, reference);
     let least = if loss > 0.0 { 0.8 } else { 0.98 };
     assert!(found.is_some_and(|m| m.likeness > least), "seed {seed}: {} heard {found:?}", log.person);

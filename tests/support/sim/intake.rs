@@ -69,7 +69,7 @@ fn facts(order: &Order, settings: &Settings) -> Facts {
     Facts::of(order).with_home_zone(Some(&settings.home_zone))
 }
 
-pub(super) fn desk(config: &Config, plan: &Plan, seed: Seed) -> Desk<Court> {
+pub(super) fn desk(config: &Config, seed: Seed) -> Desk<Court> {
     let settings = Settings::of(config).expect("sound rules");
     let mut limits = desk::Limits::default();
     limits.retry = RetryTable { busy: vec![60_000], no_answer: vec![60_000], ..limits.retry };
@@ -174,11 +174,8 @@ impl Intake {
             order: &self.settings.order,
         };
         let mail = mail::read(&raw, seen).unwrap_or_else(|t| panic!("turned away: {t:?}"));
-        let origin = Origin::Mail {
-            message_id: mail.message_id.clone(),
-            reply_to: mail.from.clone(),
-            level: 0,
-        };
+        let origin =
+            Origin::Mail { message_id: mail.message_id.clone(), reply_to: mail.from.clone(), level: 0 };
         session.settled(&[Reply::new(250, "2.0.0", "taken")]);
         self.parse(now, &mail.fields, origin, &mail.message_id)
     }
@@ -194,7 +191,13 @@ impl Intake {
         self.parse(now, &fields, Origin::Http { key: "main".into() }, &id)
     }
 
-    fn parse(&mut self, now: Now, fields: &form::Fields, origin: Origin, id: &str) -> (Order, [u8; 32], Wall) {
+    fn parse(
+        &mut self,
+        now: Now,
+        fields: &form::Fields,
+        origin: Origin,
+        id: &str,
+    ) -> (Order, [u8; 32], Wall) {
         let cx = Context {
             tenant: TenantId(1),
             origin,
@@ -237,4 +240,3 @@ pub(super) fn desk_finished(f: shard::Finished) -> Result<desk::Finished, contro
     };
     Ok(desk::Finished { lease, outcome, result: f.result, why: f.why, released: f.released })
 }
-

@@ -14,7 +14,6 @@ use bench::farend::world::{self, endpoint};
 use bench::farend::{CallLog, World, WorldConfig};
 use control::call::Start as CallStart;
 use control::call::play::{Loaded, Wanted};
-use control::config::Config;
 use control::desk::{self, Desk};
 use control::shard::{self, Settings, Shard};
 use control::store::{Answer, Ask, Store};
@@ -100,7 +99,7 @@ impl Sim {
         Self {
             now,
             shard,
-            desk: intake::desk(&config, &plan, seed.derive(4)),
+            desk: intake::desk(&config, seed.derive(4)),
             store: Sqlite::in_memory(),
             media: Media::new(IpAddr::V4(SERVER), bearers, seed.derive(5)),
             world,
@@ -343,8 +342,13 @@ impl Sim {
     fn start(&mut self, start: desk::Start) {
         self.slots_out += 1;
         let route = self.intake.route(&start.order);
-        let call =
-            CallStart { permit: start.permit, slot: start.slot, order: start.order, lease: start.lease, route };
+        let call = CallStart {
+            permit: start.permit,
+            slot: start.slot,
+            order: start.order,
+            lease: start.lease,
+            route,
+        };
         self.shard(shard::Input::Start(Box::new(call)));
     }
 
@@ -422,4 +426,3 @@ fn server_endpoint(seed: Seed) -> Endpoint {
     config.limits.source_rate = 100_000;
     Endpoint::new(config, seed.derive(2))
 }
-

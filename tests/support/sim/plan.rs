@@ -2,8 +2,8 @@
 
 use super::site::Manners;
 use super::wire::Weather;
-use std::sync::Arc;
 use bench::farend::Scenario;
+use std::sync::Arc;
 
 /// See the module.
 #[derive(Clone, Debug)]

@@ -3,6 +3,7 @@
 //! `QuickJS` polls its interrupt handler in loops and calls of scripts, not inside native functions. Nearly all of
 //! those allocate, so an allocation after the deadline fails, which ends the native call too.
 
+use crate::arena::{Arena, usable};
 use rquickjs_sys as q;
 use std::ffi::c_void;
 use std::sync::Arc;
@@ -10,8 +11,8 @@ use units::Mono;
 
 /// What the C side of one engine shares with the Rust side; lives in a `Box` whose address C keeps.
 pub(crate) struct Control {
-    /// Octets in use, as the allocator counts them.
-    pub(crate) used: usize,
+    /// Where blocks come from.
+    pub(crate) arena: Arena,
     /// Most octets.
     pub(crate) limit: usize,
     /// An allocation was refused since the last arming.
@@ -40,7 +41,7 @@ const LARGE: usize = 4096;
 impl Control {
     pub(crate) fn new(limit: usize, clock: Option<Arc<dyn Fn() -> Mono + Send + Sync>>) -> Self {
         Self {
-            used: 0,
+            arena: Arena::new(),
             limit,
             out_of_memory: false,
             expired: false,
@@ -68,26 +69,17 @@ impl Control {
         self.expired
     }
 
-    fn admit(&mut self, size: usize) -> bool {
+    /// A block, unless the time or the memory is spent.
+    fn take(&mut self, size: usize) -> *mut u8 {
         self.ticks = self.ticks.wrapping_add(1);
         let look = size >= LARGE || self.ticks.is_multiple_of(CLOCK_EVERY);
         if self.spend(1, look) {
-            return false;
+            return std::ptr::null_mut();
         }
-        if self.used.saturating_add(size) > self.limit {
-            self.out_of_memory = true;
-            return false;
-        }
-        true
+        let block = self.arena.take(size, self.limit);
+        self.out_of_memory |= block.is_null();
+        block
     }
-}
-
-unsafe extern "C" {
-    fn malloc(size: usize) -> *mut c_void;
-    fn calloc(count: usize, size: usize) -> *mut c_void;
-    fn realloc(ptr: *mut c_void, size: usize) -> *mut c_void;
-    fn free(ptr: *mut c_void);
-    fn malloc_usable_size(ptr: *mut c_void) -> usize;
 }
 
 /// The table of functions for `JS_NewRuntime2`; its opaque pointer must be a [`Control`].
@@ -106,67 +98,56 @@ fn control<'a>(opaque: *mut c_void) -> &'a mut Control {
     unsafe { &mut *opaque.cast::<Control>() }
 }
 
-fn size_of_block(ptr: *mut c_void) -> usize {
-    // SAFETY: `ptr` came from malloc, calloc or realloc below, or is null, for which the answer is 0.
-    unsafe { malloc_usable_size(ptr) }
-}
-
-unsafe extern "C" fn js_calloc(opaque: *mut c_void, count: q::size_t, size: q::size_t) -> *mut c_void {
-    let c = control(opaque);
-    let Some(total) =
-        usize::try_from(count).ok().and_then(|n| usize::try_from(size).ok().and_then(|s| n.checked_mul(s)))
-    else {
+unsafe extern "C" fn js_calloc(opaque: *mut c_void, count: q::size_t, size_: q::size_t) -> *mut c_void {
+    let size = |n: q::size_t| usize::try_from(n).ok();
+    let Some(total) = size(count).zip(size(size_)).and_then(|(n, s)| n.checked_mul(s)) else {
         return std::ptr::null_mut();
     };
-    if !c.admit(total) {
-        return std::ptr::null_mut();
+    let p = control(opaque).take(total);
+    if !p.is_null() {
+        // SAFETY: the block has at least `total` octets.
+        unsafe { p.write_bytes(0, total) };
     }
-    // SAFETY: plain C allocation; null is an allowed answer.
-    let p = unsafe { calloc(1, total) };
-    c.used += size_of_block(p);
-    p
+    p.cast()
 }
 
 unsafe extern "C" fn js_malloc(opaque: *mut c_void, size: q::size_t) -> *mut c_void {
-    let c = control(opaque);
-    let Ok(size) = usize::try_from(size) else { return std::ptr::null_mut() };
-    if !c.admit(size) {
-        return std::ptr::null_mut();
-    }
-    // SAFETY: plain C allocation; null is an allowed answer.
-    let p = unsafe { malloc(size) };
-    c.used += size_of_block(p);
-    p
+    usize::try_from(size).map_or(std::ptr::null_mut(), |size| control(opaque).take(size).cast())
 }
 
 unsafe extern "C" fn js_free(opaque: *mut c_void, ptr: *mut c_void) {
-    if ptr.is_null() {
-        return;
+    if !ptr.is_null() {
+        control(opaque).arena.give(ptr.cast());
     }
-    let c = control(opaque);
-    c.used = c.used.saturating_sub(size_of_block(ptr));
-    // SAFETY: the engine frees each block it was given exactly once.
-    unsafe { free(ptr) };
 }
 
 unsafe extern "C" fn js_realloc(opaque: *mut c_void, ptr: *mut c_void, size: q::size_t) -> *mut c_void {
     let c = control(opaque);
     let Ok(size) = usize::try_from(size) else { return std::ptr::null_mut() };
-    let old = size_of_block(ptr);
-    // Shrinking always succeeds: some callers cannot cope with its failure.
-    if size > old && !c.admit(size - old) {
+    if ptr.is_null() {
+        return c.take(size).cast();
+    }
+    if size == 0 {
+        c.arena.give(ptr.cast());
         return std::ptr::null_mut();
     }
-    // SAFETY: `ptr` is null or a block of ours; on null answer the old block stays valid.
-    let p = unsafe { realloc(ptr, size) };
-    if !p.is_null() {
-        c.used = c.used.saturating_sub(old) + size_of_block(p);
+    let old = usable(ptr.cast());
+    // Shrinking always succeeds: some callers cannot cope with its failure. A large block that shrinks much moves.
+    if size <= old && (old <= 4 * LARGE || size > old / 2) {
+        return ptr;
     }
-    p
+    let p = c.take(size);
+    if p.is_null() {
+        return if size <= old { ptr } else { std::ptr::null_mut() };
+    }
+    // SAFETY: both blocks are at least as long as the shorter size, and are distinct.
+    unsafe { std::ptr::copy_nonoverlapping(ptr.cast::<u8>(), p, old.min(size)) };
+    c.arena.give(ptr.cast());
+    p.cast()
 }
 
 unsafe extern "C" fn js_usable(ptr: *const c_void) -> q::size_t {
-    size_of_block(ptr.cast_mut()) as q::size_t
+    if ptr.is_null() { 0 } else { usable(ptr.cast()) as q::size_t }
 }
 
 /// `JSInterruptHandler`: non-zero stops the script with an exception it cannot catch.

@@ -15,6 +15,7 @@
 //! ```
 
 mod alloc;
+mod arena;
 mod code;
 mod convert;
 mod machine;

@@ -64,7 +64,7 @@ pub struct Engine {
 
 impl std::fmt::Debug for Engine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Engine").field("used_octets", &self.control.used).finish_non_exhaustive()
+        f.debug_struct("Engine").field("used_octets", &self.control.arena.held).finish_non_exhaustive()
     }
 }
 
@@ -110,7 +110,7 @@ impl Engine {
     /// Octets of heap in use.
     #[must_use]
     pub fn used_octets(&self) -> usize {
-        self.control.used
+        self.control.arena.held
     }
 
     /// A new, empty scope object without prototype.
@@ -245,7 +245,7 @@ impl Engine {
             }
             // SAFETY: a tag test.
             let holds = unsafe { q::JS_IsObject(object) };
-            if holds && raw.is_frozen(object) || !holds {
+            if !holds || raw.is_frozen(object) {
                 raw.release(object);
                 raw.swallow();
                 return Err(ScriptError::Thrown(Thrown(format!("{} cannot be set", path.join(".")).into())));
@@ -603,7 +603,7 @@ impl Raw {
             return None;
         }
         // SAFETY: `p` points at `n` octets until freed below.
-        let bytes = unsafe { std::slice::from_raw_parts(p.cast::<u8>(), n as usize) };
+        let bytes = unsafe { std::slice::from_raw_parts(p.cast::<u8>(), usize::try_from(n).unwrap_or(0)) };
         let s = String::from_utf8_lossy(bytes).into_owned();
         // SAFETY: `p` came from JS_ToCStringLen2.
         unsafe { q::JS_FreeCString(self.ctx, p) };
@@ -708,7 +708,7 @@ impl Raw {
             return None;
         }
         // SAFETY: the answer is `n` octets until freed below.
-        let bytes = unsafe { std::slice::from_raw_parts(p, n as usize) }.to_vec();
+        let bytes = unsafe { std::slice::from_raw_parts(p, usize::try_from(n).unwrap_or(0)) }.to_vec();
         // SAFETY: allocated by JS_WriteObject with the context's allocator.
         unsafe { q::js_free(self.ctx, p.cast::<c_void>()) };
         Some(bytes)

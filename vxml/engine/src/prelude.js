@@ -82,10 +82,7 @@
   function wrap(o, name, make) {
     var f = o[name];
     if (typeof f !== 'function') return;
-    var w = make(f);
-    Object.defineProperty(w, 'name', { value: name });
-    Object.defineProperty(w, 'length', { value: f.length });
-    put(o, name, w);
+    put(o, name, make(f));
   }
   ['join', 'slice', 'concat', 'indexOf', 'lastIndexOf', 'includes', 'at', 'every', 'some', 'forEach', 'map', 'filter',
     'reduce', 'reduceRight', 'find', 'findIndex', 'findLast', 'findLastIndex', 'flat', 'flatMap', 'toReversed',

@@ -248,3 +248,20 @@ fn without_a_clock_steps_end_a_script() {
     assert!(eval(&mut e, &c, "(function(){var s='x';while(true)s+=s})()").is_err());
     assert_eq!(eval(&mut e, &c, "1 + 1"), Ok(Value::Number(2.0)));
 }
+
+/// Goal: what a hostile script makes the engine lose is given back with the engine. Method: many such engines in one
+/// process, whose resident memory must not grow with their number.
+#[test]
+fn lost_objects_are_given_back() {
+    let script = "[...(function*(){while(true)yield {}})()]";
+    for _ in 0..80 {
+        let mut e = Engine::new(&Config { steps_max: 100_000, ..Config::default() }).expect("starts");
+        let s = e.scope();
+        let code = e.compile(script).expect("compiles");
+        assert!(e.eval(&code, &[s; 5]).is_err());
+    }
+    #[expect(clippy::disallowed_methods, reason = "a test reads its process's size")]
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages: usize = statm.split_whitespace().nth(1).and_then(|p| p.parse().ok()).unwrap_or(0);
+    assert!(pages * 4096 < 200 << 20, "{pages} pages are resident");
+}

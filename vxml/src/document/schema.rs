@@ -12,18 +12,14 @@ const NONE: &[&str] = &[];
 fn attributes(tag: Tag) -> [&'static [&'static str]; 3] {
     match tag {
         Tag::Assign | Tag::Var => [&["name", "expr"], NONE, NONE],
-        Tag::Audio => [&["src", "expr"], FETCH, NONE],
         Tag::Block | Tag::Initial => [ITEM, NONE, NONE],
-        Tag::Break => [&["time", "strength", "size"], NONE, NONE],
         Tag::Catch => [&["event", "count", "cond"], NONE, NONE],
         Tag::Error | Tag::Help | Tag::Noinput | Tag::Nomatch => [&["count", "cond"], NONE, NONE],
         Tag::Choice => [&["dtmf", "accept", "next", "expr"], EVENT, FETCH_FA],
         Tag::Clear => [&["namelist"], NONE, NONE],
         Tag::Data => [&["src", "srcexpr", "name", "method", "namelist", "enctype"], FETCH_FA, NONE],
-        Tag::Desc | Tag::P | Tag::S | Tag::Paragraph | Tag::Sentence => [&["xml:lang"], NONE, NONE],
         Tag::Disconnect => [&["namelist"], NONE, NONE],
         Tag::If | Tag::Elseif => [&["cond"], NONE, NONE],
-        Tag::Emphasis => [&["level"], NONE, NONE],
         Tag::Exit => [&["expr", "namelist"], NONE, NONE],
         Tag::Field => [ITEM, &["type", "slot", "modal"], NONE],
         Tag::Filled => [&["mode", "namelist"], NONE, NONE],
@@ -35,28 +31,21 @@ fn attributes(tag: Tag) -> [&'static [&'static str]; 3] {
             &["src", "srcexpr", "scope", "type", "weight"],
             FETCH,
         ],
-        Tag::Lexicon => [&["uri", "type"], NONE, NONE],
         Tag::Link => [&["next", "expr", "dtmf"], EVENT, FETCH_FA],
         Tag::Log => [&["label", "expr"], NONE, NONE],
-        Tag::Mark => [&["name", "nameexpr"], NONE, NONE],
         Tag::Menu => [&["id", "scope", "dtmf", "accept"], NONE, NONE],
-        Tag::Meta => [&["name", "content", "http-equiv"], NONE, NONE],
         Tag::Object => [ITEM, &["classid", "codebase", "codetype", "data", "type", "archive"], FETCH],
         Tag::Option => [&["dtmf", "accept", "value"], NONE, NONE],
         Tag::Param => [&["name", "expr", "value", "valuetype", "type"], NONE, NONE],
-        Tag::Phoneme => [&["ph", "alphabet"], NONE, NONE],
         Tag::Prompt => [
             &["bargein", "bargeintype", "cond", "count", "timeout"],
             &["xml:lang", "xml:base", "version"],
             NONE,
         ],
         Tag::Property => [&["name", "value"], NONE, NONE],
-        Tag::Prosody => [&["pitch", "contour", "range", "rate", "duration", "volume"], NONE, NONE],
         Tag::Record => [ITEM, &["modal", "beep", "maxtime", "finalsilence", "dtmfterm", "type"], NONE],
         Tag::Return => [&["namelist"], EVENT, NONE],
-        Tag::SayAs => [&["interpret-as", "format", "detail", "type"], NONE, NONE],
         Tag::Script => [&["src", "srcexpr", "charset"], FETCH, NONE],
-        Tag::Sub => [&["alias"], NONE, NONE],
         Tag::Subdialog => [ITEM, &["src", "srcexpr", "namelist", "method", "enctype"], FETCH_FA],
         Tag::Submit => [&["next", "expr", "namelist", "method", "enctype"], FETCH_FA, NONE],
         Tag::Throw => [EVENT, NONE, NONE],
@@ -76,11 +65,27 @@ fn attributes(tag: Tag) -> [&'static [&'static str]; 3] {
             NONE,
         ],
         Tag::Value => [&["expr"], NONE, NONE],
-        Tag::Voice => [&["gender", "age", "variant", "name", "xml:lang"], NONE, NONE],
         Tag::Vxml => [&["version", "xml:base", "xml:lang", "application"], NONE, NONE],
-        Tag::Text | Tag::Other | Tag::Else | Tag::Enumerate | Tag::Metadata | Tag::Reprompt => {
-            [NONE, NONE, NONE]
-        }
+        tag => [speech_attributes(tag), if tag == Tag::Audio { FETCH } else { NONE }, NONE],
+    }
+}
+
+/// The attributes of speech markup (SSML 1.0 §3) and of `<meta>`.
+fn speech_attributes(tag: Tag) -> &'static [&'static str] {
+    match tag {
+        Tag::Audio => &["src", "expr"],
+        Tag::Break => &["time", "strength", "size"],
+        Tag::Desc | Tag::P | Tag::S | Tag::Paragraph | Tag::Sentence => &["xml:lang"],
+        Tag::Emphasis => &["level"],
+        Tag::Lexicon => &["uri", "type"],
+        Tag::Mark => &["name", "nameexpr"],
+        Tag::Meta => &["name", "content", "http-equiv"],
+        Tag::Phoneme => &["ph", "alphabet"],
+        Tag::Prosody => &["pitch", "contour", "range", "rate", "duration", "volume"],
+        Tag::SayAs => &["interpret-as", "format", "detail", "type"],
+        Tag::Sub => &["alias"],
+        Tag::Voice => &["gender", "age", "variant", "name", "xml:lang"],
+        _ => NONE,
     }
 }
 
@@ -159,16 +164,14 @@ pub(crate) fn choices(tag: Tag) -> &'static [Choose] {
     }
 }
 
-/// Whether `child` may stand directly in `parent`.
-pub(crate) fn nests(parent: Tag, child: Tag) -> bool {
+/// Executable content (VoiceXML 2.0 §5.3).
+fn is_executable(t: Tag) -> bool {
     use Tag::{
-        Assign, Audio, Block, Break, Choice, Clear, Data, Desc, Disconnect, Else, Elseif, Emphasis,
-        Enumerate, Exit, Field, Filled, Foreach, Form, Goto, Grammar, If, Initial, Lexicon, Link, Log, Mark,
-        Menu, Meta, Metadata, Object, Option, P, Param, Phoneme, Prompt, Property, Prosody, Record, Reprompt,
-        Return, S, SayAs, Script, Sub, Subdialog, Submit, Text, Throw, Transfer, Value, Var, Voice, Vxml,
+        Assign, Audio, Clear, Data, Disconnect, Enumerate, Exit, Foreach, Goto, If, Log, Prompt, Reprompt,
+        Return, Script, Submit, Text, Throw, Value, Var,
     };
-    let executable = matches!(
-        child,
+    matches!(
+        t,
         Assign
             | Audio
             | Clear
@@ -189,9 +192,17 @@ pub(crate) fn nests(parent: Tag, child: Tag) -> bool {
             | Throw
             | Value
             | Var
-    );
-    let speech = matches!(
-        child,
+    )
+}
+
+/// What may stand among spoken text.
+fn is_speech(t: Tag) -> bool {
+    use Tag::{
+        Audio, Break, Emphasis, Enumerate, Foreach, Mark, P, Paragraph, Phoneme, Prosody, S, SayAs, Sentence,
+        Sub, Text, Value, Voice,
+    };
+    matches!(
+        t,
         Text | Audio
             | Break
             | Emphasis
@@ -206,11 +217,26 @@ pub(crate) fn nests(parent: Tag, child: Tag) -> bool {
             | Sub
             | Value
             | Voice
-            | Tag::Paragraph
-            | Tag::Sentence
-    );
-    let dialog = child.is_catch()
-        || matches!(child, Property | Link | Grammar | Filled | Prompt | Text | Audio | Value);
+            | Paragraph
+            | Sentence
+    )
+}
+
+/// What every input item may hold.
+fn is_of_item(t: Tag) -> bool {
+    use Tag::{Audio, Enumerate, Filled, Grammar, Link, Prompt, Property, Text, Value};
+    t.is_catch()
+        || matches!(t, Property | Link | Grammar | Filled | Prompt | Text | Audio | Value | Enumerate)
+}
+
+/// Whether `child` may stand directly in `parent`.
+pub(crate) fn nests(parent: Tag, child: Tag) -> bool {
+    use Tag::{
+        Audio, Block, Choice, Data, Desc, Else, Elseif, Emphasis, Enumerate, Field, Filled, Foreach, Form,
+        Grammar, If, Initial, Lexicon, Link, Log, Menu, Meta, Metadata, Object, Option, P, Param, Phoneme,
+        Prompt, Property, Prosody, Record, S, SayAs, Script, Sub, Subdialog, Text, Transfer, Value, Var,
+        Voice, Vxml,
+    };
     match parent {
         Vxml => {
             child.is_catch()
@@ -218,47 +244,29 @@ pub(crate) fn nests(parent: Tag, child: Tag) -> bool {
         }
         Form => {
             child.is_catch()
-                || matches!(
-                    child,
-                    Block
-                        | Field
-                        | Filled
-                        | Grammar
-                        | Initial
-                        | Link
-                        | Object
-                        | Property
-                        | Record
-                        | Script
-                        | Subdialog
-                        | Transfer
-                        | Var
-                        | Data
-                )
+                || child.is_form_item()
+                || matches!(child, Filled | Grammar | Link | Property | Script | Var | Data)
         }
         Menu => {
             child.is_catch()
                 || matches!(child, Audio | Choice | Enumerate | Prompt | Property | Script | Text | Value)
         }
-        Field => dialog || matches!(child, Option | Enumerate),
-        Initial => {
-            child.is_catch()
-                || matches!(child, Property | Link | Grammar | Prompt | Text | Audio | Value | Enumerate)
+        Field => is_of_item(child) || child == Option,
+        Initial => is_of_item(child) && child != Filled,
+        Record | Transfer => is_of_item(child),
+        Object | Subdialog => child == Param || is_of_item(child) && child != Grammar,
+        Block | Filled | Tag::Catch | Tag::Error | Tag::Help | Tag::Noinput | Tag::Nomatch => {
+            is_executable(child)
         }
-        Record | Transfer => dialog || child == Enumerate,
-        Object => (dialog || child == Param) && !matches!(child, Grammar),
-        Subdialog => child == Param || dialog && !matches!(child, Grammar),
-        Block | Filled | Tag::Catch | Tag::Error | Tag::Help | Tag::Noinput | Tag::Nomatch => executable,
-        If => executable || matches!(child, Else | Elseif),
-        Foreach => executable || speech,
-        Prompt => speech || matches!(child, Lexicon | Meta | Metadata),
-        Audio => speech || child == Desc,
-        P | S | Voice | Prosody | Emphasis | Enumerate | Tag::Paragraph | Tag::Sentence => speech,
-        Choice => matches!(child, Text | Audio | Grammar | Value | Enumerate) || speech,
+        If => is_executable(child) || matches!(child, Else | Elseif),
+        Foreach => is_executable(child) || is_speech(child),
+        Prompt => is_speech(child) || matches!(child, Lexicon | Meta | Metadata),
+        Audio => is_speech(child) || child == Desc,
+        P | S | Voice | Prosody | Emphasis | Enumerate | Tag::Paragraph | Tag::Sentence => is_speech(child),
+        Choice => child == Grammar || is_speech(child),
         Link => child == Grammar,
         Option | Script | SayAs | Sub | Phoneme | Desc => matches!(child, Text | Value),
         Log => matches!(child, Text | Value | Foreach),
-        Param => child == Text,
         Metadata | Tag::Other | Grammar => true,
         _ => child == Text,
     }

@@ -126,10 +126,6 @@ impl Session {
         id: FetchId,
         result: Result<Fetched, FetchError>,
     ) {
-        if let Some(i) = self.prefetched.iter().position(|p| *p == id) {
-            self.prefetched.swap_remove(i);
-            return;
-        }
         let ours = matches!(&self.phase, Phase::Fetching { id: waiting, .. } if *waiting == id);
         if !ours {
             return;

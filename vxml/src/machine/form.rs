@@ -120,13 +120,6 @@ impl Session {
             return;
         };
         dialog.quiet = !reprompt;
-        if dialog.next.is_none()
-            && let Some(current) = dialog.current
-            && reprompt
-        {
-            dialog.next = None;
-            let _ = current;
-        }
     }
 
     /// Takes the caller's input to where its grammar stands.

@@ -249,10 +249,9 @@ impl Session {
     ) -> Result<Arc<Network>, Event> {
         let limits = self.grammar_limits();
         let name = format!("{mode:?}\u{1}{lang}\u{1}{uri}");
-        let made = documents.network(self.config.tenant, &name, || {
+        documents.network(self.config.tenant, &name, || {
             Network::from_builtin(uri, mode, lang, &limits).map_err(|e| grammar_event(&e, uri))
-        });
-        made
+        })
     }
 
     fn external(

@@ -20,7 +20,7 @@ pub use documents::Documents;
 use crate::catch::Event;
 use crate::limits::Limits;
 use crate::script::{ScopeId, Scopes};
-use crate::session::{Connection, Exit, ExitReason, FetchId, Input, LogLine, Output, Prompt, Timer, Trace};
+use crate::session::{Connection, Exit, ExitReason, Input, LogLine, Output, Prompt, Timer, Trace};
 pub(crate) use fetch::recording_name;
 pub(crate) use grammars::{choice_keys, has_content};
 pub(crate) use properties::time_ms;
@@ -55,7 +55,7 @@ pub struct SessionConfig {
     pub seed: Seed,
     /// Minutes east of Greenwich for scripts.
     pub utc_offset_min: i32,
-    /// Names of `<object>` classes the host answers; none by default.
+    /// Bounds of everything that comes from outside.
     pub limits: Limits,
     /// A monotonic clock to bound scripts by time; without it they are bounded by steps.
     pub clock: Option<Arc<dyn Fn() -> Mono + Send + Sync>>,
@@ -126,7 +126,6 @@ pub struct Session {
     grammars: HashMap<String, Result<Arc<crate::grammar::Grammar>, Event>>,
     /// Elements of `<data>` and `<script>` whose fetch has come.
     fetched: Option<fetch::Arrived>,
-    prefetched: Vec<FetchId>,
     pub(crate) hung_up: bool,
     /// It was the document that hung up.
     we_hung_up: bool,
@@ -184,7 +183,6 @@ impl Session {
             next_id: 0,
             grammars: HashMap::new(),
             fetched: None,
-            prefetched: Vec::new(),
             hung_up: false,
             we_hung_up: false,
             moving: None,

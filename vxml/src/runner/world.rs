@@ -92,16 +92,21 @@ impl RunConfig {
     }
 }
 
+type Fetcher<'a> = Box<dyn FnMut(&FetchRequest) -> Result<Fetched, FetchError> + 'a>;
+type Caller<'a> = Box<dyn FnMut(&str) -> Option<Step> + 'a>;
+/// A play, its length in ms, and its marks with their places in ms.
+type Playing = (PlayId, u64, Vec<(String, u64)>);
+
 /// A run in progress: a session, its host, and the caller.
 pub struct Run<'a> {
     session: Session,
     documents: &'a mut Documents,
-    fetch: Box<dyn FnMut(&FetchRequest) -> Result<Fetched, FetchError> + 'a>,
-    next_step: Box<dyn FnMut(&str) -> Option<Step> + 'a>,
+    fetch: Fetcher<'a>,
+    next_step: Caller<'a>,
     config: RunConfig,
     now: Now,
     events: VecDeque<(Mono, Input)>,
-    playing: VecDeque<(PlayId, u64, Vec<(String, u64)>)>,
+    playing: VecDeque<Playing>,
     play_began: Mono,
     listening: Option<Listen>,
     bargein: bool,

@@ -28,7 +28,9 @@ pub(super) struct Received<'a> {
 
 /// Large buffers and receive times; what the kernel refuses is left as it was.
 pub(super) fn prepare(socket: &UdpSocket, octets: i32) {
-    for (option, value) in [(libc::SO_TIMESTAMPNS, 1), (libc::SO_RCVBUFFORCE, octets), (libc::SO_SNDBUFFORCE, octets)] {
+    for (option, value) in
+        [(libc::SO_TIMESTAMPNS, 1), (libc::SO_RCVBUFFORCE, octets), (libc::SO_SNDBUFFORCE, octets)]
+    {
         // SAFETY: the socket is open; the value is an int that outlives the call, and its size is given.
         let _ = unsafe {
             libc::setsockopt(
@@ -110,7 +112,11 @@ impl Batch {
 
     /// The `i`th datagram of the last batch.
     pub(super) fn get(&self, i: usize) -> Received<'_> {
-        Received { from: address(&self.addresses[i]), stamp: self.stamps[i], bytes: &self.data[i][..self.lengths[i]] }
+        Received {
+            from: address(&self.addresses[i]),
+            stamp: self.stamps[i],
+            bytes: &self.data[i][..self.lengths[i]],
+        }
     }
 
     /// Sends all; what the kernel refuses is lost, as on a network.
@@ -121,7 +127,10 @@ impl Batch {
                 chunk.iter().map(|(to, _)| storage(to)).collect();
             let mut vectors: Vec<libc::iovec> = chunk
                 .iter()
-                .map(|(_, bytes)| libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() })
+                .map(|(_, bytes)| libc::iovec {
+                    iov_base: bytes.as_ptr().cast_mut().cast(),
+                    iov_len: bytes.len(),
+                })
                 .collect();
             let mut headers: Vec<libc::mmsghdr> = vectors
                 .iter_mut()
@@ -138,7 +147,9 @@ impl Batch {
                 .collect();
             let count = u32::try_from(headers.len()).expect("256 at most");
             // SAFETY: every header points to an address and to octets that outlive the call; sendmmsg only reads.
-            let _ = unsafe { libc::sendmmsg(socket.as_raw_fd(), headers.as_mut_ptr(), count, libc::MSG_DONTWAIT) };
+            let _ = unsafe {
+                libc::sendmmsg(socket.as_raw_fd(), headers.as_mut_ptr(), count, libc::MSG_DONTWAIT)
+            };
         }
     }
 }

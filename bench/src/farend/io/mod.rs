@@ -4,8 +4,8 @@
 
 mod batch;
 
-use super::world::{Counts, Dial, Input, Output, World};
 use super::CallLog;
+use super::world::{Counts, Dial, Input, Output, World};
 use batch::{Batch, Received};
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, UdpSocket};

@@ -1,4 +1,5 @@
-//! Who calls the API: `Authorization: Bearer KEY`.
+//! Who calls the API: `Authorization: Bearer KEY`, or a message signature (RFC 9421, `hmac-sha256`) under that key
+//! with `keyid="tenant/key name"`, so that the key itself never travels.
 
 use super::{Api, Problem};
 use crate::intake::whose_key;
@@ -6,6 +7,7 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use control::order::canon;
+use control::order::httpsig::{self, Key, Request, Signed, Unsigned};
 use units::TenantId;
 
 /// Who calls.
@@ -43,6 +45,13 @@ impl FromRequestParts<Api> for Caller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
+        if parts.headers.contains_key("signature-input") && !parts.headers.contains_key(header::AUTHORIZATION)
+        {
+            return signed(parts, api).map_err(|why| {
+                let title = format!("The message signature proves nothing: {why:?}");
+                Problem::new(StatusCode::UNAUTHORIZED, "signature", &title)
+            });
+        }
         // One answer for every way of not being known.
         let unknown =
             || Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", "Send `Authorization: Bearer KEY`");
@@ -59,4 +68,31 @@ impl FromRequestParts<Api> for Caller {
         }
         whose_key(&settings, key.trim()).map(|(t, name)| Self::Tenant(t, name)).ok_or_else(unknown)
     }
+}
+
+/// A request that is signed: what it covers is what an order needs covered.
+fn signed(parts: &Parts, api: &Api) -> Result<Caller, Unsigned> {
+    let text = |v: &axum::http::HeaderValue| String::from_utf8_lossy(v.as_bytes()).into_owned();
+    let fields: Vec<(String, String)> =
+        parts.headers.iter().map(|(n, v)| (n.as_str().to_owned(), text(v))).collect();
+    let authority = parts.headers.get(header::HOST).map(text).unwrap_or_default();
+    let target = parts.uri.path_and_query().map_or("/", |t| t.as_str());
+    let method = parts.method.as_str();
+    let request = |scheme| Request { method, scheme, authority: &authority, target, fields: &fields };
+    let signature = Signed::read(&request("https"))?;
+    let settings = api.intake.settings.load();
+    let (tenant, name) = signature.keyid.split_once('/').ok_or(Unsigned::Key)?;
+    let (id, key) = settings
+        .tenants
+        .iter()
+        .filter(|(_, t)| t.config.name.eq_ignore_ascii_case(tenant))
+        .find_map(|(id, t)| t.config.keys.get(name).map(|k| (*id, k)))
+        .ok_or(Unsigned::Key)?;
+    let key = Key::Hmac(key.expose().clone().into_bytes());
+    let needed: &[&str] = if method == "GET" { &httpsig::NEEDED[..2] } else { &httpsig::NEEDED };
+    let now = (api.intake.now)().wall;
+    // Behind a proxy that ends TLS we cannot see the scheme that the peer signed.
+    let https = signature.verify(&request("https"), &key, needed, now);
+    https.or_else(|_| signature.verify(&request("http"), &key, needed, now))?;
+    Ok(Caller::Tenant(id, name.to_owned()))
 }

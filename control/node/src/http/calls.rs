@@ -9,6 +9,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use control::order::form::{self, Fields};
+use control::order::httpsig;
 use control::order::{Origin, Reason, Refusal};
 use control::store::{Answer, Ask};
 use serde::Deserialize;
@@ -36,6 +37,13 @@ pub(super) fn fields(api: &Api, headers: &HeaderMap, body: &[u8]) -> Result<Fiel
     let kind = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
     let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     let limits = api.intake.settings.load().order;
+    // RFC 9530: a digest that is there must be right; a signature covers the digest, not the body.
+    if let Some(digest) = headers.get("content-digest") {
+        let right = digest.to_str().is_ok_and(|d| httpsig::content_digest(d, body).is_ok());
+        if !right {
+            return Err(Problem::refused(vec![Refusal::new("Content-Digest", Reason::Digest)]));
+        }
+    }
     let unknown = || {
         let title = "Send application/json, application/yaml or application/xml";
         Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "media-type", title)

@@ -245,6 +245,7 @@ fn form_errors(declined: Declined) -> Vec<FormError> {
         Declined::Conflict => {
             general("was sent before with other content".into(), "start from an empty form")
         }
+        Declined::TooFast(_) => general("came too soon after others".into(), "try again in a moment"),
         Declined::Unavailable => general("cannot be taken now".into(), "try again later"),
     }
 }

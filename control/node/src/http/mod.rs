@@ -44,7 +44,6 @@ pub struct Api {
 }
 
 /// The routes.
-#[must_use]
 pub fn router(api: Api) -> Router {
     let places = Arc::new(tokio::sync::Semaphore::new(api.requests_max));
     Router::new()

@@ -87,7 +87,7 @@ describe!(
     params(("Idempotency-Key" = String, Header, description = "Same key and body: same order. Kept 7 days.")),
     request_body = OrderRequest,
     responses(
-        (status = 202, description = "Accepted", body = Object),
+        (status = 202, description = "Accepted", body = Value),
         (
             status = 400,
             description = "A field is wrong",
@@ -120,6 +120,12 @@ describe!(
             content_type = "application/problem+json"
         ),
         (
+            status = 429,
+            description = "Too fast",
+            body = ProblemDetails,
+            content_type = "application/problem+json"
+        ),
+        (
             status = 503,
             description = "Not now",
             body = ProblemDetails,
@@ -129,7 +135,7 @@ describe!(
 );
 describe!(list, get, "/v1/calls", "Calls, newest first",
     params(("cursor" = Option<String>, Query), ("status" = Option<String>, Query), ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000)),
-    responses((status = 200, description = "A page", body = Object),
+    responses((status = 200, description = "A page", body = Value),
         (status = 400, description = "A parameter is wrong", body = ProblemDetails, content_type = "application/problem+json"),
         (status = 401, description = "No known key", body = ProblemDetails, content_type = "application/problem+json")));
 describe!(
@@ -139,7 +145,7 @@ describe!(
     "Judge, and call nobody",
     request_body = OrderRequest,
     responses(
-        (status = 200, description = "Decisions", body = Object),
+        (status = 200, description = "Decisions", body = Value),
         (
             status = 400,
             description = "A field is wrong",
@@ -186,7 +192,7 @@ describe_one!(
     "/v1/calls/{id}",
     "One call",
     "id",
-    (status = 200, description = "Its status", body = Object)
+    (status = 200, description = "Its status", body = Value)
 );
 describe_one!(
     cancel,
@@ -194,8 +200,8 @@ describe_one!(
     "/v1/calls/{id}",
     "Take an order back",
     "id",
-    (status = 200, description = "Cancelled", body = Object),
-    (status = 202, description = "Being cancelled", body = Object)
+    (status = 200, description = "Cancelled", body = Value),
+    (status = 202, description = "Being cancelled", body = Value)
 );
 describe_one!(
     events,
@@ -203,7 +209,7 @@ describe_one!(
     "/v1/calls/{id}/events",
     "Changes of a call: SSE, or long poll with `after`",
     "id",
-    (status = 200, description = "Changes", body = Object)
+    (status = 200, description = "Changes", body = Value)
 );
 describe_one!(
     decision,
@@ -211,7 +217,7 @@ describe_one!(
     "/v1/decisions/{id}",
     "Why a call was blocked or put off",
     "id",
-    (status = 200, description = "The last judgement", body = Object)
+    (status = 200, description = "The last judgement", body = Value)
 );
 describe_one!(
     suppress,
@@ -219,7 +225,7 @@ describe_one!(
     "/v1/suppressions/{number}",
     "Never call this number",
     "number",
-    (status = 200, description = "It binds", body = Object)
+    (status = 200, description = "It binds", body = Value)
 );
 describe_one!(
     release,
@@ -235,7 +241,7 @@ describe_one!(
     "/v1/campaigns/{id}",
     "One campaign",
     "id",
-    (status = 200, description = "Its state", body = Object)
+    (status = 200, description = "Its state", body = Value)
 );
 describe_one!(
     act,
@@ -243,7 +249,7 @@ describe_one!(
     "/v1/campaigns/{id}",
     "`{id}:start`, `:pause`, `:resume`, `:abort`",
     "id",
-    (status = 200, description = "Its state", body = Object)
+    (status = 200, description = "Its state", body = Value)
 );
 describe_one!(
     upload,
@@ -251,7 +257,7 @@ describe_one!(
     "/v1/campaigns/{id}/contacts",
     "Stream contacts (text/csv, application/jsonl); goes on at Upload-Offset",
     "id",
-    (status = 200, description = "Its state", body = Object),
+    (status = 200, description = "Its state", body = Value),
     (status = 415, description = "Not CSV or JSON lines")
 );
 describe_one!(
@@ -264,13 +270,13 @@ describe_one!(
 );
 describe!(suppressions, get, "/v1/suppressions", "The own list",
     params(("cursor" = Option<String>, Query), ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000)),
-    responses((status = 200, description = "A page", body = Object),
+    responses((status = 200, description = "A page", body = Value),
         (status = 400, description = "Wrong", body = ProblemDetails, content_type = "application/problem+json"),
         (status = 401, description = "No known key", body = ProblemDetails, content_type = "application/problem+json")));
 describe!(records, get, "/v1/records", "Call records as JSON, JSON lines or CSV",
     params(("cursor" = Option<String>, Query), ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000),
         ("format" = Option<String>, Query), ("call" = Option<String>, Query)),
-    responses((status = 200, description = "Records", body = Object),
+    responses((status = 200, description = "Records", body = Value),
         (status = 400, description = "Wrong", body = ProblemDetails, content_type = "application/problem+json"),
         (status = 401, description = "No known key", body = ProblemDetails, content_type = "application/problem+json"),
         (status = 404, description = "No such call", body = ProblemDetails, content_type = "application/problem+json")));
@@ -280,9 +286,9 @@ describe!(
     "/v1/campaigns",
     "Make a campaign: `name`, and what all its orders share",
     params(("Idempotency-Key" = String, Header)),
-    request_body = Object,
+    request_body = Value,
     responses(
-        (status = 201, description = "Made", body = Object),
+        (status = 201, description = "Made", body = Value),
         (
             status = 400,
             description = "Wrong",

@@ -85,6 +85,10 @@ impl From<Declined> for Problem {
                 "idempotency-conflict",
                 "The key was used with another body within 7 days",
             ),
+            Declined::TooFast(ms) => {
+                let title = format!("Orders come faster than agreed; try again in {ms} ms");
+                Self::new(StatusCode::TOO_MANY_REQUESTS, "rate", &title)
+            }
             Declined::Unavailable => Self::unavailable(),
         }
     }

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 /// The status of a call.
 #[derive(Clone, Debug, Serialize)]
-pub struct Call {
+pub(super) struct Call {
     id: String,
     status_url: String,
     request_id: String,
@@ -65,6 +65,6 @@ impl From<&Status> for Call {
 
 /// Where a call's status is.
 #[must_use]
-pub fn status_url(id: &str) -> String {
+pub(super) fn status_url(id: &str) -> String {
     format!("/v1/calls/{id}")
 }

@@ -193,6 +193,7 @@ fn declined_reply(declined: &Declined) -> Reply {
             Reply::new(550, "5.7.1", format!("to[{place}] is not allowed by {rule}{later}"))
         }
         Declined::Conflict => Reply::new(554, "5.6.0", "This request id was used with other content"),
+        Declined::TooFast(ms) => Reply::new(451, "4.7.0", format!("Too fast, try again in {ms} ms")),
         Declined::Unavailable => Reply::new(451, "4.3.0", "Not now, try again later"),
     }
 }

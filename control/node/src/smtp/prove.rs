@@ -2,7 +2,6 @@
 //! every field that orders a call. SPF alone never authorises; an aligned DKIM pass is a DMARC pass, so DMARC adds
 //! nothing where DKIM is demanded. A token or a signed manifest proves more: `control::order::proof`.
 
-use mail_auth::common::cache::NoCache;
 use mail_auth::common::verify::DomainKey;
 use mail_auth::dkim::Signature;
 use mail_auth::{AuthenticatedMessage, DkimResult, MessageAuthenticator, Parameters, ResolverCache, Txt};
@@ -99,7 +98,7 @@ impl Prover {
         let (Some(dns), Some(message)) = (&self.dns, AuthenticatedMessage::parse(raw)) else {
             return Dkim::Unproven;
         };
-        let parameters = Parameters::<_, NoCache<_, _>, _, _, _, _>::new(&message).with_txt_cache(&self.pins);
+        let parameters = Parameters::new(&message).with_txt_cache(&self.pins);
         let Ok(outputs) = tokio::time::timeout(LOOKUP_MAX, dns.verify_dkim(parameters)).await else {
             return Dkim::Later;
         };

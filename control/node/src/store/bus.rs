@@ -166,7 +166,7 @@ mod tests {
                 }
                 assert!(n < 200, "it comes up");
             };
-            let mut mine = 0;
+            let mut mine: u128 = 0;
             while own.try_recv().is_ok() {
                 mine += 1;
             }
@@ -176,6 +176,6 @@ mod tests {
         server.wait().expect("it ended");
         let (first, mine, n) = heard;
         assert!(matches!(first, Word::Cancel { order } if order.0 <= n));
-        assert_eq!(u128::from(mine as u64), n, "each own word once, no echo");
+        assert_eq!(mine, n, "each own word once, no echo");
     }
 }

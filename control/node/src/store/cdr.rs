@@ -34,19 +34,24 @@ impl Files {
         std::fs::create_dir_all(folder)?;
         let (sequence, cursor) = place(folder, form).unwrap_or((1, 0));
         let part = part(folder, form, sequence);
+        // A crash between the new name and the note of the next file: it is under way again, and ends the same way.
+        let done = whole(folder, form, sequence);
+        if done.exists() && !part.exists() {
+            std::fs::rename(&done, &part)?;
+        }
         let left = std::fs::read_to_string(&part).unwrap_or_default();
-        let whole = left.rfind('\n').map_or("", |end| &left[..=end]);
+        let lines = left.rfind('\n').map_or("", |end| &left[..=end]);
         let (mut sheet, head) = Sheet::begin(form, sequence);
         let mut file = OpenOptions::new().create(true).truncate(false).write(true).open(&part)?;
         // A crash between the last row and the new name leaves a trailer; it is written again.
-        let rows: Vec<&str> = whole
+        let rows: Vec<&str> = lines
             .strip_prefix(head.as_str())
             .unwrap_or("")
             .split_inclusive('\n')
             .filter(|l| is_row(l))
             .collect();
         rows.iter().for_each(|row| sheet.resume(row));
-        let kept = if whole.starts_with(&head) {
+        let kept = if lines.starts_with(&head) {
             head.len() + rows.iter().map(|r| r.len()).sum::<usize>()
         } else {
             0

@@ -25,6 +25,8 @@ const SLOT: usize = 1024;
 /// Packets sent in a batch.
 const BATCH: usize = 256;
 const GROUP: u16 = 0;
+/// An entry that brought fewer packets has brought all.
+const ENTRY_FEW: usize = 16;
 /// User data of the receive; sends count from 0.
 const RECEIVE: u64 = u64::MAX;
 const _: () = assert!(HEAD + NAME + CONTROL + BUFFER <= SLOT && BUFFERS.is_power_of_two());
@@ -143,6 +145,28 @@ impl Uring {
         self.reap();
     }
 
+    /// Gives what has arrived to the worker, and the buffers back to the kernel.
+    fn hand_over(&mut self, sink: &mut impl FnMut(Arrival<'_>)) {
+        let any = !self.arrived.is_empty();
+        while let Some((buffer, len)) = self.arrived.pop_front() {
+            let slot = &mut self.buffers[usize::from(buffer)][..len];
+            let (head, bytes) = slot.split_at_mut(len.min(HEAD + NAME + CONTROL));
+            let from = head.get(HEAD..HEAD + NAME).and_then(address);
+            let to = head.get(HEAD + NAME..).and_then(destination);
+            match (to.and_then(|to| self.map.find(to)), from) {
+                (Some((place, channel)), Some(from)) => {
+                    self.counts.received += 1;
+                    sink(Arrival { place, channel, from, bytes });
+                }
+                _ => self.counts.stray += 1,
+            }
+            self.give(buffer);
+        }
+        if any {
+            self.publish();
+        }
+    }
+
     fn reap(&mut self) {
         for done in self.ring.completion() {
             if done.user_data() != RECEIVE {
@@ -181,24 +205,17 @@ impl Net for Uring {
         if !self.armed {
             self.arm();
         }
-        self.enter();
-        let any = !self.arrived.is_empty();
-        while let Some((buffer, len)) = self.arrived.pop_front() {
-            let slot = &mut self.buffers[usize::from(buffer)][..len];
-            let (head, bytes) = slot.split_at_mut(len.min(HEAD + NAME + CONTROL));
-            let from = head.get(HEAD..HEAD + NAME).and_then(address);
-            let to = head.get(HEAD + NAME..).and_then(destination);
-            match (to.and_then(|to| self.map.find(to)), from) {
-                (Some((place, channel)), Some(from)) => {
-                    self.counts.received += 1;
-                    sink(Arrival { place, channel, from, bytes });
-                }
-                _ => self.counts.stray += 1,
+        // The kernel brings a bounded number of packets per entry (32 today): enter until one brings little.
+        loop {
+            self.enter();
+            let came = self.arrived.len();
+            self.hand_over(sink);
+            if came < ENTRY_FEW {
+                return;
             }
-            self.give(buffer);
-        }
-        if any {
-            self.publish();
+            if !self.armed {
+                self.arm();
+            }
         }
     }
 

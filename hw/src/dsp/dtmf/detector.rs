@@ -405,10 +405,10 @@ impl Run {
 
     fn has_levels(&self, b: &Bounds) -> bool {
         let (l, h) = (self.low.full * self.low.full, self.high.full * self.high.full);
-        l.min(h) >= b.weakest_square
-            && l + h >= b.weakest_digit
-            && h <= l * b.twist_max
-            && h >= l * b.twist_min
+        // In the tail of a loud vowel the higher of two harmonics is the stronger: weak digits get no margin there.
+        let weak = l + h < b.weakest_digit * WEAK_RANGE;
+        let twist_max = if weak { b.twist_max.min(WEAK_TWIST_MAX) } else { b.twist_max };
+        l.min(h) >= b.weakest_square && l + h >= b.weakest_digit && h <= l * twist_max && h >= l * b.twist_min
     }
 
     fn has_frequencies(&self, b: &Bounds) -> bool {
@@ -490,6 +490,9 @@ const GOOD_PER_BAD: u16 = 2;
 const BAD_MAX: u16 = 4;
 /// Impure windows in a row after which a run begins again; a click spoils three.
 const SPOILT_MAX: u8 = 2;
+/// Digits within 7 dB of the weakest are weak; their twist is at most 4.5 dB (Q.24 wants 4).
+const WEAK_RANGE: f32 = 5.0;
+const WEAK_TWIST_MAX: f32 = 2.82;
 /// Longest loss bridged: two packets of 20 ms, in windows.
 const LOST_MAX: f32 = 8.0;
 /// Cosine of the phase by which an advance may miss the mean of those before (noise of S/N 12 dB: 0.98).

@@ -1,4 +1,5 @@
-//! Rates of the stores and of dispatch, for people: `cargo test --release -p carillon -- --ignored --nocapture rates`.
+//! Rates of the stores and of dispatch, for people:
+//! `CARILLON_RATES=1 cargo test --release -p carillon --lib -- --nocapture rates`.
 
 use super::fixture::{START, order, record};
 use super::pg::Server;
@@ -99,9 +100,20 @@ fn dispatches_single(store: &mut dyn Store) -> f64 {
     dispatches(store, &few, 1)
 }
 
+/// A measurement asserts nothing, so it runs only when it is asked for.
+fn asked_for() -> bool {
+    let asked = std::env::var("CARILLON_RATES").is_ok();
+    if !asked {
+        println!("SKIPPED: a measurement; set CARILLON_RATES");
+    }
+    asked
+}
+
 #[test]
-#[ignore = "a measurement, not a test"]
 fn rates_of_the_stores() {
+    if !asked_for() {
+        return;
+    }
     let folder = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).expect("a folder on a real disk");
     rates("SQLite", &mut Sqlite::open(&folder.path().join("store.db")).expect("it opens"));
     if let Some(mut server) = Server::start(true) {
@@ -110,8 +122,10 @@ fn rates_of_the_stores() {
 }
 
 #[test]
-#[ignore = "a measurement, not a test"]
 fn rates_of_dispatch() {
+    if !asked_for() {
+        return;
+    }
     for n in [16_u32, 1_024] {
         let limits = dispatch::Limits { silent_ms_max: 0, ..dispatch::Limits::default() };
         let mut d = Dispatcher::new(limits, Scheme::P2c, Shares::default(), Seed(1));

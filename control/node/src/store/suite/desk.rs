@@ -18,7 +18,7 @@ struct Rules;
 
 impl Judge for Rules {
     fn judge(&mut self, now: Now, order: &Order) -> Decision {
-        let n = (order.id.0 >> 64) as u64;
+        let n = number(order);
         let cap = Cap {
             key: order.to.expose().clone(),
             n: 4,
@@ -174,6 +174,11 @@ impl World {
     }
 }
 
+/// The number that the fixture put into its id.
+fn number(order: &Order) -> u64 {
+    u64::try_from(order.id.0 >> 64).expect("64 bits are left")
+}
+
 fn outcome(disposition: Disposition, dialled: bool) -> Outcome {
     Outcome { disposition, cause: Cause::NORMAL, dialled, retry_after_s: None }
 }
@@ -266,7 +271,7 @@ fn judge(world: &mut World, desk: &Desk<Rules>, orders: u32, seed: u64) {
     assert!(open.is_empty(), "seed {seed}: {} open", open.len());
     for status in &all {
         let rang = world.rang.get(&status.order.id).map_or(0, Vec::len);
-        let n = (status.order.id.0 >> 64) as u64;
+        let n = number(&status.order);
         match status.disposition.expect("it is over") {
             Disposition::Completed => assert!(rang >= 1, "seed {seed}"),
             Disposition::Refused => {

@@ -15,9 +15,11 @@ const NOW: Now = Now { mono: Mono(0), wall: Wall(START) };
 /// Not a test by itself: the process that is killed. Accepts orders in batches, claims and dials some, and says what
 /// was answered only after the answer.
 #[test]
-#[ignore = "started by kills_lose_no_answered_order"]
 fn victim() {
-    let path = std::env::var(VICTIM).expect("its parent names the file");
+    let Ok(path) = std::env::var(VICTIM) else {
+        println!("SKIPPED: kills_lose_no_answered_order starts this one");
+        return;
+    };
     let mut store = Sqlite::open(path.as_ref()).expect("it opens");
     let mut out = std::io::stdout();
     let first = next_number(&mut store);
@@ -69,7 +71,7 @@ fn kills_lose_no_answered_order() {
     let (mut accepted, mut dialled) = (BTreeSet::new(), BTreeSet::new());
     for kill in 0..8_usize {
         let mut child = Command::new(std::env::current_exe().expect("this program"))
-            .args(["--ignored", "--exact", "--nocapture", "store::suite::durable::victim"])
+            .args(["--exact", "--nocapture", "store::suite::durable::victim"])
             .env(VICTIM, &path)
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -87,7 +89,9 @@ fn kills_lose_no_answered_order() {
         }
         child.kill().expect("kill -9");
         child.wait().expect("it is gone");
-        lines.map_while(Result::ok).for_each(|line| drop(read(line)));
+        for line in lines.map_while(Result::ok) {
+            read(line);
+        }
         let mut bed = Bed::new(Sqlite::open(&path).expect("it opens after the kill"));
         for n in &accepted {
             let (state, ..) = bed.state(order(*n).id);

@@ -2,7 +2,7 @@
 
 use super::leg::{Leg, Phase};
 use super::reply::Echo;
-use super::tx::{Owner, Purpose, server_key};
+use super::tx::{Machine, Owner, Purpose, server_key};
 use super::uac::by_us;
 use super::{Endpoint, Error, Hop};
 use crate::leg::{Action, Ended, Indication};
@@ -66,9 +66,13 @@ impl Endpoint {
 
     /// RFC 3261 §15.1.2: requests of the peer that wait for an answer get 487.
     pub(super) fn close_pending(&mut self, now: Now, leg: &mut Leg) {
-        // RFC 3261 §17.1.1: an INVITE that was only tried has no timer of its own; nobody is left who wants its answer.
-        if let Some(tx) = leg.reoffer.take().and_then(|r| r.tx) {
-            self.drop_tx(tx);
+        let reoffer = leg.reoffer.take().and_then(|r| r.tx);
+        let call = match &leg.phase {
+            Phase::Calling(calling) => Some(calling.tx),
+            _ => None,
+        };
+        for tx in [reoffer, call].into_iter().flatten() {
+            self.give_up(tx);
         }
         let offered = leg.offered.take().map(|o| (o.tx, o.echo));
         let referred = leg.referred.take().and_then(|r| r.pending);
@@ -80,6 +84,18 @@ impl Endpoint {
             if let Ok(bytes) = bytes {
                 self.respond(now, tx, 487, bytes);
             }
+        }
+    }
+
+    /// RFC 3261 §17.1.1: an INVITE that was only tried has no timer of its own; once nobody wants its answer, as when the
+    /// peer's BYE overtook its 2xx, it is forgotten. One that was answered goes on absorbing what comes again.
+    fn give_up(&mut self, tx: u64) {
+        let tried = self
+            .txs
+            .get(&tx)
+            .is_some_and(|t| matches!(&t.machine, Machine::ClientInvite(m) if m.is_proceeding()));
+        if tried {
+            self.drop_tx(tx);
         }
     }
 
@@ -108,7 +124,10 @@ impl Endpoint {
                 | Purpose::Notify => {}
             }
         });
-        if known.is_none() && purpose == Purpose::Invite && (200..300).contains(&status) {
+        if known.is_none() && status < 200 {
+            // A provisional stops the timers of an INVITE; with its leg gone nothing else would ever end it.
+            self.give_up(tx);
+        } else if known.is_none() && purpose == Purpose::Invite && status < 300 {
             self.counters.stray_responses += 1;
         }
     }

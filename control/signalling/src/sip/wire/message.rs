@@ -53,7 +53,12 @@ pub struct Message<'a> {
     lines: Vec<Line>,
     body: Range<usize>,
     defect: Option<Owed>,
+    /// Which fields stand in it: one bit a [`HeaderId`].
+    seen: u64,
 }
+
+/// A bit of `Message::seen` for each.
+const _: () = assert!((HeaderId::Other as u32) < 64);
 
 impl<'a> Message<'a> {
     /// Reads one datagram, or exactly one message cut from a stream.
@@ -64,7 +69,7 @@ impl<'a> Message<'a> {
         let head = bytes.iter().position(|&b| b != b'\r' && b != b'\n').ok_or(Unframed::KeepAlive)?;
         let line = line_end(bytes, head).ok_or(Unframed::NoStartLine)?;
         let (start, defect) = start_line(bytes.get(head..line).unwrap_or_default())?;
-        let mut message = Self { bytes, start, lines: Vec::with_capacity(24), body: 0..0, defect };
+        let mut message = Self { bytes, start, lines: Vec::with_capacity(24), body: 0..0, defect, seen: 0 };
         message.index(line + 2, limits)?;
         message.frame_body();
         Ok(message)
@@ -161,7 +166,10 @@ impl<'a> Message<'a> {
             self.blame(Owed::bad("Control Character In Header Field"));
         }
         let id = HeaderId::of(name);
-        if id.is_single() && self.lines.iter().any(|l| l.id == id) {
+        let bit = 1u64 << (id as u32);
+        let again = self.seen & bit != 0;
+        self.seen |= bit;
+        if again && id.is_single() {
             // RFC 4475 §3.3.8, §3.3.9: two values where one belongs; choosing one invites smuggling.
             self.blame(Owed::bad("Header Field Given Twice"));
         }
@@ -210,13 +218,26 @@ struct Scan {
     stray: bool,
 }
 
+/// Where a header line is looked at: colon and control characters.
+static MARK: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut b = 0;
+    while b < 0x20 {
+        table[b] = true;
+        b += 1;
+    }
+    table[b':' as usize] = true;
+    table[0x7f] = true;
+    table
+};
+
 /// Looks for the end of the header field at `at`: a CRLF that no white space follows (RFC 3261 §7.3.1).
 ///
 /// RFC 3261 §25.1: a control character is legal only as a quoted-pair (RFC 4475 §3.1.1.2), CR and LF only as a fold.
 fn field_scan(bytes: &[u8], at: usize) -> Option<Scan> {
     let (mut i, mut colon, mut stray) = (at, None, false);
     loop {
-        i += bytes.get(i..)?.iter().position(|&b| b == b':' || b < b' ' || b == 0x7f)?;
+        i += bytes.get(i..)?.iter().position(|&b| MARK[usize::from(b)])?;
         match bytes.get(i)? {
             b':' => {
                 colon.get_or_insert(i);
