@@ -118,9 +118,7 @@ impl Node {
     ) -> Result<Self, ServeError> {
         let state = PathBuf::from(&config.node.state);
         let recordings = PathBuf::from(&config.media.recordings);
-        for folder in [&state, &recordings] {
-            std::fs::create_dir_all(folder).map_err(io(folder.display().to_string()))?;
-        }
+        folders(&[&state, &recordings])?;
         let store = open_store(&config)?;
         let fetcher = Fetcher::new(&config.fetch, recordings_of(&recordings))
             .map_err(|why| ServeError::Setting("fetch.allow_networks", why))?;
@@ -130,17 +128,9 @@ impl Node {
         let local = config.sip.listen[0].addr.ip();
         let media_ip = config.sip.advertised_address.unwrap_or(local);
         let settings = settings(&config, media_ip);
-        let speaker = Speaker::start(&config.speech, &state);
         let intake = intake(&config, &store).await?;
         let attachments = attachments_of(&intake);
-        let prompts = Prompts::new(
-            Arc::clone(&fetcher),
-            speaker,
-            recordings.clone(),
-            Arc::clone(&attachments),
-            &config.media,
-        );
-        let prompts = Arc::new(prompts);
+        let prompts = prompt_store(&config, &fetcher, &state, &recordings, &attachments);
         let recorder = Arc::new(Recorder::start().map_err(io("recorder"))?);
         let (over, finished) = mpsc::channel(desk::WAITING_MAX);
         let calls = Arc::new(AtomicU32::new(0));
@@ -290,7 +280,7 @@ impl Node {
             tracing::error!("calls would not end");
         }
         // Results of the last calls are booked and told; who waits for an answer gets it.
-        drop(self.stop.send(true));
+        let _ = self.stop.send(true);
         tokio::time::sleep(Duration::from_millis(500)).await;
         tracing::info!("over");
         Ok(())
@@ -498,6 +488,25 @@ fn recordings_of(folder: &Path) -> crate::fetch::Recordings {
         let octets = std::fs::read(recording_path(&folder, name)?).ok()?;
         Some(("audio/x-wav".to_owned(), octets))
     })
+}
+
+fn folders(wanted: &[&Path]) -> Result<(), ServeError> {
+    for folder in wanted {
+        std::fs::create_dir_all(folder).map_err(io(folder.display().to_string()))?;
+    }
+    Ok(())
+}
+
+fn prompt_store(
+    config: &Config,
+    fetcher: &Arc<ArcSwap<Fetcher>>,
+    state: &Path,
+    recordings: &Path,
+    attachments: &Attachments,
+) -> Arc<Prompts> {
+    let speaker = Speaker::start(&config.speech, state);
+    let (fetcher, attachments) = (Arc::clone(fetcher), Arc::clone(attachments));
+    Arc::new(Prompts::new(fetcher, speaker, recordings.to_owned(), attachments, &config.media))
 }
 
 /// What came with orders lies in the store.

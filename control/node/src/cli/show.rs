@@ -31,7 +31,7 @@ fn call(answer: &Value) -> String {
     let mut line = |name: &str, value: String| {
         if !value.is_empty() {
             // Writing to a string cannot fail.
-            drop(writeln!(text, "{name:<12} {value}"));
+            let _ = writeln!(text, "{name:<12} {value}");
         }
     };
     line("call", plain(&status["order"]["id"]));
@@ -44,7 +44,7 @@ fn call(answer: &Value) -> String {
     let records = answer["records"].as_array().cloned().unwrap_or_default();
     for pair in &records {
         let record = &pair[1];
-        drop(writeln!(
+        let _ = writeln!(
             text,
             "\nattempt {}  trunk {}  {}  cause {}  sip {}  talk {} ms  rtp received/lost/late/jitter {}",
             plain(&record["attempt"]),
@@ -54,20 +54,15 @@ fn call(answer: &Value) -> String {
             plain(&record["status"]),
             plain(&record["talk_ms"]),
             record["media"],
-        ));
+        );
     }
     let story = answer["story"].as_array().cloned().unwrap_or_default();
     if !story.is_empty() {
         text.push('\n');
     }
     for entry in &story {
-        drop(writeln!(
-            text,
-            "{}  {:<6} {}",
-            time(&entry["at"]),
-            plain(&entry["kind"]),
-            plain(&entry["text"])
-        ));
+        let _ =
+            writeln!(text, "{}  {:<6} {}", time(&entry["at"]), plain(&entry["kind"]), plain(&entry["text"]));
     }
     text.trim_end().to_owned()
 }

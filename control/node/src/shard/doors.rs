@@ -73,7 +73,6 @@ pub(super) struct Doors {
 /// A capture that runs.
 #[derive(Debug)]
 struct Kept {
-    handle: CaptureHandle,
     recording: Recording,
     name: String,
     path: PathBuf,
@@ -253,7 +252,7 @@ impl Doors {
         let codec = self.local.get(&bearer).map_or(Codec::Pcmu, |(_, codec)| *codec);
         let (sink, recording) = self.recorder.begin(&path, codec)?;
         let handle = self.end.lend_capture(bearer, sink).map_err(|_| std::io::ErrorKind::WouldBlock)?;
-        self.captures.insert(bearer, Kept { handle, recording, name: name.to_owned(), path });
+        self.captures.insert(bearer, Kept { recording, name: name.to_owned(), path });
         Ok(handle)
     }
 
