@@ -192,8 +192,3 @@ impl Default for PolicyLimits {
 
 /// One hour, ms.
 pub const HOUR_MS: u64 = 3_600_000;
-
-const _: () = {
-    // A mail must hold a body part of full size in base64 (4/3) with its header.
-    assert!((1usize << 20) * 4 / 3 + (64 << 10) < (25 << 20));
-};

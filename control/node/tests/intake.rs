@@ -1,5 +1,6 @@
 //! The doors for mail and HTTP over loopback, with an embedded store: what is answered, what is durable, what is
 //! refused and how.
+#![allow(clippy::unwrap_used, reason = "a test stops where something is wrong")]
 #![allow(clippy::disallowed_types, clippy::disallowed_methods, reason = "a test of doors")]
 
 use node::http::{self, Api};

@@ -38,7 +38,7 @@ pub(super) fn prepare(socket: &UdpSocket, octets: i32) {
                 libc::SOL_SOCKET,
                 option,
                 std::ptr::from_ref(&value).cast(),
-                size_of::<i32>() as libc::socklen_t,
+                socklen::<i32>(),
             )
         };
     }
@@ -83,7 +83,7 @@ impl Batch {
                 // SAFETY: mmsghdr is plain data; all zeroes is valid and the fields that matter are set below.
                 let mut h: libc::mmsghdr = unsafe { std::mem::zeroed() };
                 h.msg_hdr.msg_name = std::ptr::from_mut(address).cast();
-                h.msg_hdr.msg_namelen = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
+                h.msg_hdr.msg_namelen = socklen::<libc::sockaddr_storage>();
                 h.msg_hdr.msg_iov = vector;
                 h.msg_hdr.msg_iovlen = 1;
                 h.msg_hdr.msg_control = control.as_mut_ptr().cast();
@@ -172,6 +172,14 @@ fn stamp(header: &libc::msghdr) -> Option<i128> {
     None
 }
 
+fn socklen<T>() -> libc::socklen_t {
+    libc::socklen_t::try_from(size_of::<T>()).expect("small")
+}
+
+fn family(number: libc::c_int) -> libc::sa_family_t {
+    libc::sa_family_t::try_from(number).expect("families are small numbers")
+}
+
 fn address(storage: &libc::sockaddr_storage) -> SocketAddr {
     let at = std::ptr::from_ref(storage);
     if i32::from(storage.ss_family) == libc::AF_INET6 {
@@ -192,7 +200,7 @@ fn storage(address: &SocketAddr) -> (libc::sockaddr_storage, libc::socklen_t) {
         SocketAddr::V4(v4) => {
             // SAFETY: a sockaddr_storage is large and aligned enough for a sockaddr_in.
             let a = unsafe { &mut *at.cast::<libc::sockaddr_in>() };
-            a.sin_family = libc::AF_INET as libc::sa_family_t;
+            a.sin_family = family(libc::AF_INET);
             a.sin_port = v4.port().to_be();
             a.sin_addr.s_addr = u32::from(*v4.ip()).to_be();
             size_of::<libc::sockaddr_in>()
@@ -200,7 +208,7 @@ fn storage(address: &SocketAddr) -> (libc::sockaddr_storage, libc::socklen_t) {
         SocketAddr::V6(v6) => {
             // SAFETY: a sockaddr_storage is large and aligned enough for a sockaddr_in6.
             let a = unsafe { &mut *at.cast::<libc::sockaddr_in6>() };
-            a.sin6_family = libc::AF_INET6 as libc::sa_family_t;
+            a.sin6_family = family(libc::AF_INET6);
             a.sin6_port = v6.port().to_be();
             a.sin6_addr.s6_addr = v6.ip().octets();
             size_of::<libc::sockaddr_in6>()

@@ -231,7 +231,7 @@ impl Loop {
         for log in self.world.take_logs() {
             let _ = self.logs.send(log);
         }
-        if self.ticks % 64 == 0 {
+        if self.ticks.is_multiple_of(64) {
             self.publish();
         }
         true

@@ -136,7 +136,7 @@ mod tests {
 
     fn request(caching: Caching) -> Parts {
         let mut parts = Request::get("http://a/").body(()).expect("request").into_parts().0;
-        parts.headers.extend(wishes(caching).map(|(n, v)| (Some(n), v)).into_iter());
+        parts.headers.extend(wishes(caching).map(|(n, v)| (Some(n), v)));
         parts
     }
 
