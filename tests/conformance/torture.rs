@@ -103,7 +103,10 @@ fn alive(server: SocketAddr) -> bool {
 fn rows(root: &Path, table: &str, column: usize) -> Vec<(String, String)> {
     let text = std::fs::read_to_string(root.join(table)).expect("a table");
     let lines = text.lines().filter(|l| !l.starts_with('#') && !l.is_empty());
-    lines.map(|l| l.split('\t').collect::<Vec<_>>()).map(|c| (c[0].to_owned(), c[column].to_owned())).collect()
+    lines
+        .map(|l| l.split('\t').collect::<Vec<_>>())
+        .map(|c| (c[0].to_owned(), c[column].to_owned()))
+        .collect()
 }
 
 fn run(table: &str, folder: &str, column: usize, owed: usize) {
@@ -119,12 +122,15 @@ fn run(table: &str, folder: &str, column: usize, owed: usize) {
     let sip = server.sip_addr();
     let (mut tried, mut wrong) = (0, Vec::new());
     for (file, want) in rows(&root, table, column) {
-        let message = std::fs::read(root.join(folder).join(format!("{file}.dat"))).expect("the corpus is whole");
+        let message =
+            std::fs::read(root.join(folder).join(format!("{file}.dat"))).expect("the corpus is whole");
         tried += 1;
         match udp(sip, &message) {
             Some(statuses) if satisfies(&want, &statuses) => {}
             Some(statuses) => wrong.push(format!("udp {file}: want {want}, got {statuses:?}")),
-            None => println!("SKIPPED: {file} over UDP: port {} belongs to somebody else", via_port(&message)),
+            None => {
+                println!("SKIPPED: {file} over UDP: port {} belongs to somebody else", via_port(&message))
+            }
         }
         let (want, statuses) = (over_tcp(&file, &want), tcp(sip, &message));
         if !satisfies(want, &statuses) {

@@ -85,7 +85,7 @@ pub fn free_udp() -> u16 {
     for _ in 0..200 {
         let a = UdpSocket::bind("127.0.0.1:0").expect("loopback has ports");
         let port = a.local_addr().expect("bound").port();
-        if port % 2 == 0 && UdpSocket::bind(("127.0.0.1", port + 1)).is_ok() {
+        if port.is_multiple_of(2) && UdpSocket::bind(("127.0.0.1", port + 1)).is_ok() {
             return port;
         }
     }

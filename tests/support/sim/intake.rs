@@ -157,7 +157,7 @@ impl Intake {
             self.n, giving.number
         );
         let mut session =
-            Session::new(Role::Smtp, self.settings.directory.clone(), self.settings.mail.clone(), false);
+            Session::new(Role::Smtp, self.settings.directory.clone(), self.settings.mail, false);
         session.receive(text.as_bytes());
         let raw = loop {
             match session.poll() {

@@ -174,7 +174,7 @@ impl Sim {
         self.laters_due();
         self.sound();
         self.world.handle(self.now, world::Input::Tick);
-        self.from_world();
+        self.drain_world();
         if self.shard.deadline().is_some_and(|at| at <= self.now.mono) {
             self.shard(shard::Input::Timer);
         }
@@ -208,12 +208,12 @@ impl Sim {
                     world::Input::Rtp { from: d.from, at: self.now.mono, bytes: &d.bytes }
                 };
                 self.world.handle(self.now, input);
-                self.from_world();
+                self.drain_world();
             }
         }
     }
 
-    fn from_world(&mut self) {
+    fn drain_world(&mut self) {
         let rtp = SocketAddr::new(IpAddr::V4(NETWORK), 40_000);
         let outputs: Vec<world::Output> = self.world.drain().collect();
         for output in outputs {
