@@ -34,7 +34,7 @@ const NO_RUNTIME: &[&str] = &["tokio", "mio", "socket2", "rusqlite", "reqwest"];
 const DIRECT: &[(&str, &[&str])] = &[
     ("units", &["serde"]),
     ("vxml", &["units", "engine", "serde", "serde_json", "quick-xml", "url"]),
-    ("control/signalling", &["units", "rsip", "sdp-types", "md-5", "sha2", "base64"]),
+    ("control/signalling", &["units", "serde", "sdp-types", "md-5", "sha2", "base64"]),
     (
         "control",
         &[
@@ -45,11 +45,10 @@ const DIRECT: &[(&str, &[&str])] = &[
             "serde",
             "serde_json",
             "toml",
-            "thiserror",
             "jiff",
-            "croner",
             "phonenumber",
             "mail-parser",
+            "smtp-proto",
             "quick-xml",
             "sha2",
             "hmac",
@@ -57,9 +56,6 @@ const DIRECT: &[(&str, &[&str])] = &[
             "base64",
             "url",
             "subtle",
-            "yaml-rust2",
-            "serde_yaml_ng",
-            "csv-core",
         ],
     ),
 ];

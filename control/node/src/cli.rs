@@ -3,8 +3,10 @@
 //! Exit codes: 0 done; 1 the answer is no (a wrong configuration, a failed call); 2 the command line is wrong (clap);
 //! 3 no node answers.
 
+mod audio;
 mod show;
 mod tools;
+mod vxml;
 
 use crate::admin::Question;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -44,6 +46,16 @@ enum Command {
     Sim {
         #[command(subcommand)]
         what: tools::Sim,
+    },
+    /// Check and run VoiceXML documents without a telephone.
+    Vxml {
+        #[command(subcommand)]
+        what: vxml::Vxml,
+    },
+    /// Tell what is heard in a recording.
+    Audio {
+        #[command(subcommand)]
+        what: audio::Audio,
     },
     /// Look into a running node.
     Show {
@@ -134,6 +146,8 @@ impl Cli {
             },
             Command::Migrate { config } => tools::migrate(&config),
             Command::Sim { what } => what.run(),
+            Command::Vxml { what } => what.run(),
+            Command::Audio { what } => what.run(),
             Command::Show { what, node } => {
                 let question = match &what {
                     Show::Calls => Question::Calls,

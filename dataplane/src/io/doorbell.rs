@@ -4,6 +4,7 @@
 //! The sleeper arms, looks once more, then sleeps; the ringer pushes, then rings if armed. Either the sleeper sees the
 //! push or the ringer sees the arming (both fences are sequentially consistent): `tests/loom` checks it.
 
+use crossbeam::utils::CachePadded;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
@@ -11,8 +12,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 #[derive(Debug)]
 struct Shared {
     fd: OwnedFd,
-    armed: AtomicBool,
-    rung: AtomicU64,
+    /// Written by both halves; apart from the counter, so that counting never takes the flag's line away.
+    armed: CachePadded<AtomicBool>,
+    rung: CachePadded<AtomicU64>,
 }
 
 /// The shard's half; clone it to wait elsewhere.
@@ -35,7 +37,11 @@ pub fn doorbell() -> std::io::Result<Doorbell> {
     }
     // SAFETY: `fd` was just made, is valid, and belongs to nobody else.
     let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-    Ok(Doorbell(Arc::new(Shared { fd, armed: AtomicBool::new(false), rung: AtomicU64::new(0) })))
+    Ok(Doorbell(Arc::new(Shared {
+        fd,
+        armed: CachePadded::new(AtomicBool::new(false)),
+        rung: CachePadded::default(),
+    })))
 }
 
 impl Doorbell {
