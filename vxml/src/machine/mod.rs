@@ -22,7 +22,7 @@ use crate::limits::Limits;
 use crate::script::{ScopeId, Scopes};
 use crate::session::{Connection, Exit, ExitReason, Input, LogLine, Output, Prompt, Timer, Trace};
 pub(crate) use fetch::recording_name;
-pub(crate) use grammars::{choice_keys, has_content};
+pub(crate) use grammars::{choice_keys, has_content, parse_inline};
 pub(crate) use properties::time_ms;
 pub(crate) use state::Playing;
 
