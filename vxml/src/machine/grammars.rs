@@ -89,9 +89,7 @@ impl Session {
         }
         let Some(active) = self.active_grammars(documents, item, false)? else { return Ok(()) };
         self.grammars.clear();
-        let modes = self.property("inputmodes").unwrap_or_default();
-        let wants = |mode: &str| modes.split_whitespace().any(|m| m == mode);
-        let (voice, dtmf) = (wants("voice"), wants("dtmf"));
+        let (voice, dtmf) = self.input_modes();
         let active: Vec<Active> = active.into_iter().filter(|a| if a.dtmf { dtmf } else { voice }).collect();
         let id = ListenId(self.id());
         let listen = self.listen_output(id, &active, dtmf);
@@ -113,6 +111,13 @@ impl Session {
         };
         self.listen(listening, listen);
         Ok(())
+    }
+
+    /// `inputmodes` (§6.3.6): voice, DTMF.
+    pub(crate) fn input_modes(&self) -> (bool, bool) {
+        let modes = self.property("inputmodes").unwrap_or_default();
+        let wants = |mode: &str| modes.split_whitespace().any(|m| m == mode);
+        (wants("voice"), wants("dtmf"))
     }
 
     pub(crate) fn listen_output(&mut self, id: ListenId, active: &[Active], dtmf: bool) -> Listen {
