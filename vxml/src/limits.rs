@@ -39,6 +39,8 @@ pub struct Limits {
     pub text_max: usize,
     /// Digits kept that nobody has asked for yet.
     pub typeahead_max: usize,
+    /// Fetches under way that are mere hints.
+    pub prefetches_max: usize,
     /// Turns of one `<foreach>`.
     pub foreach_max: usize,
     /// Documents, grammars and scripts kept parsed.
@@ -71,6 +73,7 @@ impl Default for Limits {
             segments_max: 4_096,
             text_max: 64 << 10,
             typeahead_max: 64,
+            prefetches_max: 16,
             foreach_max: 10_000,
             cache_entries_max: 512,
             script_memory_max: 4 << 20,

@@ -265,3 +265,21 @@ fn lost_objects_are_given_back() {
     let pages: usize = statm.split_whitespace().nth(1).and_then(|p| p.parse().ok()).unwrap_or(0);
     assert!(pages * 4096 < 200 << 20, "{pages} pages are resident");
 }
+
+/// Goal: a value that crosses is bounded in number and in text, also where it holds itself.
+#[test]
+fn circles_and_much_text_do_not_cross() {
+    let (mut e, c) = engine();
+    e.set(c[1], "long", &Value::String("y".repeat(70_000)));
+    let circle = "(function() { var a = [1]; a[1] = a; a[2] = {b: a, c: 2}; return a })()";
+    let inner = Value::Object(vec![("b".into(), Value::Undefined), ("c".into(), Value::Number(2.0))]);
+    let expected = Value::Array(vec![Value::Number(1.0), Value::Undefined, inner]);
+    assert_eq!(eval(&mut e, &c, circle), Ok(expected));
+    let Ok(Value::Array(copies)) =
+        eval(&mut e, &c, "(function(){var a=[];for(var i=0;i<100;i++)a.push(long);return a})()")
+    else {
+        panic!("an array crosses");
+    };
+    let octets: usize = copies.iter().map(|v| if let Value::String(s) = v { s.len() } else { 0 }).sum();
+    assert!(octets <= 1 << 20 && octets > 900_000, "{octets}");
+}

@@ -3,7 +3,7 @@
 use super::state::{Phase, Purpose, Target};
 use super::{Documents, Session};
 use crate::catch::Event;
-use crate::document::{Document, NodeId};
+use crate::document::{Document, NodeId, Tag};
 use crate::script::{Expr, Program};
 use crate::session::{
     Caching, FetchAudio, FetchError, FetchId, FetchRequest, Fetched, FieldValue, FormField, Method, Output,
@@ -81,6 +81,43 @@ impl Session {
         self.phase = Phase::Fetching { id, purpose };
     }
 
+    /// §6.1.3: what the author wants fetched ahead (`fetchhint="prefetch"`) of a dialog that is entered. The default
+    /// of the property is a mere permission, which is not used: hosts that cache need no hint for what is in use.
+    pub(crate) fn prefetch(&mut self, doc: &Document, dialog: NodeId) {
+        let mut wanted = Vec::new();
+        collect_hinted(doc, dialog, &mut wanted);
+        let mut asked: Vec<String> = Vec::new();
+        for (node, resource) in wanted {
+            let Some(mut url) = doc.attribute(node, "src").and_then(|src| doc.resolve(src)) else { continue };
+            url.set_fragment(None);
+            let fetchable = matches!(url.scheme(), "http" | "https" | "file");
+            if !fetchable || asked.iter().any(|a| *a == *url.as_str()) {
+                continue;
+            }
+            if self.prefetching.len() >= self.config.limits.prefetches_max {
+                return;
+            }
+            let mut request = self.request(doc, node, &url, resource);
+            request.prefetch = true;
+            let id = FetchId(self.id());
+            self.prefetching.push((id, resource));
+            self.emit(Output::Fetch { id, request });
+            asked.push(url.into());
+        }
+    }
+
+    /// What was fetched ahead is parsed ahead; the fetch that needs it finds both caches warm.
+    fn prefetched(&mut self, documents: &mut Documents, fetched: &Fetched, resource: Resource) {
+        let limits = self.grammar_limits();
+        match resource {
+            Resource::Grammar => drop(documents.grammar(self.config.tenant, fetched, &limits)),
+            Resource::Script if fetched.body.len() <= self.config.limits.script_octets_max => {
+                drop(documents.program(self.config.tenant, fetched));
+            }
+            _ => {}
+        }
+    }
+
     /// Puts a submission's fields into a request (§5.3.8).
     pub(crate) fn submit_fields(
         &mut self,
@@ -126,6 +163,13 @@ impl Session {
         id: FetchId,
         result: Result<Fetched, FetchError>,
     ) {
+        if let Some(i) = self.prefetching.iter().position(|(ahead, _)| *ahead == id) {
+            let (_, resource) = self.prefetching.swap_remove(i);
+            if let Ok(fetched) = result {
+                self.prefetched(documents, &fetched, resource);
+            }
+            return;
+        }
         let ours = matches!(&self.phase, Phase::Fetching { id: waiting, .. } if *waiting == id);
         if !ours {
             return;
@@ -244,6 +288,22 @@ impl Session {
             return Err(Event::semantic("the application root document has an application root itself"));
         }
         self.commit(target, leaf, Some(root))
+    }
+}
+
+/// Grammars and scripts below a node that are to be fetched ahead.
+fn collect_hinted(doc: &Document, node: NodeId, out: &mut Vec<(NodeId, Resource)>) {
+    for child in doc.children(node) {
+        let resource = match doc.tag(child) {
+            Tag::Grammar => Some(Resource::Grammar),
+            Tag::Script => Some(Resource::Script),
+            _ => None,
+        };
+        let hinted = doc.attribute(child, "fetchhint").is_some_and(|h| h.trim() == "prefetch");
+        if let Some(resource) = resource.filter(|_| hinted) {
+            out.push((child, resource));
+        }
+        collect_hinted(doc, child, out);
     }
 }
 

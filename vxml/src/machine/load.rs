@@ -231,11 +231,12 @@ impl Session {
         let first = doc.first_child(node);
         level.exec = Some(Exec {
             role: Role::DialogInit,
-            doc,
+            doc: doc.clone(),
             frames: vec![Frame::Sequence { next: first }],
             scope: None,
         });
         self.levels.push(level);
+        self.prefetch(&doc, node);
     }
 
     /// A form item's variable during initialisation (§2.1.6.1). A menu's choices have none.

@@ -21,7 +21,7 @@ pub use documents::Documents;
 use crate::catch::Event;
 use crate::limits::Limits;
 use crate::script::{ScopeId, Scopes};
-use crate::session::{Connection, Exit, ExitReason, Input, LogLine, Output, Prompt, Timer, Trace};
+use crate::session::{Connection, Exit, ExitReason, FetchId, Input, LogLine, Output, Prompt, Timer, Trace};
 pub(crate) use fetch::recording_name;
 pub(crate) use grammars::{choice_keys, has_content, parse_inline};
 pub(crate) use properties::time_ms;
@@ -127,6 +127,8 @@ pub struct Session {
     grammars: HashMap<String, Result<Arc<crate::grammar::Grammar>, Event>>,
     /// Elements of `<data>` and `<script>` whose fetch has come.
     fetched: Option<fetch::Arrived>,
+    /// Fetches that are merely hints; the session does not wait for them.
+    prefetching: Vec<(FetchId, crate::session::Resource)>,
     pub(crate) hung_up: bool,
     /// It was the document that hung up.
     we_hung_up: bool,
@@ -184,6 +186,7 @@ impl Session {
             next_id: 0,
             grammars: HashMap::new(),
             fetched: None,
+            prefetching: Vec::new(),
             hung_up: false,
             we_hung_up: false,
             moving: None,
@@ -369,6 +372,9 @@ impl Session {
     }
 
     fn finish(&mut self, exit: Exit) {
+        for (id, _) in std::mem::take(&mut self.prefetching) {
+            self.emit(Output::CancelFetch { id });
+        }
         self.emit(Output::Exit(exit));
         self.phase = Phase::Over;
         self.levels.clear();

@@ -276,10 +276,9 @@ impl<'a> Run<'a> {
                     Ok(f) => json!(f.body.len()),
                     Err(e) => json!(format!("{e:?}")),
                 };
-                self.line(
-                    "fetch",
-                    json!({"url": request.url, "method": format!("{:?}", request.method), "result": status}),
-                );
+                let ahead = if request.prefetch { "prefetch " } else { "" };
+                let method = format!("{ahead}{:?}", request.method);
+                self.line("fetch", json!({"url": request.url, "method": method, "result": status}));
                 self.at(self.now.mono, Input::Fetched { id, result });
             }
             Output::CancelFetch { id } => {
