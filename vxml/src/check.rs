@@ -4,7 +4,7 @@
 //! grammars that do not compile, names that refer to nothing, values that an attribute cannot have.
 
 use crate::document::{Document, NodeId, Problem, Rule, Tag, parse};
-use crate::grammar::{self, Grammar, Inline, Mode};
+use crate::grammar::{self, Grammar, Mode};
 use crate::limits::Limits;
 use engine::{Config, Engine};
 use serde_json::{Value, json};
@@ -192,13 +192,11 @@ impl Checker<'_> {
             let of = &["src", "srcexpr", "content"];
             return self.report(node, Rule::Choose(Tag::Grammar, of, true, "VoiceXML 2.0 §3.1.1"));
         }
-        if !inline || d.attribute(node, "type").is_some_and(|t| t.trim() == "application/srgs") {
+        if !inline {
             return;
         }
         let lang = d.lang(node).unwrap_or("en-US");
-        let limits = grammar::Limits::default();
-        let parsed = Grammar::parse_xml(source, d.url().as_str(), Some(Inline { lang }), &limits);
-        if let Err(e) = parsed {
+        if let Err(e) = crate::machine::parse_inline(d, node, lang, &grammar::Limits::default()) {
             self.report(node, Rule::Grammar(e.to_string().into()));
         }
     }
@@ -265,6 +263,14 @@ mod tests {
             "d.vxml:2:",
         );
         check_one("<form><field name='a'><grammar/></field></form>", "VoiceXML 2.0 §3.1.1");
+        let abnf = |text: &str| {
+            format!("<form><field name='a'><grammar type='application/srgs'>{text}</grammar></field></form>")
+        };
+        assert_eq!(found(&abnf("#ABNF 1.0;\nlanguage en; root $r; $r = yes | no;")), Vec::<String>::new());
+        check_one(&abnf("#ABNF 1.0;\nlanguage en; root $r; $r = (yes | no;"), "expected");
+        check_one(&abnf("#ABNF 1.0;\nlanguage en; root $x; $r = yes;"), "rule x is not defined");
+        let other = "<form><field name='a'><grammar type='application/x-gsl'>[yes]</grammar></field></form>";
+        check_one(other, "neither SRGS XML nor SRGS ABNF");
         check_one("<form><block><goto nextitem='zz'/></block></form>", "refers to 'zz'");
         check_one("<form><filled mode='some'/></form>", "'some' is no value for 'mode'");
         check_one("<form><block><exit expr='1' namelist='a'/></block></form>", "§5.3.9");

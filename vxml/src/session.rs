@@ -250,8 +250,9 @@ pub struct Listen {
     pub hotword: bool,
 }
 
-/// `<record>` (VoiceXML 2.0 §2.3.6).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// `<record>` (VoiceXML 2.0 §2.3.6). Ended early by [`Output::StopListen`] with its name when a grammar matched; also
+/// then the host answers [`Input::Recorded`] with what it kept.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Record {
     /// Its name; listening and recording share names.
     pub id: ListenId,
@@ -261,12 +262,14 @@ pub struct Record {
     pub maxtime_ms: u64,
     /// Silence that ends it, ms.
     pub finalsilence_ms: u64,
-    /// A digit ends it.
+    /// Any digit ends it. Otherwise digits during the recording are told by [`Input::Digit`].
     pub dtmfterm: bool,
     /// Wait this long for the first sound, ms.
     pub timeout_ms: u64,
     /// Media type asked for, empty for the platform's.
     pub media_type: String,
+    /// Grammars that are active meanwhile, if any are: their match ends the recording.
+    pub listen: Option<Box<Listen>>,
 }
 
 /// How to transfer (VoiceXML 2.0 §2.3.7, 2.1 §7).
@@ -363,7 +366,7 @@ pub enum Output {
     StopPlay,
     /// Listen from now (also while a prompt plays, if it may be cut).
     Listen(Listen),
-    /// Stop listening; no more `Recognised` for it.
+    /// Stop listening; no more `Recognised` for it. If it names a recording: stop it and answer `Recorded`.
     StopListen {
         /// Its name.
         id: ListenId,
@@ -532,6 +535,11 @@ pub enum Input {
     },
     /// The recogniser is gone or overloaded: `error.noresource`.
     NoResource {
+        /// Listening.
+        id: ListenId,
+    },
+    /// The recogniser does not speak the language of a grammar: `error.unsupported.language`.
+    NoLanguage {
         /// Listening.
         id: ListenId,
     },

@@ -134,7 +134,7 @@ impl Server {
     /// The status pages for people.
     #[must_use]
     pub fn status_url(&self) -> String {
-        format!("http://{}/", self.http)
+        format!("http://{}/console", self.http)
     }
 
     /// `POST /v1/calls`.

@@ -98,7 +98,8 @@ impl Summary {
         s.wrong += h.wrong;
         s.gaps_in_prompt += h.gaps_in_prompt;
         self.talk_ms += log.talk_ms;
-        let record = |into: &mut Histogram<u64>, v: u64| into.saturating_record(v);
+        // An auto-resizing histogram takes any value.
+        let record = |into: &mut Histogram<u64>, v: u64| into.record(v).expect("it resizes");
         log.setup_ms.into_iter().for_each(|v| record(&mut self.setup_ms, v));
         log.first_sound_us.into_iter().for_each(|v| record(&mut self.first_sound_us, v));
         log.reactions_us.iter().for_each(|&v| record(&mut self.reaction_us, v));
@@ -235,5 +236,14 @@ mod tests {
         assert!(!s.clean());
         assert_eq!(s.json()["streams"]["missing"], 1);
         assert_eq!(s.json()["session_seconds"], 4);
+    }
+
+    #[test]
+    fn large_latencies_are_kept() {
+        let mut s = Summary::new(1);
+        s.take(CallLog { first_sound_us: Some(200_000), setup_ms: Some(9_000), ..CallLog::default() });
+        let near = |v: &Value, want: u64| v.as_u64().is_some_and(|v| v.abs_diff(want) * 100 < want);
+        assert!(near(&s.json()["first_sound_us"]["max"], 200_000), "{}", s.json());
+        assert!(near(&s.json()["setup_ms"]["p50"], 9_000), "{}", s.json());
     }
 }

@@ -60,7 +60,7 @@ pub struct Parts {
     pub draining: bool,
 }
 
-/// Drives the desk until its channels are gone.
+/// Drives the desk until its shards are gone and nothing is left in hand.
 pub async fn run(
     mut parts: Parts,
     mut messages: mpsc::Receiver<Message>,
@@ -70,7 +70,9 @@ pub async fn run(
     let mut report = tokio::time::interval(REPORT);
     parts.step(Input::Report(parts.load()), &answers).await;
     parts.step(Input::Begin, &answers).await;
-    loop {
+    let mut shards_up = true;
+    // Once the shards are gone, what they left is still booked: each end that is under way gets its answer.
+    while shards_up || parts.desk.in_hand() != (0, 0) {
         let deadline = parts.desk.deadline();
         tokio::select! {
             message = messages.recv() => {
@@ -79,12 +81,11 @@ pub async fn run(
                     parts.step(input, &answers).await;
                 }
             }
-            finished = over.recv() => {
-                let Some(finished) = finished else { return };
-                if let Some(input) = booked(*finished) {
-                    parts.step(input, &answers).await;
-                }
-            }
+            finished = over.recv(), if shards_up => match finished.map(|f| booked(*f)) {
+                Some(Some(input)) => parts.step(input, &answers).await,
+                Some(None) => {}
+                None => shards_up = false,
+            },
             Some((token, answer)) = answered.recv() => parts.step(Input::Stored(token, answer), &answers).await,
             _ = report.tick() => {
                 let load = parts.load();

@@ -98,6 +98,8 @@ struct Node {
     config: Arc<ArcSwap<Config>>,
     shards: Vec<Post>,
     threads: Vec<std::thread::JoinHandle<()>>,
+    /// Ends when the shards are gone and all that they left is booked.
+    desk_task: Option<tokio::task::JoinHandle<()>>,
     desk: desk::Way,
     intake: Arc<Intake>,
     fetcher: Arc<ArcSwap<Fetcher>>,
@@ -162,10 +164,11 @@ impl Node {
         let desk_way = mpsc::channel(desk::WAITING_MAX);
         // A fresh cell takes its first value.
         drop(intake.desk.set(desk_way.0.clone()));
-        let node = Self {
+        let mut node = Self {
             path,
             shards,
             threads,
+            desk_task: None,
             desk: desk_way.0,
             intake,
             fetcher,
@@ -177,7 +180,7 @@ impl Node {
             _host: Arc::clone(&host),
             config,
         };
-        node.start_desk(&store, calls, desk_way.1, finished);
+        node.desk_task = Some(node.start_desk(&store, calls, desk_way.1, finished));
         node.start_doors(&store, &host, metrics).await?;
         tracing::info!("ready");
         Ok(node)
@@ -189,7 +192,7 @@ impl Node {
         calls: Arc<AtomicU32>,
         messages: mpsc::Receiver<desk::Message>,
         finished: mpsc::Receiver<Box<control::shard::Finished>>,
-    ) {
+    ) -> tokio::task::JoinHandle<()> {
         let config = self.config.load();
         let server = ServerId(config.node.server_id);
         let dispatch = Dispatcher::new(
@@ -210,7 +213,7 @@ impl Node {
             calls,
             draining: false,
         };
-        tokio::spawn(desk::run(parts, messages, finished));
+        tokio::spawn(desk::run(parts, messages, finished))
     }
 
     async fn start_doors(
@@ -280,6 +283,11 @@ impl Node {
             tracing::error!("calls would not end");
         }
         // Results of the last calls are booked and told; who waits for an answer gets it.
+        if let Some(task) = self.desk_task
+            && tokio::time::timeout(Duration::from_secs(10), task).await.is_err()
+        {
+            tracing::error!("the last results could not be booked; they are found again at the next start");
+        }
         let _ = self.stop.send(true);
         tokio::time::sleep(Duration::from_millis(500)).await;
         tracing::info!("over");

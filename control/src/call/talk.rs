@@ -581,11 +581,32 @@ pub(super) fn without_query(url: &str) -> &str {
     url.split(['?', '#']).next().unwrap_or_default()
 }
 
+/// A message without runs of digits that a person could have typed; single ones (lines, columns, codes) stay.
+fn without_digits(message: &str) -> String {
+    let mut told = String::new();
+    let mut run = 0;
+    for c in message.chars().take(200) {
+        run = if c.is_ascii_digit() { run + 1 } else { 0 };
+        match run {
+            0..=3 => told.push(c),
+            4 => told.push('…'),
+            _ => {}
+        }
+    }
+    told
+}
+
 fn traced(trace: &Trace) -> String {
     match trace {
         Trace::Document { url } => format!("document {}", without_query(url)),
         Trace::Visit { dialog, item } => format!("visits {dialog}/{item}"),
-        Trace::Event { name, .. } => format!("event {name}"),
+        Trace::Event { name, message } => match message {
+            // What a script or a document put into it may hold what the caller pressed: only our own words are told.
+            Some(message) if name.starts_with("error.") => {
+                format!("event {name}: {}", without_digits(message))
+            }
+            _ => format!("event {name}"),
+        },
         Trace::Unheard { .. } => "a prompt that nobody hears any more".into(),
         Trace::Input { mode, matched, .. } => {
             format!("{mode} input {}", if *matched { "matched" } else { "did not match" })

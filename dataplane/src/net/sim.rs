@@ -35,7 +35,9 @@ impl SimNet {
     /// For a worker of so many places.
     #[must_use]
     pub fn new(places: u32) -> Self {
-        Self { places: vec![None; usize::try_from(places).unwrap_or(0)], ..Self::default() }
+        let places = usize::try_from(places).unwrap_or(0);
+        let by_address = HashMap::with_capacity(places);
+        Self { places: vec![None; places], by_address, ..Self::default() }
     }
 
     /// Throws away what is sent, so that nothing allocates (for sealing tests and instruction counts).

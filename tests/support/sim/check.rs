@@ -31,6 +31,7 @@ pub fn judge(sim: &mut Sim) -> Day {
         let disposition = status.disposition.expect("what is done has a disposition");
         *day.dispositions.entry(disposition).or_default() += 1;
     }
+    nothing_private(sim);
     records(sim, &mut day);
     nobody_twice(sim, seed);
     let left = sim.left();
@@ -41,6 +42,24 @@ pub fn judge(sim: &mut Sim) -> Day {
     }
     day.answered = sim.logs.iter().filter(|l| l.answered).count();
     day
+}
+
+/// No story tells a number or the digits that were pressed.
+fn nothing_private(sim: &mut Sim) {
+    let seed = sim.plan.seed;
+    let mut lines = 0;
+    for id in sim.accepted.clone() {
+        let Answer::Story(story) = sim.ask(Ask::StoryOf(id)) else {
+            panic!("seed {seed}: {id} has no story")
+        };
+        lines += story.len();
+        for line in story {
+            let digits = if line.kind == "vxml" { "4711" } else { "+1555" };
+            let told = ["+1555", "15551", digits].into_iter().find(|word| line.text.contains(word));
+            assert!(told.is_none(), "seed {seed}: {id}: a {} line tells {told:?}: {}", line.kind, line.text);
+        }
+    }
+    assert!(lines >= sim.accepted.len(), "seed {seed}: {lines} lines of story");
 }
 
 /// One record an attempt, no attempt twice; every INVITE that rang has one.

@@ -91,7 +91,7 @@ impl Session {
         self.queue_item_prompts(doc, node, item)?;
         match doc.tag(node) {
             Tag::Field | Tag::Initial | Tag::Menu => self.collect(documents, item),
-            Tag::Record => self.visit_record(doc, node, item),
+            Tag::Record => self.visit_record(documents, doc, node, item),
             Tag::Transfer => self.visit_transfer(documents, doc, node, item),
             Tag::Subdialog => self.visit_subdialog(doc, node, item),
             Tag::Object => self.visit_object(doc, node),

@@ -5,8 +5,8 @@ use super::{Documents, Session};
 use crate::catch::Event;
 use crate::document::{Document, NodeId, Tag};
 use crate::grammar::sisr::{self, Semantics};
-use crate::grammar::{self, Grammar, GrammarError, Inline, Mode, Network, Parse};
-use crate::session::{Fetched, Listen, ListenId, Resource};
+use crate::grammar::{self, Fault, Grammar, GrammarError, Inline, Mode, Network, Parse};
+use crate::session::{FetchRequest, Fetched, Listen, ListenId, Resource};
 use engine::Value;
 use std::sync::Arc;
 
@@ -23,6 +23,25 @@ pub(crate) fn parse_fetched(fetched: &Fetched, limits: &grammar::Limits) -> Resu
     let made =
         Grammar::parse(&fetched.body, &fetched.media_type, fetched.charset.as_deref(), &fetched.url, limits);
     made.map_err(|e| grammar_event(&e, &fetched.url))
+}
+
+/// Parses the content of a `<grammar>`: XML, or ABNF if its `type` says so (VoiceXML 2.0 §3.1.1.1).
+pub(crate) fn parse_inline(
+    doc: &Document,
+    node: NodeId,
+    lang: &str,
+    limits: &grammar::Limits,
+) -> Result<Grammar, GrammarError> {
+    let (text, base) = (doc.text(node), doc.url().as_str());
+    match doc.attribute(node, "type").map(str::trim) {
+        Some("application/srgs") => Grammar::parse_abnf(inner_text(text).trim_start(), base, limits),
+        None
+        | Some("" | "application/srgs+xml" | "application/grammar+xml" | "text/xml" | "application/xml") => {
+            Grammar::parse_xml(text, base, Some(Inline { lang }), limits)
+        }
+        // VoiceXML 2.0 §5.2.6: a format that is not spoken here.
+        Some(_) => Err(Fault::UnknownFormat.into()),
+    }
 }
 
 /// A grammar that cannot be used, as its event.
@@ -70,9 +89,7 @@ impl Session {
         }
         let Some(active) = self.active_grammars(documents, item, false)? else { return Ok(()) };
         self.grammars.clear();
-        let modes = self.property("inputmodes").unwrap_or_default();
-        let wants = |mode: &str| modes.split_whitespace().any(|m| m == mode);
-        let (voice, dtmf) = (wants("voice"), wants("dtmf"));
+        let (voice, dtmf) = self.input_modes();
         let active: Vec<Active> = active.into_iter().filter(|a| if a.dtmf { dtmf } else { voice }).collect();
         let id = ListenId(self.id());
         let listen = self.listen_output(id, &active, dtmf);
@@ -94,6 +111,13 @@ impl Session {
         };
         self.listen(listening, listen);
         Ok(())
+    }
+
+    /// `inputmodes` (§6.3.6): voice, DTMF.
+    pub(crate) fn input_modes(&self) -> (bool, bool) {
+        let modes = self.property("inputmodes").unwrap_or_default();
+        let wants = |mode: &str| modes.split_whitespace().any(|m| m == mode);
+        (wants("voice"), wants("dtmf"))
     }
 
     pub(crate) fn listen_output(&mut self, id: ListenId, active: &[Active], dtmf: bool) -> Listen {
@@ -218,16 +242,8 @@ impl Session {
             if let Some(known) = documents.known_network(tenant, &name) {
                 return known.map(Some);
             }
-            let text = doc.text(node);
-            let base = doc.url().as_str();
-            let abnf = doc.attribute(node, "type").is_some_and(|t| t.trim() == "application/srgs");
-            let parsed = if abnf {
-                Grammar::parse_abnf(inner_text(text).trim_start(), base, &limits)
-            } else {
-                Grammar::parse_xml(text, base, Some(Inline { lang: &lang }), &limits)
-            };
-            let url = doc.url().to_string();
-            let grammar = Arc::new(parsed.map_err(|e| grammar_event(&e, &url))?);
+            let parsed = parse_inline(doc, node, &lang, &limits);
+            let grammar = Arc::new(parsed.map_err(|e| grammar_event(&e, doc.url().as_str()))?);
             return self.compiled(documents, doc, node, grammar, None, &name);
         };
         if inline {
@@ -267,12 +283,21 @@ impl Session {
         url.set_fragment(None);
         let Some(known) = self.grammars.get(url.as_str()).cloned() else {
             let request = self.request(doc, node, &url, Resource::Grammar);
-            self.fetch(request, Purpose::Grammar(url.into()));
+            self.fetch_grammar(request, url.into());
             return Ok(None);
         };
         let grammar = known?;
         let name = format!("{:p}\u{1}{url}\u{1}{}", Arc::as_ptr(&grammar), rule.as_deref().unwrap_or(""));
         self.compiled(documents, doc, node, grammar, rule.as_deref(), &name)
+    }
+
+    /// Begins the fetch of a grammar. When it has come the same item is visited again, whose prompts are queued already.
+    fn fetch_grammar(&mut self, request: FetchRequest, url: String) {
+        if let Some(dialog) = &mut self.level().dialog {
+            dialog.next = dialog.current;
+            dialog.quiet = true;
+        }
+        self.fetch(request, Purpose::Grammar(url));
     }
 
     /// Compiles a grammar; `None` when the fetch of one it refers to was begun.
@@ -290,7 +315,7 @@ impl Session {
             let url =
                 url::Url::parse(&wanted).map_err(|_| Event::badfetch(format!("'{wanted}' is no URL")))?;
             let request = self.request(doc, node, &url, Resource::Grammar);
-            self.fetch(request, Purpose::Grammar(wanted));
+            self.fetch_grammar(request, wanted);
             return Ok(None);
         }
         let limits = self.grammar_limits();

@@ -174,6 +174,11 @@ impl Session {
                     self.emit(Output::CancelFetch { id });
                     return self.end(ExitReason::HangUp, Vec::new());
                 }
+                if let (Purpose::Grammar(_), Some(level)) = (&purpose, self.levels.last_mut())
+                    && let Some(dialog) = &mut level.dialog
+                {
+                    dialog.next = None;
+                }
                 self.emit(Output::CancelFetch { id });
             }
             super::Phase::Draining(super::After::Exit(exit)) => {

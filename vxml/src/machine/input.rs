@@ -12,11 +12,11 @@ use std::time::Duration;
 use units::Private;
 
 /// Where a string of keys stands in all grammars together.
-struct Standing {
+pub(crate) struct Standing {
     /// The first grammar of which it is a sentence.
-    complete: Option<usize>,
+    pub(crate) complete: Option<usize>,
     /// Some grammar may or must go on.
-    open: bool,
+    pub(crate) open: bool,
 }
 
 impl Session {
@@ -63,7 +63,8 @@ impl Session {
                 }
             }
             Phase::Transferring(_) => self.press_in_transfer(key),
-            Phase::Recording(_) | Phase::Over => {}
+            Phase::Recording(_) => self.press_in_recording(key),
+            Phase::Over => {}
             _ => {
                 if self.typeahead.len() < self.config.limits.typeahead_max {
                     self.typeahead.push_back(key);
@@ -113,6 +114,9 @@ impl Session {
     }
 
     pub(crate) fn on_timer(&mut self) {
+        if matches!(&self.phase, Phase::Recording(c) if c.timer.is_some_and(|at| self.now.mono >= at)) {
+            return self.conclude_recording();
+        }
         let Phase::Listening(l) = &mut self.phase else { return };
         let Some((at, timer)) = l.timer else { return };
         if self.now.mono < at || l.outcome.is_some() {
@@ -194,7 +198,7 @@ impl Session {
     }
 
     /// Barge-in: what plays may be cut (§4.1.5), and what follows it is not played.
-    fn cut_prompts(&mut self) {
+    pub(crate) fn cut_prompts(&mut self) {
         if self.playing.front().is_some_and(|p| p.bargein != Bargein::None) {
             self.emit(Output::StopPlay);
             self.playing.retain(|p| p.marks);
@@ -261,6 +265,9 @@ impl Session {
         self.awake();
         if matches!(&self.phase, Phase::Transferring(t) if t.id == id) {
             return self.recognised_in_transfer(nbest);
+        }
+        if matches!(&self.phase, Phase::Recording(c) if c.id == id) {
+            return self.recognised_in_recording(nbest);
         }
         let Phase::Listening(l) = &mut self.phase else { return };
         if l.id != id || l.outcome.is_some() {
@@ -407,7 +414,7 @@ pub(crate) fn from_json(v: &serde_json::Value) -> Value {
 }
 
 /// Holds keys against all DTMF grammars.
-fn stand(active: &mut [Active], pressed: &str) -> Standing {
+pub(crate) fn stand(active: &mut [Active], pressed: &str) -> Standing {
     let mut out = Standing { complete: None, open: false };
     for (i, a) in active.iter_mut().enumerate().filter(|(_, a)| a.dtmf) {
         match a.status(pressed) {

@@ -1,84 +1,17 @@
-//! `<record>`, `<transfer>`, `<subdialog>` and `<object>` (VoiceXML 2.0 §2.3.4 - §2.3.7).
+//! `<transfer>`, `<subdialog>` and `<object>` (VoiceXML 2.0 §2.3.4, §2.3.5, §2.3.7).
 
-use super::fetch::recording_value;
 use super::input::number;
-use super::state::{Active, After, Answer, Capturing, Heard, Moving, Phase, Purpose, Target};
+use super::state::{Active, After, Answer, Heard, Moving, Phase, Purpose, Target};
 use super::{Documents, Session};
 use crate::catch::Event;
 use crate::document::{Document, NodeId, Tag};
 use crate::grammar::Status;
-use crate::session::{
-    Hypothesis, ListenId, Output, Record, Recording, Resource, Transfer, TransferEnd, TransferKind,
-};
+use crate::session::{Hypothesis, ListenId, Output, Resource, Transfer, TransferEnd, TransferKind};
 use engine::Value;
 use std::sync::Arc;
 use units::Private;
 
 impl Session {
-    pub(crate) fn visit_record(
-        &mut self,
-        doc: &Arc<Document>,
-        node: NodeId,
-        item: usize,
-    ) -> Result<(), Event> {
-        if self.hung_up {
-            let reason = self.disconnect_reason();
-            self.end(reason, Vec::new());
-            return Ok(());
-        }
-        let ms = |name: &str| doc.attribute(node, name).and_then(super::properties::time_ms);
-        let id = ListenId(self.id());
-        let timeout_ms = self.queue_timeout_ms.take().or_else(|| self.property_ms("timeout")).unwrap_or(7000);
-        let record = Record {
-            id,
-            beep: doc.attribute(node, "beep") == Some("true"),
-            maxtime_ms: ms("maxtime").unwrap_or(300_000),
-            finalsilence_ms: ms("finalsilence").unwrap_or(4000),
-            dtmfterm: doc.attribute(node, "dtmfterm") != Some("false"),
-            timeout_ms,
-            media_type: doc.attribute(node, "type").unwrap_or("").to_owned(),
-        };
-        self.typeahead.clear();
-        self.flush_queue();
-        self.emit(Output::Record(record));
-        self.phase = Phase::Recording(Box::new(Capturing { id, item }));
-        Ok(())
-    }
-
-    pub(crate) fn on_recorded(
-        &mut self,
-        id: ListenId,
-        recording: Option<Recording>,
-        termchar: Option<char>,
-        maxtime: bool,
-    ) {
-        let ours = matches!(&self.phase, Phase::Recording(c) if c.id == id);
-        if !ours {
-            return;
-        }
-        self.awake();
-        let Phase::Recording(capturing) = std::mem::replace(&mut self.phase, Phase::Running) else { return };
-        let Some(r) = recording else {
-            return self.throw(Event::new("noinput"));
-        };
-        let doc = self.level().doc.clone();
-        let Some(dialog) = &self.level().dialog else { return };
-        let (scope, name) = (dialog.scope, dialog.items[capturing.item].name.clone());
-        self.scopes.define(scope, &name, recording_value(&r.name));
-        let shadow = Value::Object(vec![
-            ("duration".into(), number(r.duration_ms)),
-            ("size".into(), number(r.size)),
-            ("termchar".into(), termchar.map_or(Value::Null, |c| Value::text(c.to_string()))),
-            ("maxtime".into(), Value::Bool(maxtime)),
-        ]);
-        if !name.starts_with('\u{1}') {
-            self.scopes.define(scope, &format!("{name}$"), shadow);
-        }
-        if let Err(event) = self.just_filled(&doc, &[capturing.item]) {
-            self.throw(event);
-        }
-    }
-
     pub(crate) fn visit_subdialog(
         &mut self,
         doc: &Arc<Document>,
@@ -175,7 +108,7 @@ impl Session {
         self.flush_queue();
         self.moving = Some(Box::new((
             transfer,
-            Moving { id, item, bridge, active, pressed: String::new(), answer: None },
+            Moving { id, item, kind, active, pressed: String::new(), answer: None },
         )));
         if self.playing.is_empty() {
             self.begin_transfer(item);
@@ -196,7 +129,7 @@ impl Session {
 
     pub(crate) fn press_in_transfer(&mut self, key: char) {
         let Phase::Transferring(t) = &mut self.phase else { return };
-        if !t.bridge || t.answer.is_some() {
+        if t.kind != TransferKind::Bridge || t.answer.is_some() {
             return;
         }
         t.pressed.push(key);
@@ -248,7 +181,7 @@ impl Session {
         }
         self.awake();
         let Phase::Transferring(moving) = std::mem::replace(&mut self.phase, Phase::Running) else { return };
-        if let Some(event) = transfer_event(end, moving.bridge) {
+        if let Some(event) = transfer_event(end, moving.kind) {
             if event.name.starts_with("connection.disconnect") {
                 self.hung_up = true;
             }
@@ -304,15 +237,18 @@ fn transfer_text(end: TransferEnd) -> &'static str {
 }
 
 /// Ends that are events, not values (§2.3.7.2, table of events).
-fn transfer_event(end: TransferEnd, bridge: bool) -> Option<Event> {
+fn transfer_event(end: TransferEnd, kind: TransferKind) -> Option<Event> {
     Some(Event::new(match end {
         TransferEnd::Transferred => "connection.disconnect.transfer",
         TransferEnd::NoAuthorization => "error.connection.noauthorization",
         TransferEnd::BadDestination => "error.connection.baddestination",
         TransferEnd::NoRoute => "error.connection.noroute",
         TransferEnd::NoResource => "error.connection.noresource",
-        TransferEnd::Unsupported if bridge => "error.unsupported.transfer.bridge",
-        TransferEnd::Unsupported => "error.unsupported.transfer.blind",
+        TransferEnd::Unsupported => match kind {
+            TransferKind::Bridge => "error.unsupported.transfer.bridge",
+            TransferKind::Blind => "error.unsupported.transfer.blind",
+            TransferKind::Consultation => "error.unsupported.transfer.consultation",
+        },
         _ => return None,
     }))
 }

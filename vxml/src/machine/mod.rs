@@ -12,6 +12,7 @@ mod input;
 mod items;
 mod load;
 mod properties;
+mod record;
 mod state;
 mod transition;
 
@@ -22,7 +23,7 @@ use crate::limits::Limits;
 use crate::script::{ScopeId, Scopes};
 use crate::session::{Connection, Exit, ExitReason, Input, LogLine, Output, Prompt, Timer, Trace};
 pub(crate) use fetch::recording_name;
-pub(crate) use grammars::{choice_keys, has_content};
+pub(crate) use grammars::{choice_keys, has_content, parse_inline};
 pub(crate) use properties::time_ms;
 pub(crate) use state::Playing;
 
@@ -226,7 +227,7 @@ impl Session {
     pub fn deadline(&self) -> Option<(Mono, Timer)> {
         match &self.phase {
             Phase::Listening(l) => l.timer,
-            Phase::Transferring(_) => None,
+            Phase::Recording(c) => c.timer.map(|at| (at, Timer::InterDigit)),
             _ => None,
         }
     }
@@ -274,6 +275,7 @@ impl Session {
             Input::Recognised { id, nbest, recording } => self.on_recognised(id, &nbest, recording),
             Input::TooMuchSpeech { id } => self.on_listen_event(id, Event::new("maxspeechtimeout")),
             Input::NoResource { id } => self.on_listen_event(id, Event::new("error.noresource")),
+            Input::NoLanguage { id } => self.on_listen_event(id, Event::new("error.unsupported.language")),
             Input::Mark { name, .. } => self.heard_mark = Some((name, 0)),
             Input::PlayEnded { id, mark, .. } => self.on_play_ended(id, mark),
             Input::Recorded { id, recording, termchar, maxtime } => {

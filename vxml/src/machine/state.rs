@@ -4,7 +4,7 @@ use crate::catch::{Counters, Event};
 use crate::document::{Document, NodeId};
 use crate::grammar::{Matcher, Network};
 use crate::script::ScopeId;
-use crate::session::{Bargein, FetchId, Hypothesis, ListenId, PlayId, Recording};
+use crate::session::{Bargein, FetchId, Hypothesis, ListenId, PlayId, Recording, TransferKind};
 use engine::Value;
 use std::sync::Arc;
 use units::Mono;
@@ -213,13 +213,23 @@ pub(crate) struct Heard {
 pub(crate) struct Capturing {
     pub(crate) id: ListenId,
     pub(crate) item: usize,
+    pub(crate) active: Vec<Active>,
+    /// Any key ends it, also one that no grammar has.
+    pub(crate) dtmfterm: bool,
+    pub(crate) pressed: String,
+    pub(crate) interdigit_ms: u64,
+    pub(crate) timer: Option<Mono>,
+    /// The key that ended it without a grammar.
+    pub(crate) termchar: Option<char>,
+    /// What matched a grammar and ended it.
+    pub(crate) answer: Option<Box<Answer>>,
 }
 
 /// A transfer in progress.
 pub(crate) struct Moving {
     pub(crate) id: ListenId,
     pub(crate) item: usize,
-    pub(crate) bridge: bool,
+    pub(crate) kind: TransferKind,
     pub(crate) active: Vec<Active>,
     pub(crate) pressed: String,
     /// What the caller entered to end it.

@@ -4,7 +4,7 @@ use super::script::Step;
 use crate::prompt::segments_text;
 use crate::session::{
     Exit, ExitReason, FetchError, FetchRequest, Fetched, Hypothesis, Input, Listen, ListenId, Output,
-    PlayEnd, PlayId, Prompt, Recording, Segment, Trace, Transfer, TransferEnd, TransferKind,
+    PlayEnd, PlayId, Prompt, Record, Recording, Segment, Trace, Transfer, TransferEnd, TransferKind,
 };
 use crate::{Documents, Session, SessionConfig};
 use serde_json::{Value, json};
@@ -111,6 +111,7 @@ pub struct Run<'a> {
     listening: Option<Listen>,
     bargein: bool,
     transferring: Option<Transfer>,
+    capturing: Option<(ListenId, Mono)>,
     recordings: u32,
     exit: Option<Exit>,
     lines: VecDeque<Line>,
@@ -141,6 +142,7 @@ impl<'a> Run<'a> {
             listening: None,
             bargein: true,
             transferring: None,
+            capturing: None,
             recordings: 0,
             exit: None,
             lines: VecDeque::new(),
@@ -286,8 +288,9 @@ impl<'a> Run<'a> {
             Output::Play { id, prompts } => self.play(id, &prompts),
             Output::StopPlay => self.stop_play(),
             Output::Listen(listen) => self.listen(listen),
-            Output::StopListen { .. } => {
+            Output::StopListen { id } => {
                 self.listening = None;
+                self.stop_record(id);
                 self.events.retain(|(_, i)| {
                     !matches!(
                         i,
@@ -295,7 +298,7 @@ impl<'a> Run<'a> {
                     )
                 });
             }
-            Output::Record(record) => self.record(record.id, record.maxtime_ms, record.timeout_ms),
+            Output::Record(record) => self.record(record),
             Output::Transfer(transfer) => self.transfer(transfer),
             Output::EndTransfer { id } => {
                 self.events.retain(|(_, i)| !matches!(i, Input::TransferEnded { .. }));
@@ -450,12 +453,34 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn record(&mut self, id: ListenId, maxtime_ms: u64, timeout_ms: u64) {
+    /// A grammar ended the recording.
+    fn stop_record(&mut self, id: ListenId) {
+        let Some((_, begins)) = self.capturing.take_if(|(running, _)| *running == id) else { return };
+        self.events.retain(|(_, i)| !matches!(i, Input::Recorded { .. }));
+        let ms = u64::try_from((self.now.mono.max(begins) - begins).as_millis()).unwrap_or(0);
+        let recording = (ms > 0).then(|| self.recording(ms));
+        self.at(self.now.mono, Input::Recorded { id, recording, termchar: None, maxtime: false });
+    }
+
+    fn record(&mut self, record: Record) {
+        let Record { id, maxtime_ms, timeout_ms, finalsilence_ms, dtmfterm, listen, .. } = record;
         self.line("record", json!({"maxtime_ms": maxtime_ms}));
         let total: u64 = self.playing.iter().map(|(_, ms, _)| ms).sum();
         let begins = self.play_began.max(self.now.mono) + Duration::from_millis(total);
         let step = (self.next_step)("record");
+        self.capturing = Some((id, begins));
         let after = |ms: u64| begins + Duration::from_millis(ms);
+        let heard = match &step {
+            Some(Step::Press(_)) => !dtmfterm,
+            Some(Step::Say(_)) => listen.is_some(),
+            _ => false,
+        };
+        if heard {
+            self.act(id, step, after(3000));
+            let recording = Some(self.recording(3000));
+            let end = Input::Recorded { id, recording, termchar: None, maxtime: false };
+            return self.at(after(5000 + finalsilence_ms), end);
+        }
         let (at, input) = match step {
             Some(Step::Record(ms)) => {
                 let long = ms >= maxtime_ms;

@@ -2,7 +2,7 @@
 //! §6.1.2 put into the request as `Cache-Control`.
 
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, response};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, response};
 use http_cache_semantics::{AfterResponse, BeforeRequest, CachePolicy};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -22,6 +22,8 @@ pub(super) struct Cache {
 #[derive(Debug)]
 struct Entry {
     policy: CachePolicy,
+    /// Header fields of the stored answer: its validators are looked up here.
+    validators: HeaderMap,
     fetched: Fetched,
 }
 
@@ -55,7 +57,16 @@ impl Cache {
         now: SystemTime,
     ) -> Option<Fetched> {
         let entry = self.entries.get_mut(key)?;
-        match entry.policy.after_response(request, response, now) {
+        let mut response = response.clone();
+        // RFC 9110 §15.4.5: a 304 repeats the validators, but not every server does. It answered our condition, so what
+        // it means is the copy that the condition named.
+        for name in [header::ETAG, header::LAST_MODIFIED] {
+            if let (false, Some(value)) = (response.headers.contains_key(&name), entry.validators.get(&name))
+            {
+                response.headers.insert(name, value.clone());
+            }
+        }
+        match entry.policy.after_response(request, &response, now) {
             AfterResponse::NotModified(policy, _) => {
                 entry.policy = policy;
                 Some(entry.fetched.clone())
@@ -78,7 +89,10 @@ impl Cache {
         }
         self.remove(key);
         self.bytes += size;
-        self.entries.insert(key.to_owned(), Entry { policy, fetched: fetched.clone() });
+        self.entries.insert(
+            key.to_owned(),
+            Entry { policy, validators: response.headers.clone(), fetched: fetched.clone() },
+        );
         self.order.push_back(key.to_owned());
         while self.bytes > self.bytes_max {
             let Some(oldest) = self.order.front().cloned() else { break };

@@ -62,6 +62,7 @@ pub fn router(api: Api) -> Router {
         .merge(console::routes())
         .layer(axum::middleware::from_fn_with_state(places, crowd))
         .route("/openapi.json", get(openapi::serve))
+        .route("/", get(|| async { axum::response::Redirect::to("/console") }))
         .route("/healthz", get(health))
         .route("/metrics", get(metrics))
         .fallback(|| async { Problem::new(StatusCode::NOT_FOUND, "not-found", "There is nothing here") })

@@ -300,8 +300,17 @@ impl Doors {
             why = finished.why,
             "a call is over"
         );
+        // At once if there is room: a shard that has ended its last call polls no task of its own any more.
+        let finished = match self.finished.try_send(finished) {
+            Ok(()) => return,
+            Err(mpsc::error::TrySendError::Full(finished)) => finished,
+            Err(mpsc::error::TrySendError::Closed(_)) => {
+                tracing::error!("the desk is gone; a finished call was not booked");
+                return;
+            }
+        };
         let desk = self.finished.clone();
-        tokio::task::spawn_local(async move {
+        self.elsewhere.spawn(async move {
             if desk.send(finished).await.is_err() {
                 tracing::error!("the desk is gone; a finished call was not booked");
             }
