@@ -5,7 +5,7 @@
 use crate::order::{Disposition, Order, State};
 use crate::record::Record;
 use serde::{Deserialize, Serialize};
-use units::{AttemptId, Now, OrderId, Seed, ServerId, TenantId, Wall};
+use units::{AttemptId, CampaignId, Now, OrderId, Seed, ServerId, TenantId, Wall};
 
 /// A claim on one order: whoever holds the newest epoch may write about it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -199,6 +199,22 @@ pub enum Ask {
         tenant: TenantId,
         /// Which.
         order: OrderId,
+    },
+    /// Bring forward to now what was deferred of a campaign, up to `max` orders looked at: it was started, resumed or
+    /// aborted, and nobody is to wait for the time set while it stood still. What is due by its own time stays.
+    Hasten {
+        /// Exactly this priority.
+        priority: u8,
+        /// Whose.
+        tenant: TenantId,
+        /// Of this campaign.
+        campaign: CampaignId,
+        /// Looks on after this one.
+        after: (Wall, OrderId),
+        /// Due at or before.
+        until: Wall,
+        /// Orders looked at, 1..=1,000.
+        max: u32,
     },
     /// Read one, for its tenant (`None`: the operator).
     Status {
@@ -408,6 +424,8 @@ pub enum Answer {
     Accepted(Vec<(OrderId, bool)>),
     /// Claimed, and when the next order of that line is due.
     Claimed(Vec<Claimed>, Option<Wall>),
+    /// So many were brought forward; if there may be more, where to look on.
+    Hastened(u32, Option<(Wall, OrderId)>),
     /// Lines: priority, tenant, earliest due time.
     Lines(Vec<(u8, TenantId, Wall)>),
     /// Caps taken.

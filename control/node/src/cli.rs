@@ -5,6 +5,7 @@
 
 mod audio;
 mod show;
+mod tenant;
 mod tools;
 mod vxml;
 
@@ -56,6 +57,11 @@ enum Command {
     Audio {
         #[command(subcommand)]
         what: audio::Audio,
+    },
+    /// Who may order, and API keys.
+    Tenant {
+        #[command(subcommand)]
+        what: tenant::Tenants,
     },
     /// Look into a running node.
     Show {
@@ -148,6 +154,7 @@ impl Cli {
             Command::Sim { what } => what.run(),
             Command::Vxml { what } => what.run(),
             Command::Audio { what } => what.run(),
+            Command::Tenant { what } => what.run(),
             Command::Show { what, node } => {
                 let question = match &what {
                     Show::Calls => Question::Calls,

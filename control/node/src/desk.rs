@@ -12,6 +12,7 @@ use control::dispatch::ServerReport;
 use control::order::{Disposition, Order};
 use control::queue::Outcome;
 use control::shard::Finished as Over;
+use control::store::Orphan;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -165,20 +166,32 @@ impl Parts {
                     });
                 }
                 Output::Start(start) => self.start(*start, answers).await,
-                Output::HangUp(orphan) => {
-                    tracing::warn!(order = %orphan.order.id, "a former life left a call; its session timer ends it");
-                }
+                Output::HangUp(orphan) => self.hang_up(*orphan).await,
                 Output::Fact(fact) => told(&fact),
             }
         }
+    }
+
+    /// A callee whom a former life left connected gets a BYE.
+    async fn hang_up(&self, orphan: Orphan) {
+        let (order, attempt) = (orphan.order.id, orphan.lease.attempt);
+        tracing::warn!(%order, %attempt, "a former life left a call; it is ended");
+        let told = Inbox::TakeOver(attempt, orphan.acked.unwrap_or_default());
+        if self.shards[self.shard_of(order)].send(told).await.is_err() {
+            tracing::error!(%order, "a shard is gone; the callee's session timer ends the call");
+        }
+    }
+
+    fn shard_of(&self, order: OrderId) -> usize {
+        let shards = u128::try_from(self.shards.len().max(1)).unwrap_or(1);
+        usize::try_from(order.0 % shards).unwrap_or(0)
     }
 
     async fn start(&mut self, start: control::desk::Start, answers: &Answers) {
         let control::desk::Start { permit, slot, order, lease, nth, .. } = start;
         match self.route(&order, nth) {
             Ok(route) => {
-                let shards = self.shards.len().max(1);
-                let shard = usize::try_from(order.id.0 % u128::try_from(shards).unwrap_or(1)).unwrap_or(0);
+                let shard = self.shard_of(order.id);
                 let call = Box::new(Start { permit, slot, order, lease, route });
                 if self.shards[shard].send(Inbox::Start(call)).await.is_err() {
                     tracing::error!("a shard is gone; the order comes back when its lease lapses");

@@ -45,7 +45,7 @@ pub async fn start(
             intake: Arc::clone(intake),
             role: if config.smtp.lmtp { Role::Lmtp } else { Role::Smtp },
             prover: Some(Arc::new(smtp::Prover::new(smtp::Pins::default()))),
-            tls: None,
+            tls: crate::tls::mail(config).map_err(|why| ServeError::Setting("smtp.tls_certificate", why))?,
             sessions_max: usize::try_from(config.smtp.sessions_max).unwrap_or(usize::MAX),
         };
         let stop = stop.subscribe();

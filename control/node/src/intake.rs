@@ -183,6 +183,11 @@ fn nobody() -> Rules {
 /// Orders of a campaign that is not running are looked at again after this.
 const HELD_BACK: Duration = Duration::from_secs(600);
 
+/// How long an order that is being judged may take to be put back.
+const SECOND_LOOK: Duration = Duration::from_secs(1);
+/// Orders looked at in one transaction when a campaign goes on: others' work comes between the pages.
+const HASTEN_PAGE: u32 = 500;
+
 /// An order that was accepted.
 #[derive(Clone, Debug)]
 pub struct Accepted {
@@ -379,6 +384,43 @@ impl Intake {
             // A desk that is too busy to be told looks again by itself.
             drop(desk.try_send(crate::desk::Message::Accepted(priority, tenant, due)));
         }
+    }
+
+    /// A campaign's stage has changed: what was held back of it is judged again now. A second look takes in what was
+    /// being put back during the first. Whoever dies meanwhile leaves orders that are looked at again by themselves.
+    pub(crate) fn hasten(self: &Arc<Self>, tenant: TenantId, campaign: CampaignId) {
+        let intake = Arc::clone(self);
+        tokio::spawn(async move {
+            for _ in 0..2 {
+                match intake.bring_forward(tenant, campaign).await {
+                    Ok(0) => {}
+                    Ok(orders) => tracing::info!(%campaign, orders, "held back until now"),
+                    Err(error) => tracing::warn!(%campaign, ?error, "held back for some minutes more"),
+                }
+                tokio::time::sleep(SECOND_LOOK).await;
+            }
+        });
+    }
+
+    async fn bring_forward(&self, tenant: TenantId, campaign: CampaignId) -> Result<u64, Error> {
+        let now = (self.now)().wall;
+        let until = now.plus(HELD_BACK + SECOND_LOOK);
+        let mut all = 0;
+        for priority in (0..=9).rev() {
+            let mut after = Some((now, OrderId(0)));
+            while let Some(from) = after {
+                let ask = Ask::Hasten { priority, tenant, campaign, after: from, until, max: HASTEN_PAGE };
+                let Answer::Hastened(count, next) = self.store.ask(ask).await? else {
+                    return Err(Error::Corrupt);
+                };
+                if count > 0 {
+                    self.wake(priority, tenant, now);
+                }
+                all += u64::from(count);
+                after = next;
+            }
+        }
+        Ok(all)
     }
 
     /// Judges a request and accepts nothing.

@@ -25,6 +25,12 @@ use units::Wall;
 pub struct Notifier {
     store: Handle,
     config: Arc<arc_swap::ArcSwap<Config>>,
+    out: Out,
+}
+
+/// The way out, and the rules it was made by.
+struct Out {
+    rules: control::config::Fetch,
     client: reqwest::Client,
     guard: Arc<Guard>,
 }
@@ -54,20 +60,26 @@ impl Notifier {
     /// # Errors
     /// What in the rules cannot be read.
     pub fn new(store: Handle, config: Arc<arc_swap::ArcSwap<Config>>) -> Result<Self, String> {
-        let guard = Arc::new(Guard::new(&config.load().fetch)?);
-        let client = reqwest::Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .dns_resolver(crate::fetch::resolver(&guard))
-            .timeout(DELIVERY_MAX)
-            .build()
-            .map_err(|error| error.to_string())?;
-        Ok(Self { store, config, client, guard })
+        let out = Out::new(&config.load().fetch)?;
+        Ok(Self { store, config, out })
+    }
+
+    /// A reload may have changed the rules: what leaves from now on obeys the new ones.
+    fn refresh(&mut self) {
+        let config = self.config.load();
+        if config.fetch == self.out.rules {
+            return;
+        }
+        match Out::new(&config.fetch) {
+            Ok(out) => self.out = out,
+            Err(why) => tracing::error!(why, "notices leave by the old fetch rules"),
+        }
     }
 
     /// Delivers for ever.
-    pub async fn run(self) {
+    pub async fn run(mut self) {
         loop {
+            self.refresh();
             let due = match self.store.ask(Ask::Notices { max: BATCH }).await {
                 Ok(Answer::Notices(due)) => due,
                 _ => Vec::new(),
@@ -116,10 +128,11 @@ impl Notifier {
 
     async fn webhook(&self, url: &str, notice: &Notice) -> Result<(), Undelivered> {
         let url = url::Url::parse(url).map_err(|_| Undelivered::Never("no URL".into()))?;
-        self.guard.check(&url).map_err(|e| Undelivered::Never(e.to_string()))?;
+        self.out.guard.check(&url).map_err(|e| Undelivered::Never(e.to_string()))?;
         let id = format!("msg_{}_{}", notice.order, notice.seq);
         let timestamp = crate::clock::now().wall.0.div_euclid(1_000);
         let mut request = self
+            .out
             .client
             .post(url)
             .header("content-type", "application/json")
@@ -179,6 +192,20 @@ impl Notifier {
     }
 }
 
+impl Out {
+    fn new(rules: &control::config::Fetch) -> Result<Self, String> {
+        let guard = Arc::new(Guard::new(rules)?);
+        let client = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .dns_resolver(crate::fetch::resolver(&guard))
+            .timeout(DELIVERY_MAX)
+            .build()
+            .map_err(|error| error.to_string())?;
+        Ok(Self { rules: rules.clone(), client, guard })
+    }
+}
+
 /// `whsec_` and base64, as Standard Webhooks write secrets, or the text itself.
 fn secret_octets(secret: &str) -> Vec<u8> {
     match secret.strip_prefix("whsec_").map(|text| STANDARD.decode(text)) {
@@ -230,6 +257,25 @@ fn status_mail(config: &Config, to: &str, notice: &Notice, status: &Status) -> R
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_reload_gives_new_rules_to_what_leaves() {
+        // Someone may have installed one already.
+        drop(rustls::crypto::ring::default_provider().install_default());
+        let limits = crate::store::Limits::default();
+        let memory = crate::store::Sqlite::in_memory();
+        let store = Handle::start(memory, None::<crate::store::Sqlite>, limits, crate::clock::for_store);
+        let config = Arc::new(arc_swap::ArcSwap::from_pointee(Config::default()));
+        let mut notifier = Notifier::new(store.expect("starts"), Arc::clone(&config)).expect("good rules");
+        let hook = url::Url::parse("http://10.1.2.3:8080/hook").expect("a URL");
+        assert!(notifier.out.guard.check(&hook).is_err());
+        let mut newer = Config::default();
+        newer.fetch.plain_http = true;
+        newer.fetch.allow_networks = vec!["10.1.0.0/16".into()];
+        config.store(Arc::new(newer));
+        notifier.refresh();
+        assert!(notifier.out.guard.check(&hook).is_ok());
+    }
 
     #[test]
     fn standard_webhooks_known_signature() {

@@ -1,6 +1,7 @@
-//! TLS for SIP: our certificate for who connects, the public roots for whom we connect to.
+//! TLS: our certificate for who connects by SIP or says STARTTLS to the mail door, and whom we trust when we connect.
 
 use crate::shard::Tls;
+use control::config::Config;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
@@ -26,6 +27,24 @@ pub fn both(certificate: Option<&str>, key: Option<&str>) -> Result<Tls, String>
     }
     let client = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
     Ok(Tls { acceptor, connector: TlsConnector::from(Arc::new(client)) })
+}
+
+/// STARTTLS for the mail door: by its own certificate, or else by SIP's; none: it is not offered.
+///
+/// # Errors
+/// What cannot be read, in words.
+pub fn mail(config: &Config) -> Result<Option<TlsAcceptor>, String> {
+    let own = (config.smtp.tls_certificate.as_deref(), config.smtp.tls_key.as_deref());
+    let pair = if own == (None, None) {
+        (config.sip.tls_certificate.as_deref(), config.sip.tls_key.as_deref())
+    } else {
+        own
+    };
+    match pair {
+        (Some(certificate), Some(key)) => acceptor(certificate, key).map(Some),
+        (None, None) => Ok(None),
+        _ => Err("certificate and key belong together".into()),
+    }
 }
 
 fn read(path: &str) -> Result<Vec<CertificateDer<'static>>, String> {

@@ -38,12 +38,17 @@ fn now() -> Now {
 }
 
 struct House {
+    intake: Arc<Intake>,
     http: String,
     smtp: std::net::SocketAddr,
     stop: watch::Sender<bool>,
 }
 
 async fn house() -> House {
+    house_with(None).await
+}
+
+async fn house_with(tls: Option<tokio_rustls::TlsAcceptor>) -> House {
     let config = control::config::parse("test", CONFIG).expect("a good configuration");
     let store =
         Handle::start(Sqlite::in_memory(), None::<Sqlite>, Limits::default(), || Box::new(now)).unwrap();
@@ -62,10 +67,10 @@ async fn house() -> House {
     tokio::spawn(http::serve(listener, http::router(api), stopped.clone()));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let smtp = listener.local_addr().unwrap();
-    let door =
-        Door { intake, role: control::order::smtp::Role::Smtp, prover: None, tls: None, sessions_max: 10 };
+    let role = control::order::smtp::Role::Smtp;
+    let door = Door { intake: intake.clone(), role, prover: None, tls, sessions_max: 10 };
     tokio::spawn(smtp::serve(listener, door, stopped));
-    House { http, smtp, stop }
+    House { intake, http, smtp, stop }
 }
 
 struct Said {
@@ -271,6 +276,96 @@ async fn a_campaign_takes_its_contacts_in_a_stream_and_goes_on_where_it_broke() 
     };
     assert_eq!((act("pause").await, act("start").await, act("pause").await), (409, 200, 200));
     assert_eq!((act("resume").await, act("abort").await, act("resume").await), (200, 200, 409));
+}
+
+/// Goal: nobody waits for the time that was set while a campaign stood still. Method: its orders are claimed and put back
+/// as the desk does with a draft's; after `:start` the desk is woken and they may be claimed again.
+#[tokio::test]
+async fn a_started_campaign_does_not_wait() {
+    use control::store::{Answer, Ask};
+    use units::{ServerId, TenantId};
+    let h = house().await;
+    let (desk, mut messages) = tokio::sync::mpsc::channel(100);
+    h.intake.desk.set(desk).expect("a fresh cell");
+    let body = r#"{"name":"n","application":"https://a.example/x.vxml","purpose":"survey"}"#;
+    let made = h.ask("POST", "/v1/campaigns", "secret", "Idempotency-Key: c\r\n", body).await;
+    let id = made.json["id"].as_str().unwrap().to_owned();
+    let csv = "Content-Type: text/csv\r\n";
+    let list = "to,tz\n+12125550001,UTC\n+12125550002,UTC\n";
+    assert_eq!(h.put(&format!("/v1/campaigns/{id}/contacts"), csv, list).await.json["accepted"], 2);
+    while messages.try_recv().is_ok() {}
+    let claim = || async {
+        let (tenant, due) = (TenantId(1), now().wall);
+        let (max, lease_ms, owner) = (10, 60_000, ServerId(1));
+        let ask = Ask::Claim { priority: 0, tenant, due, max, lease_ms, owner };
+        let Ok(Answer::Claimed(claimed, _)) = h.intake.store.ask(ask).await else { panic!("a claim") };
+        claimed
+    };
+    let drafts = claim().await;
+    assert_eq!(drafts.len(), 2);
+    for claimed in drafts {
+        let (order, epoch, decision) = (claimed.lease.order, claimed.lease.epoch, None);
+        let due = now().wall.plus(Duration::from_secs(600));
+        let (deferred, refund, counted, crashed) = (true, true, false, false);
+        let back = Ask::Requeue { order, epoch, due, deferred, decision, refund, counted, crashed };
+        h.intake.store.ask(back).await.unwrap();
+    }
+    assert_eq!(claim().await.len(), 0);
+    assert_eq!(h.ask("POST", &format!("/v1/campaigns/{id}:start"), "secret", "", "").await.status, 200);
+    let woken = tokio::time::timeout(Duration::from_secs(5), messages.recv()).await.unwrap();
+    assert!(matches!(woken, Some(node::desk::Message::Accepted(0, TenantId(1), due)) if due == now().wall));
+    assert_eq!(claim().await.len(), 2);
+}
+
+/// Goal: STARTTLS with the configured pair; AUTH is offered under it only. Method: a client that trusts that certificate.
+#[tokio::test]
+async fn mail_is_taken_under_tls_when_a_certificate_is_configured() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let made = std::process::Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"])
+        .args(["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"])
+        .args(["-addext", "basicConstraints=critical,CA:FALSE"])
+        .args(["-keyout", &path("key.pem"), "-out", &path("cert.pem")])
+        .output();
+    if !made.is_ok_and(|m| m.status.success()) {
+        println!("SKIPPED: openssl makes no certificate here");
+        return;
+    }
+    drop(rustls::crypto::ring::default_provider().install_default());
+    let text =
+        format!("[smtp]\ntls_certificate = \"{}\"\ntls_key = \"{}\"\n", path("cert.pem"), path("key.pem"));
+    let config = control::config::parse("test", &text).unwrap();
+    let h = house_with(node::tls::mail(&config).unwrap()).await;
+    let trust = node::tls::both(Some(&path("cert.pem")), Some(&path("key.pem"))).unwrap();
+    let mut stream = TcpStream::connect(h.smtp).await.unwrap();
+    stream.write_all(b"EHLO me\r\n").await.unwrap();
+    let said = hear(&mut stream, "250 ").await;
+    assert!(said.contains("STARTTLS") && !said.contains("AUTH"), "{said}");
+    stream.write_all(b"STARTTLS\r\n").await.unwrap();
+    hear(&mut stream, "220 ").await;
+    let name = rustls_pki_types::ServerName::try_from("localhost").unwrap();
+    let mut stream = trust.connector.connect(name, stream).await.unwrap();
+    stream.write_all(b"EHLO me\r\n").await.unwrap();
+    let said = hear(&mut stream, "250 ").await;
+    assert!(said.contains("AUTH PLAIN") && !said.contains("STARTTLS"), "{said}");
+    // "\0acme\0secret"
+    stream.write_all(b"AUTH PLAIN AGFjbWUAc2VjcmV0\r\n").await.unwrap();
+    hear(&mut stream, "235 ").await;
+    drop(h.stop);
+}
+
+/// Reads until a line begins so.
+async fn hear(stream: &mut (impl tokio::io::AsyncRead + Unpin), last: &str) -> String {
+    let mut said = String::new();
+    let mut octets = [0; 1024];
+    while !said.lines().any(|line| line.starts_with(last)) || !said.ends_with('\n') {
+        let read = tokio::time::timeout(Duration::from_secs(10), stream.read(&mut octets)).await;
+        let n = read.unwrap().unwrap();
+        assert!(n > 0, "the door closed after {said:?}");
+        said.push_str(std::str::from_utf8(&octets[..n]).unwrap());
+    }
+    said
 }
 
 #[tokio::test]

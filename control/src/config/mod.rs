@@ -107,6 +107,7 @@ impl Config {
         unique("trunks", self.trunks.iter().map(|t| t.name.as_str()), &mut faults);
         unique("tenants", self.tenants.iter().map(|t| t.name.as_str()), &mut faults);
         self.address_faults(&mut faults);
+        self.pair_faults(&mut faults);
         self.reference_faults(&mut faults);
         self.range_faults(&mut faults);
         faults
@@ -118,6 +119,19 @@ impl Config {
             let why =
                 "listening on every address, peers must be told which one to use: set advertised_address";
             faults.push(("listen".to_owned(), Fault::Against("sip.listen", why)));
+        }
+    }
+
+    fn pair_faults(&self, faults: &mut Vec<(String, Fault)>) {
+        let pairs = [
+            ("sip.tls_certificate", &self.sip.tls_certificate, &self.sip.tls_key),
+            ("smtp.tls_certificate", &self.smtp.tls_certificate, &self.smtp.tls_key),
+        ];
+        for (key, certificate, private) in pairs {
+            if certificate.is_some() != private.is_some() {
+                let why = "tls_certificate and tls_key belong together";
+                faults.push(("tls_".to_owned(), Fault::Against(key, why)));
+            }
         }
     }
 
@@ -229,6 +243,13 @@ address = \"127.0.0.1:5080\"
     fn everywhere_needs_an_advertised_address() {
         let said = complaint("[sip]\nlisten = [\"udp:0.0.0.0:5060\"]\n");
         assert!(said.contains("advertised_address"), "{said}");
+    }
+
+    #[test]
+    fn a_certificate_without_its_key_is_refused() {
+        let said = complaint("[smtp]\ntls_certificate = \"a.pem\"\n");
+        assert_eq!(said, "x.toml:2: `smtp.tls_certificate`: tls_certificate and tls_key belong together");
+        assert!(parse("x.toml", "[smtp]\ntls_certificate = \"a.pem\"\ntls_key = \"a.key\"\n").is_ok());
     }
 
     #[test]

@@ -124,8 +124,6 @@ pub struct Media {
     pub interface: Option<String>,
     /// Codecs offered and taken, best first.
     pub codecs: Vec<Codec>,
-    /// Jitter buffer: shortest and longest.
-    pub jitter: [Span; 2],
     /// Run workers with real-time priority where the host allows it.
     pub realtime: bool,
     /// Folder for recordings.
@@ -144,7 +142,6 @@ impl Default for Media {
             backend: Backend::Auto,
             interface: None,
             codecs: vec![Codec::Pcmu, Codec::Pcma],
-            jitter: [Span::from_ms(20), Span::from_ms(200)],
             realtime: true,
             recordings: "/var/lib/carillon/recordings".into(),
             prompts_max: Size::from_bytes(256_000_000),
@@ -220,6 +217,10 @@ pub struct Smtp {
     pub smarthost: Option<String>,
     /// Sender of status mails.
     pub from: String,
+    /// PEM file for STARTTLS; none: that of `[sip]`, and without one STARTTLS is not offered.
+    pub tls_certificate: Option<String>,
+    /// Key to it.
+    pub tls_key: Option<String>,
 }
 
 impl Default for Smtp {
@@ -232,6 +233,8 @@ impl Default for Smtp {
             sessions_max: 200,
             smarthost: None,
             from: "carillon@localhost".into(),
+            tls_certificate: None,
+            tls_key: None,
         }
     }
 }

@@ -22,6 +22,7 @@ use dataplane::command::Command;
 use dataplane::command::PromptHandle;
 use dataplane::report::Report;
 use signalling::leg::{Action, Incoming, Indication, Rtp};
+use signalling::sip::dialog::DialogSnapshot;
 use signalling::sip::endpoint::{Endpoint, Input as SipInput, Output as SipOutput};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
@@ -76,6 +77,8 @@ pub enum Input<'a> {
     Clear(AttemptId, Cause),
     /// The owner took an order back: its call ends, if it has not been answered yet.
     Cancelled(OrderId),
+    /// A former life left this callee connected: end that call by its journalled dialog ([`Ask::AckIntent`]'s).
+    TakeOver(AttemptId, Vec<u8>),
     /// A deadline passed.
     Timer,
 }
@@ -209,6 +212,8 @@ pub enum Fact {
     Stray(BearerId),
     /// A call broke and was buried.
     Buried(AttemptId),
+    /// The journal of a former life holds no dialog for this attempt: no BYE can be sent.
+    NoDialog(AttemptId),
 }
 
 /// What a call asks of its leg's machine.
@@ -382,6 +387,7 @@ impl Shard {
                 let ringing = |c: &Call| c.order() == Some(order) && !c.is_answered();
                 self.clear(now, ringing, Cause::NORMAL, Disposition::Cancelled);
             }
+            Input::TakeOver(attempt, dialog) => self.take_over(now, attempt, &dialog),
             Input::Timer => self.timer(now),
         }
         self.current = None;
@@ -601,6 +607,21 @@ impl Shard {
         for id in ids {
             self.told(now, id, Told::Clear(cause, how));
         }
+    }
+
+    /// Not a call of ours: no slot, no bearer, no record comes of it, only the BYE, seen to by its transaction.
+    fn take_over(&mut self, now: Now, attempt: AttemptId, dialog: &[u8]) {
+        let text = match serde_json::from_slice::<DialogSnapshot>(dialog) {
+            Ok(snapshot) if snapshot.confirmed => {
+                self.sip(now, SipInput::TakeOver(Box::new(snapshot), Cause::TEMPORARY));
+                "BYE: the call of a former life was ended from the journal"
+            }
+            _ => {
+                self.out.push_back(Output::Fact(Fact::NoDialog(attempt)));
+                "the journal holds no dialog; the callee's session timer ends the call"
+            }
+        };
+        self.common.lines.push(StoryLine { at: now.wall, attempt, kind: "sip".into(), text: text.into() });
     }
 
     fn drain(&mut self, now: Now, hard: bool) {

@@ -41,6 +41,8 @@ struct World {
     finished: Vec<Finished>,
     loaded: BTreeMap<u32, Samples>,
     invites: usize,
+    /// The telephone was hung up on.
+    hung_up: bool,
     store_says: Result<Answer, StoreError>,
 }
 
@@ -90,6 +92,7 @@ impl World {
             finished: Vec::new(),
             loaded: BTreeMap::new(),
             invites: 0,
+            hung_up: false,
             store_says: Ok(Answer::Done),
         }
     }
@@ -168,6 +171,7 @@ impl World {
             match output {
                 SipOutput::Transmit { bytes, .. } => self.later(5, Event::ToShard(bytes)),
                 SipOutput::Leg(leg, Indication::Incoming(_)) => self.ring(leg),
+                SipOutput::Leg(_, Indication::Ended(_)) => self.hung_up = true,
                 _ => {}
             }
         }
@@ -399,6 +403,42 @@ fn a_buried_call_gives_everything_back_and_others_go_on() {
     world.run(60_000);
     world.is_clean();
     assert_eq!(world.finished[0].disposition, Disposition::Failed);
+}
+
+/// Goal: after a crash the callee is let go. Method: a call is up, its shard is replaced by a new one that knows nothing,
+/// and only the journalled dialog is handed over; the telephone judges.
+#[test]
+fn a_callee_of_a_former_life_gets_its_bye() {
+    let mut world = World::new(Phone::Answers(0));
+    world.order("http://w/menu.vxml");
+    world.run(900);
+    let acked = |ask: &Ask| if let Ask::AckIntent { dialog, .. } = ask { Some(dialog.clone()) } else { None };
+    let dialog = world.asked.iter().find_map(acked).expect("the ACK was journalled");
+    assert!(!world.hung_up, "the call is up");
+    let settings = Arc::clone(&world.shard.settings);
+    let newer = Shard::new(settings, endpoint(OURS, 1), Seed(2));
+    // A crash drops nothing in order: neither must this.
+    std::mem::forget(std::mem::replace(&mut world.shard, newer));
+    for (_, event) in std::mem::take(&mut world.agenda) {
+        std::mem::forget(event);
+    }
+    world.later(0, Event::Shard(Input::TakeOver(AttemptId(77), dialog)));
+    world.run(60_000);
+    assert!(world.hung_up, "the telephone was told");
+    assert_eq!(world.invites, 1, "nobody is rung twice");
+    assert!(world.finished.is_empty(), "the desk has ended the order already");
+    world.is_clean();
+}
+
+#[test]
+fn a_journal_without_a_dialog_is_told_and_sends_nothing() {
+    for journal in [&b""[..], b"{}", b"\xff"] {
+        let mut world = World::new(Phone::Silent);
+        world.shard.handle(world.now, Input::TakeOver(AttemptId(77), journal.to_vec()));
+        let out: Vec<Output> = std::iter::from_fn(|| world.shard.poll()).collect();
+        assert!(out.iter().any(|o| matches!(o, Output::Fact(Fact::NoDialog(AttemptId(77))))));
+        assert!(!out.iter().any(|o| matches!(o, Output::Sip(_))));
+    }
 }
 
 #[test]

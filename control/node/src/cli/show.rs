@@ -82,7 +82,7 @@ fn plain(value: &Value) -> String {
 }
 
 /// Objects as a table with aligned columns.
-fn rows(answer: &Value, columns: &[&str]) -> String {
+pub(super) fn rows(answer: &Value, columns: &[&str]) -> String {
     let head: Vec<String> = columns.iter().map(|c| (*c).to_owned()).collect();
     let body = answer.as_array().cloned().unwrap_or_default();
     let mut table = vec![head];

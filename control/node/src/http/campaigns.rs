@@ -148,6 +148,9 @@ pub(super) async fn act(
     let mut campaign = load(&api, Some(tenant), campaign_id(id)?).await?;
     campaign.stage = campaign.stage.after(word).ok_or_else(|| Problem::from(Error::Conflict))?;
     save(&api, &campaign, Vec::new()).await?;
+    if campaign.stage != Stage::Paused {
+        api.intake.hasten(tenant, campaign.id);
+    }
     Ok(Json(shown(&campaign)).into_response())
 }
 

@@ -62,6 +62,8 @@ pub enum Inbox {
     Clear(AttemptId, Cause),
     /// Its owner took an order back.
     Cancelled(OrderId),
+    /// End the call of a former life by its journalled dialog.
+    TakeOver(AttemptId, Vec<u8>),
     /// Which calls there are.
     View(oneshot::Sender<Vec<CallView>>),
 }
@@ -262,6 +264,7 @@ impl Shell {
             }
             Inbox::Clear(attempt, cause) => self.handle(Input::Clear(attempt, cause)),
             Inbox::Cancelled(order) => self.handle(Input::Cancelled(order)),
+            Inbox::TakeOver(attempt, dialog) => self.handle(Input::TakeOver(attempt, dialog)),
             // Who asked may have gone.
             Inbox::View(answer) => drop(answer.send(self.shard.view(crate::clock::now()))),
         }
@@ -300,6 +303,9 @@ fn told(fact: &Fact) {
         }
         Fact::SipRefused(why) => tracing::warn!(why, "sip"),
         Fact::Stray(bearer) => tracing::debug!(?bearer, "a report for no call"),
+        Fact::NoDialog(attempt) => {
+            tracing::warn!(%attempt, "a former life left a call without its dialog; its session timer ends it");
+        }
         Fact::Buried(attempt) => tracing::error!(%attempt, "buried"),
     }
 }

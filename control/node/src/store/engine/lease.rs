@@ -6,7 +6,7 @@ use crate::store::db::{Columns, Db, Value};
 use control::order::{Disposition, Order, State};
 use control::store::{Answer, Cap, Claimed, Error, Lease, attempt_of};
 use std::collections::BTreeSet;
-use units::{AttemptId, OrderId, ServerId, TenantId, Wall};
+use units::{AttemptId, CampaignId, OrderId, ServerId, TenantId, Wall};
 
 /// At most so many in one claim, whatever is asked.
 const CLAIM_MAX: u32 = 1_000;
@@ -19,6 +19,14 @@ const CLAIM: &str = concat!(
     head_columns!(),
     " FROM ready r JOIN live l ON l.id = r.id JOIN orders o ON o.accepted = l.accepted AND o.id = r.id ",
     "WHERE r.priority = ?1 AND r.tenant = ?2 AND r.due <= ?3 ORDER BY r.due, r.id LIMIT ?4 /*claim r, l*/"
+);
+// By the key of `ready`, from the last one looked at.
+const HELD_BACK: &str = concat!(
+    "SELECT r.id, o.body, ",
+    head_columns!(),
+    " FROM ready r JOIN live l ON l.id = r.id JOIN orders o ON o.accepted = l.accepted AND o.id = r.id ",
+    "WHERE r.priority = ?1 AND r.tenant = ?2 AND (r.due, r.id) > (?3, ?4) AND r.due <= ?5 ",
+    "ORDER BY r.due, r.id LIMIT ?6 /*claim r, l*/"
 );
 const NEXT: &str = "SELECT min(due) FROM ready WHERE priority = ?1 AND tenant = ?2";
 const CAP_AT: &str = "SELECT at FROM caps WHERE key = ?1 AND at > ?2 ORDER BY at DESC LIMIT 1 OFFSET ?3";
@@ -89,6 +97,40 @@ impl<D: Db> Batch<'_, D> {
         self.heads.insert(order.0, Some(head));
         self.touch(order.0);
         Ok(claimed)
+    }
+
+    /// Deferred orders of a campaign are due now. See [`control::store::Ask::Hasten`].
+    pub(super) fn hasten(
+        &mut self,
+        line: Line,
+        campaign: CampaignId,
+        after: (Wall, OrderId),
+        until: i64,
+        max: u32,
+    ) -> Result<Answer, Fail> {
+        self.flush()?;
+        let max = max.clamp(1, CLAIM_MAX);
+        let key = [i64::from(line.0).into(), line.1.0.into(), after.0.0.into(), id(after.1.0)];
+        let rows = self.db.read(HELD_BACK, &[&key[..], &[until.into(), max.into()]].concat())?;
+        let full = u32::try_from(rows.len()).is_ok_and(|n| n >= max);
+        let (mut hastened, mut last) = (0, None);
+        for row in rows {
+            let mut columns = Columns::of(row);
+            let order = columns.id()?;
+            let body: Box<Order> = columns.json()?;
+            let mut head = Head::of(&mut columns)?;
+            last = Some((Wall(head.due), OrderId(order)));
+            if body.campaign != Some(campaign) || head.state != State::Deferred || head.due <= self.now {
+                continue;
+            }
+            self.take_ready(order, &head)?;
+            head.due = self.now;
+            self.put_ready(order, &head)?;
+            self.heads.insert(order, Some(head));
+            self.touch(order);
+            hastened += 1;
+        }
+        Ok(Answer::Hastened(hastened, last.filter(|_| full)))
     }
 
     pub(super) fn take_caps(&mut self, lease: &Lease, caps: &[Cap], decision: &str) -> Result<Answer, Fail> {

@@ -167,6 +167,9 @@ impl<'a, D: Db> Batch<'a, D> {
             }
             Ask::Append(records) => self.append(records),
             Ask::Story(lines) => self.story(lines),
+            Ask::Hasten { priority, tenant, campaign, after, until, max } => {
+                self.hasten((*priority, *tenant), *campaign, *after, until.0, *max)
+            }
             Ask::Cancel { tenant, order } => self.cancel(*tenant, *order),
             Ask::Status { tenant, order } => self.status(*tenant, *order),
             Ask::List { tenant, after, state, limit } => self.list(*tenant, *after, *state, *limit),

@@ -41,6 +41,7 @@ suite!(
     min_gap_is_kept,
     refunded_caps_are_free_again,
     a_cancelled_order_is_not_dialled,
+    a_campaign_that_goes_on_brings_its_orders_forward,
     cancel_is_for_its_tenant_only,
     finish_queues_notices_once_and_in_order,
     records_are_written_once,

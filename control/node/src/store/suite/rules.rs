@@ -4,7 +4,7 @@ use super::fixture::{Bed, START, cap, order, record, told};
 use control::order::{Disposition, Order, State};
 use control::store::{Answer, Ask, Error, Keep, Shelf, StoryLine, attempt_of};
 use std::collections::BTreeSet;
-use units::{AttemptId, OrderId, ServerId, TenantId, Wall};
+use units::{AttemptId, CampaignId, OrderId, ServerId, TenantId, Wall};
 
 const HOUR: u64 = 3_600_000;
 
@@ -209,6 +209,46 @@ pub(super) fn a_cancelled_order_is_not_dialled(bed: &mut Bed) {
     assert!(matches!(bed.intent(&held.lease), Ok(Answer::Cancelled(true))));
     assert!(matches!(bed.requeue(&held.lease, Wall(START), true, false), Ok(Answer::Cancelled(true))));
     assert_eq!(bed.state(claimed), (State::Done, Some(Disposition::Cancelled), 0));
+}
+
+/// Method: deferred orders of two campaigns, one that is to be tried again at its own time, one not due yet; pages of two.
+pub(super) fn a_campaign_that_goes_on_brings_its_orders_forward(bed: &mut Bed) {
+    let of = |n, campaign| Order { campaign: Some(CampaignId(campaign)), ..order(n) };
+    for (n, campaign) in [(1, 8), (2, 9), (3, 8), (4, 8), (5, 8)] {
+        bed.accept(of(n, campaign));
+    }
+    let later = Wall(START + 600_000);
+    for claimed in bed.claim(5, 10) {
+        // The fifth was not reached: it is tried again later by its own rule, not held back.
+        let (deferred, due) = (claimed.order.id != order(5).id, later);
+        let (order, epoch, decision) = (claimed.lease.order, claimed.lease.epoch, None);
+        let back = Ask::Requeue {
+            order,
+            epoch,
+            due,
+            deferred,
+            decision,
+            refund: true,
+            counted: false,
+            crashed: false,
+        };
+        assert!(bed.ask(back).is_ok());
+    }
+    bed.accept_due(of(6, 8), Wall(START + 9));
+    let (mut all, mut after) = (0, Some((bed.now.wall, OrderId(0))));
+    while let Some(from) = after {
+        let campaign = CampaignId(8);
+        let (priority, tenant, max) = (5, TenantId(1), 2);
+        let ask = Ask::Hasten { priority, tenant, campaign, after: from, until: later, max };
+        let Ok(Answer::Hastened(count, next)) = bed.ask(ask) else { panic!("hastened") };
+        all += count;
+        after = next;
+    }
+    assert_eq!(all, 3);
+    let due: Vec<OrderId> = bed.claim(5, 10).iter().map(|c| c.order.id).collect();
+    assert_eq!(due, [1, 3, 4].map(|n| order(n).id));
+    bed.now = bed.now.plus(std::time::Duration::from_secs(601));
+    assert_eq!(bed.claim(5, 10).len(), 6, "the others come by themselves, and the leases have lapsed");
 }
 
 pub(super) fn cancel_is_for_its_tenant_only(bed: &mut Bed) {
