@@ -57,6 +57,9 @@ pub struct Status {
     pub seq: u64,
     /// Last policy decision, JSON.
     pub decision: Option<String>,
+    /// Values and recordings of the session once it is over, JSON; private.
+    #[serde(default)]
+    pub result: Option<String>,
 }
 
 /// Something to be delivered at least once, in order per order: webhook or mail.

@@ -77,6 +77,8 @@ pub(super) async fn judge(evidence: &Evidence<'_>) -> Verdict {
 fn call(verdict: &mut Verdict, given: &Given, log: Option<&CallLog>, evidence: &Evidence<'_>) {
     let what = given.what;
     verdict.find(given.disposition() == "completed", format!("{what}: its status is {}", given.state_line()));
+    let told = given.status.get("result").map(Value::to_string).unwrap_or_default();
+    verdict.find(told.contains(given.expected.1), format!("{what}: its status holds what the session returned"));
     let Some(log) = log else {
         verdict.find(false, format!("{what}: the telephone never rang"));
         return;

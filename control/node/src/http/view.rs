@@ -29,6 +29,8 @@ pub(super) struct Call {
     /// The last judgement.
     decision: Option<Value>,
     next_allowed_at: Option<String>,
+    /// Values of the session's exit, and its recordings, once it is over.
+    result: Option<Value>,
 }
 
 impl From<&Status> for Call {
@@ -59,6 +61,7 @@ impl From<&Status> for Call {
             seq: s.seq,
             next_allowed_at: judged.and_then(|d| d.next_allowed_at).map(rfc3339),
             decision,
+            result: s.result.as_deref().and_then(|r| serde_json::from_str(r).ok()),
         }
     }
 }

@@ -17,7 +17,7 @@ macro_rules! status_select {
     ($rest:literal) => {
         concat!(
             "SELECT o.accepted, o.id, o.body, o.done, o.disposition, o.attempts, o.changed, o.seq, o.epoch, ",
-            "o.decision, ",
+            "o.decision, o.result, ",
             head_columns!(),
             " FROM orders o LEFT JOIN live l ON l.id = o.id ",
             $rest
@@ -184,6 +184,7 @@ fn status_of(row: Vec<Value>) -> Result<Status, Fail> {
     let disposition = columns.text_or_null()?;
     let (attempts, changed, seq) = (columns.int_or_null()?, columns.int_or_null()?, columns.int_or_null()?);
     let (_epoch, decision) = (columns.int_or_null()?, columns.text_or_null()?);
+    let result = columns.text_or_null()?;
     if done {
         let name = serde_json::Value::String(disposition.unwrap_or_default());
         let disposition: Disposition = serde_json::from_value(name).map_err(|_| Error::Corrupt)?;
@@ -197,6 +198,7 @@ fn status_of(row: Vec<Value>) -> Result<Status, Fail> {
             changed: Wall(changed.unwrap_or(0)),
             seq: u64::try_from(seq.unwrap_or(0)).unwrap_or(0),
             decision,
+            result,
         });
     }
     let head = Head::of(&mut columns)?;
@@ -210,5 +212,6 @@ fn status_of(row: Vec<Value>) -> Result<Status, Fail> {
         changed: Wall(head.changed),
         seq: head.seq,
         decision: head.decision,
+        result: None,
     })
 }
