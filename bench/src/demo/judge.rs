@@ -78,7 +78,8 @@ fn call(verdict: &mut Verdict, given: &Given, log: Option<&CallLog>, evidence: &
     let what = given.what;
     verdict.find(given.disposition() == "completed", format!("{what}: its status is {}", given.state_line()));
     let told = given.status.get("result").map(Value::to_string).unwrap_or_default();
-    verdict.find(told.contains(given.expected.1), format!("{what}: its status holds what the session returned"));
+    verdict
+        .find(told.contains(given.expected.1), format!("{what}: its status holds what the session returned"));
     let Some(log) = log else {
         verdict.find(false, format!("{what}: the telephone never rang"));
         return;
