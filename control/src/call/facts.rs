@@ -1,8 +1,8 @@
 //! What a call gathers for its record.
 
+use crate::conduct::Ctx;
 use crate::order::Disposition;
 use crate::record::{Direction, Record};
-use crate::shard::Ctx;
 use dataplane::report::BearerCounts;
 use serde_json::{Map, Value};
 use signalling::leg::Ended;

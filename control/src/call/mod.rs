@@ -18,10 +18,10 @@ pub mod play;
 pub mod route;
 mod talk;
 
-use crate::order::{Application, Disposition, Order};
+use crate::conduct::{Ctx, Finished, Output, Purpose};
+use crate::order::{Disposition, Order};
 use crate::permit::{Permit, Slot};
 use crate::record::Direction;
-use crate::shard::{Ctx, Finished, Output, Purpose};
 use crate::store::{Answer, Ask, Error as StoreError, Lease};
 use dataplane::command::Command;
 use dataplane::report::{CaptureEnd, Report};
@@ -620,17 +620,5 @@ pub(crate) struct Arrival {
 impl Stage {
     fn preparing(permit: Option<Permit>) -> Self {
         Stage::Preparing { permit, port: None, document: None }
-    }
-}
-
-/// The URL of an application, as the settings know it.
-pub(crate) fn application_url(
-    application: &Application,
-    registered: impl Fn(&str) -> Option<String>,
-) -> Option<String> {
-    match application {
-        Application::Url(url) => Some(url.clone()),
-        Application::Attached(name) => Some(format!("cid:{name}")),
-        Application::Registered(name) => registered(name),
     }
 }

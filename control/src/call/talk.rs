@@ -2,8 +2,8 @@
 
 use super::play::{Act, Listening, Playlist};
 use super::{Captured, Told};
+use crate::conduct::{Ctx, Output, Purpose, ScriptClock, Token};
 use crate::order::Order;
-use crate::shard::{Ctx, Output, Purpose, ScriptClock, Token};
 use dataplane::command::{Command, Cut, Detectors, Tone};
 use dataplane::report::{CaptureEnd, PlayEnd as Ended, Report};
 use serde_json::{Map, Value};

@@ -3,14 +3,19 @@
 
 use super::*;
 use crate::call::route::Route;
+use crate::conduct::Wanted;
 use crate::config;
 use crate::order::Order;
 use crate::permit::Permit;
 use crate::record::Record;
+use crate::store::Lease;
+use dataplane::command::{Command, PromptHandle};
 use dataplane::report::{BearerCounts, DigitVia, PlayEnd};
-use signalling::leg::Media;
+use signalling::leg::{Media, Rtp};
 use signalling::sip::endpoint::{Advertised, EndpointConfig, FlowId, Net};
-use units::{Digit, Wall};
+use std::time::Duration;
+use units::{Codec, Digit, Samples, Wall};
+use vxml::session::FetchRequest;
 
 const OURS: &str = "127.0.0.1:5060";
 const PHONE: &str = "127.0.0.1:5070";
