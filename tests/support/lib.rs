@@ -11,3 +11,4 @@ pub mod fuzz;
 pub mod peers;
 pub mod repo;
 pub mod sim;
+pub mod tone;

@@ -47,6 +47,8 @@ pub struct Settings {
     pub mail: MailLimits,
     /// Bounds of policy.
     pub policy: PolicyLimits,
+    /// Whom transfers may reach without being counted.
+    pub agents: Vec<Private<String>>,
     /// Names of the registered applications.
     pub applications: Vec<String>,
 }
@@ -122,6 +124,7 @@ impl Settings {
                 ..MailLimits::default()
             },
             policy: PolicyLimits { permit_ms: config.policy.permit_max.ms, ..PolicyLimits::default() },
+            agents: config.policy.agents.clone(),
             applications: config.vxml.applications.keys().cloned().collect(),
         })
     }
@@ -157,6 +160,8 @@ impl control::desk::Judge for Bench {
             Some(tenant) => {
                 let facts = self.0.facts(order, tenant, &settings);
                 let decision = judge(order, &tenant.rules, &facts, now.wall, &settings.policy);
+                let to_agent = order.parent().is_some() && settings.agents.contains(&order.to);
+                let decision = if to_agent { decision.uncounted() } else { decision };
                 self.0.hold_back(order, decision, now)
             }
             // A tenant that is gone calls nobody.
