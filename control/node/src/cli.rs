@@ -10,6 +10,7 @@ mod tools;
 mod vxml;
 
 use crate::admin::Question;
+use crate::cluster::Role;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -27,6 +28,18 @@ pub struct Cli {
 enum Command {
     /// Run everything in one process.
     Serve {
+        /// The configuration.
+        #[arg(long, default_value = "/etc/carillon/carillon.toml")]
+        config: PathBuf,
+    },
+    /// One process of a cluster: intake, policy, queue, dispatch, console.
+    Control {
+        /// The configuration.
+        #[arg(long, default_value = "/etc/carillon/carillon.toml")]
+        config: PathBuf,
+    },
+    /// One process of a cluster: a telephony server.
+    Media {
         /// The configuration.
         #[arg(long, default_value = "/etc/carillon/carillon.toml")]
         config: PathBuf,
@@ -139,10 +152,9 @@ impl Cli {
     #[must_use]
     pub fn run(self) -> ExitCode {
         match self.command {
-            Command::Serve { config } => match crate::serve::serve(&config) {
-                Ok(()) => ExitCode::SUCCESS,
-                Err(error) => no(&error),
-            },
+            Command::Serve { config } => serve(&config, None),
+            Command::Control { config } => serve(&config, Some(Role::Control)),
+            Command::Media { config } => serve(&config, Some(Role::Media)),
             Command::CheckConfig { config } => match crate::serve::check(&config) {
                 Ok(said) => {
                     print(&said);
@@ -191,6 +203,13 @@ impl Running {
                 ExitCode::from(if why.starts_with("no node") { NOBODY } else { NO })
             }
         }
+    }
+}
+
+fn serve(config: &std::path::Path, role: Option<Role>) -> ExitCode {
+    match crate::serve::serve(config, role) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => no(&error),
     }
 }
 

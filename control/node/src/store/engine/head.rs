@@ -230,6 +230,7 @@ impl<D: Db> Batch<'_, D> {
         row.extend([head.notify.clone().into(), id(order)]);
         self.db.write(INSERT, row)?;
         self.put_ready(order, &head)?;
+        self.waiting.add(head.tenant, 1);
         self.heads.insert(order, Some(head));
         Ok(())
     }
@@ -237,8 +238,11 @@ impl<D: Db> Batch<'_, D> {
     /// An order that is over.
     pub(super) fn delist(&mut self, order: u128) -> Result<(), DbError> {
         let gone = self.heads.insert(order, None).flatten();
-        if let Some(head) = gone.filter(|head| head.hold == Hold::Free) {
-            self.take_ready(order, &head)?;
+        if let Some(head) = gone {
+            self.waiting.add(head.tenant, -1);
+            if head.hold == Hold::Free {
+                self.take_ready(order, &head)?;
+            }
         }
         self.dirty.remove(&order);
         self.db.write(DELETE, vec![id(order)])

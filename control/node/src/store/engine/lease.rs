@@ -99,6 +99,33 @@ impl<D: Db> Batch<'_, D> {
         Ok(claimed)
     }
 
+    /// See [`control::store::Ask::Take`].
+    pub(super) fn take(&mut self, lease: &Lease, owner: ServerId, lease_ms: u64) -> Result<Answer, Fail> {
+        let (order, now) = (lease.order, self.now);
+        let head = self.leased(order, lease.epoch)?;
+        if head.cancel {
+            return Ok(Answer::Cancelled(true));
+        }
+        if head.hold != Hold::Claimed || head.until < now {
+            return Err(Error::Fenced.into());
+        }
+        head.epoch += 1;
+        head.owner = owner.0;
+        head.until = now.saturating_add(i64::try_from(lease_ms).unwrap_or(i64::MAX));
+        let head = head.clone();
+        self.touch(order.0);
+        let attempt = AttemptId(head.attempt.ok_or(Error::Corrupt)?);
+        let claimed = Claimed {
+            lease: Lease { order, attempt, epoch: head.epoch, until: Wall(head.until) },
+            order: Box::new(self.body(head.accepted, order.0)?),
+            attempts: head.attempts,
+            tries: head.tries,
+            crashes: head.crashes,
+            accepted: Wall(head.accepted),
+        };
+        Ok(Answer::Claimed(vec![claimed], None))
+    }
+
     /// Deferred orders of a campaign are due now. See [`control::store::Ask::Hasten`].
     pub(super) fn hasten(
         &mut self,
