@@ -56,6 +56,11 @@ enum Command {
         #[arg(long, default_value = "/etc/carillon/carillon.toml")]
         config: PathBuf,
     },
+    /// Records as files.
+    Cdr {
+        #[command(subcommand)]
+        what: tools::Cdr,
+    },
     /// Replay in virtual time, with the production code.
     Sim {
         #[command(subcommand)]
@@ -163,6 +168,7 @@ impl Cli {
                 Err(error) => no(&error),
             },
             Command::Migrate { config } => tools::migrate(&config),
+            Command::Cdr { what } => what.run(),
             Command::Sim { what } => what.run(),
             Command::Vxml { what } => what.run(),
             Command::Audio { what } => what.run(),

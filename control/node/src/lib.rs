@@ -2,6 +2,7 @@
 #![allow(clippy::disallowed_types, clippy::disallowed_methods, reason = "the door")]
 
 pub mod admin;
+pub mod books;
 pub mod cli;
 pub mod clock;
 pub mod cluster;

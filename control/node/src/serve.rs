@@ -342,6 +342,7 @@ impl Node {
             let notifier = Notifier::new(self.store.clone(), Arc::clone(&self.config))
                 .map_err(|why| ServeError::Setting("fetch.allow_networks", why))?;
             tokio::spawn(notifier.run());
+            crate::books::start(&self.store, &self.config);
         }
         crate::doors::start(&self.config.load(), self.role, &self.intake, metrics, &self.stop).await?;
         let path = PathBuf::from(&self.config.load().node.admin_socket);

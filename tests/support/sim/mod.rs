@@ -16,7 +16,7 @@ use control::call::Start as CallStart;
 use control::call::play::{Loaded, Wanted};
 use control::desk::{self, Desk};
 use control::shard::{self, Settings, Shard};
-use control::store::{Answer, Ask, Store, Room};
+use control::store::{Answer, Ask, Room, Store};
 use intake::Intake;
 use media::Media;
 use node::store::sqlite::Sqlite;
@@ -334,7 +334,8 @@ impl Sim {
                 desk::Output::Ask(token, ask) => self.asks.push((Asker::Desk(token), ask)),
                 desk::Output::Start(start) => self.start(*start),
                 desk::Output::HangUp(_) => self.facts.push("a former life's call".into()),
-                desk::Output::Fact(_) => {}
+                desk::Output::Fact(_) | desk::Output::Woken { .. } => {}
+                desk::Output::Offer(_) => unreachable!("one process offers nothing"),
             }
         }
     }

@@ -108,6 +108,7 @@ impl<D: Db> Batch<'_, D> {
             caps: None,
             decision: None,
             notify,
+            indexed: None,
         };
         Ok(self.enlist(order.id.0, head)?)
     }

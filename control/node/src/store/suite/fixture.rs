@@ -134,7 +134,7 @@ pub(super) fn cap(key: &str, n: u32, period_ms: u64, min_gap_ms: u64) -> Cap {
     Cap { key: key.into(), n, period_ms, min_gap_ms, rule: format!("{key}-{n}") }
 }
 
-pub(in crate::store) fn record(n: u32, tenant: u32) -> Record {
+pub(crate) fn record(n: u32, tenant: u32) -> Record {
     Record {
         attempt: AttemptId(u128::from(n) + 1),
         order: Some(order(n).id),
