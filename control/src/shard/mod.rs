@@ -146,7 +146,7 @@ impl Shard {
             Input::Settings(settings) => self.settings = settings,
             Input::Drain(hard) => self.drain(now, hard),
             Input::Clear(attempt, cause) => {
-                self.clear(now, |c| c.attempt() == attempt, cause, Disposition::Completed);
+                self.clear(now, |c| c.attempt() == attempt, cause, Disposition::Cancelled);
             }
             Input::Cancelled(order) => {
                 let ringing = |c: &Call| c.order() == Some(order) && !c.is_answered();
