@@ -11,7 +11,7 @@ use dataplane::command::{Cut, PromptHandle};
 use dataplane::report::PlayEnd as Ended;
 use std::collections::VecDeque;
 use units::Samples;
-use vxml::session::{Bargein, Caching, PlayEnd, PlayId, Prompt, Segment};
+use vxml::session::{Bargein, PlayEnd, PlayId, Prompt, Segment};
 
 /// What is to be done.
 #[derive(Clone, Debug, PartialEq)]
@@ -347,6 +347,7 @@ impl Listening {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use vxml::session::Caching;
 
     const DTMF: Listening = Listening { dtmf: true, voice: false };
 

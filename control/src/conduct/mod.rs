@@ -2,11 +2,14 @@
 //! [`Finished`], [`Fact`]), the settings in force, and the surroundings of a call while it is handled (`Ctx`). Below
 //! both [`crate::call`] and [`crate::shard`]: a call knows this page and not the shard that keeps it.
 
+mod letter;
 mod settings;
 
+pub use letter::Denied;
+pub(crate) use letter::{Departed, Letter};
 pub use settings::{ScriptClock, Settings};
 
-use crate::order::Disposition;
+use crate::order::{Disposition, Order};
 use crate::permit::Released;
 use crate::record::Direction;
 use crate::store::{Ask, Lease, StoryLine};
@@ -15,7 +18,9 @@ use signalling::leg::{Action, Rtp};
 use signalling::sip::endpoint::Output as SipOutput;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
-use units::{AttemptId, BearerId, CallId, Cause, Codec, LegId, Mono, Now, OrderId, Samples, Seed, TenantId};
+use units::{
+    AttemptId, BearerId, CallId, Cause, Codec, LegId, Mono, Now, OrderId, Rng, Samples, Seed, TenantId,
+};
 use vxml::Documents;
 use vxml::session::{Caching, FetchId, FetchRequest, Speech};
 
@@ -40,8 +45,12 @@ pub(crate) enum Purpose {
 pub enum Output {
     /// SIP leaves, a flow closes, or a peer's state changed. Never `Output::Leg`.
     Sip(SipOutput),
-    /// Find a place for a bearer, so that its address can be offered; answer by [`Input::Reserved`].
-    Reserve(Token),
+    /// Find a place for a bearer, so that its address can be offered, if it can be had on the worker of this other one;
+    /// answer by `Input::Reserved`.
+    Reserve(Token, Option<BearerId>),
+    /// A document wants to transfer its caller: may this be dialled? Answer by `Input::Start` for this very order, or by
+    /// `Input::Denied`.
+    Second(Box<Order>),
     /// A reserved place is not needed.
     Release(BearerId),
     /// The far side is known: open the bearer.
@@ -60,7 +69,7 @@ pub enum Output {
     },
     /// Pass on to the bearer's worker.
     Command(Command),
-    /// Record: lend buffers and command the worker. [`Input::Captured`] follows once.
+    /// Record: lend buffers and command the worker. `Input::Captured` follows once.
     Capture {
         /// Which bearer.
         bearer: BearerId,
@@ -75,7 +84,7 @@ pub enum Output {
         /// A digit ends it.
         digit_ends: bool,
     },
-    /// Fetch by the tenant's rules; answer by [`Input::Fetched`].
+    /// Fetch by the tenant's rules; answer by `Input::Fetched`.
     Fetch {
         /// Names the answer.
         token: Token,
@@ -90,7 +99,7 @@ pub enum Output {
     },
     /// Its answer is not wanted any more.
     CancelFetch(Token),
-    /// Make a prompt resident; answer by [`Input::Prompt`].
+    /// Make a prompt resident; answer by `Input::Prompt`.
     Load {
         /// Names the answer.
         token: Token,
@@ -107,7 +116,7 @@ pub enum Output {
     },
     /// One use of a prompt has ended.
     Unload(PromptHandle),
-    /// Ask the store; with a token, answer by [`Input::Stored`].
+    /// Ask the store; with a token, answer by `Input::Stored`.
     Ask(Option<Token>, Ask),
     /// A call is over. Its record is durable.
     Finished(Box<Finished>),
@@ -209,6 +218,10 @@ pub(crate) struct Common {
     /// Parsed documents, shared by the calls of a tenant.
     pub(crate) documents: Documents,
     pub(crate) seed: Seed,
+    /// Names of inbound calls and of transfers.
+    pub(crate) rng: Rng,
+    /// Letters between calls: to whom, from whom.
+    pub(crate) letters: VecDeque<(CallId, CallId, Letter)>,
     pub(crate) tokens: BTreeMap<Token, (CallId, Purpose)>,
     pub(crate) new_legs: Vec<(LegId, CallId)>,
     pub(crate) leg_asks: VecDeque<(LegId, LegAsk)>,
@@ -269,6 +282,10 @@ impl Ctx<'_> {
         if let Some(leg) = leg {
             self.common.leg_asks.push_back((leg, LegAsk::Do(action)));
         }
+    }
+
+    pub(crate) fn letter(&mut self, to: CallId, from: CallId, letter: Letter) {
+        self.common.letters.push_back((to, from, letter));
     }
 
     pub(crate) fn acked(&mut self, leg: LegId) {

@@ -8,7 +8,7 @@
 //! A panic inside `handle` belongs to the call that was being handled: the shell catches it, calls [`Shard::bury`],
 //! and every other call goes on.
 
-pub use crate::conduct::{Fact, Finished, Output, ScriptClock, Settings, Token};
+pub use crate::conduct::{Denied, Fact, Finished, Output, ScriptClock, Settings, Token};
 
 use crate::call::{Arrival, Call, Captured, Start, Told};
 use crate::conduct::{Common, Ctx, LegAsk, Loaded, Purpose};
@@ -23,7 +23,7 @@ use signalling::sip::endpoint::{Endpoint, Input as SipInput, Output as SipOutput
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use units::{AttemptId, BearerId, CallId, Cause, LegId, Mono, Now, OrderId, Rng, Seed, TenantId};
+use units::{AttemptId, BearerId, CallId, Cause, LegId, Mono, Now, OrderId, Seed, TenantId};
 use vxml::Documents;
 use vxml::session::{FetchError, Fetched};
 
@@ -56,6 +56,8 @@ pub enum Input<'a> {
     Cancelled(OrderId),
     /// A former life left this callee connected: end that call by its journalled dialog ([`Ask::AckIntent`]'s).
     TakeOver(AttemptId, Vec<u8>),
+    /// The transfer of this attempt's caller, by this order of ours, is not to be dialled.
+    Denied(AttemptId, OrderId, Denied),
     /// A deadline passed.
     Timer,
 }
@@ -72,7 +74,6 @@ pub struct Shard {
     /// The call that is being handled: to whom a panic belongs.
     current: Option<CallId>,
     next_call: u64,
-    rng: Rng,
     draining: bool,
     out: VecDeque<Output>,
 }
@@ -102,6 +103,8 @@ impl Shard {
             bearers: BTreeMap::new(),
             documents: Documents::default(),
             seed: seed.derive(1),
+            rng: seed.rng(),
+            letters: VecDeque::new(),
             tokens: BTreeMap::new(),
             new_legs: Vec::new(),
             leg_asks: VecDeque::new(),
@@ -118,7 +121,6 @@ impl Shard {
             common,
             current: None,
             next_call: 0,
-            rng: seed.rng(),
             draining: false,
             out: VecDeque::new(),
         }
@@ -151,10 +153,15 @@ impl Shard {
                 self.clear(now, ringing, Cause::NORMAL, Disposition::Cancelled);
             }
             Input::TakeOver(attempt, dialog) => self.take_over(now, attempt, &dialog),
+            Input::Denied(attempt, order, why) => {
+                if let Some(id) = self.by_attempt(attempt) {
+                    self.told(now, id, Told::Denied(order, why));
+                }
+            }
             Input::Timer => self.timer(now),
         }
+        self.pump(now);
         self.current = None;
-        self.pump_sip(now);
         self.flush_story();
     }
 
@@ -217,15 +224,25 @@ impl Shard {
 
     fn start(&mut self, now: Now, start: Start) {
         let id = self.new_call();
+        let order = start.order.id;
+        let waiting = start.order.parent().and_then(|parent| self.by_attempt(parent));
+        let first = waiting.and_then(|call| self.calls.get(&call)?.expects(order));
         self.current = Some(id);
         let settings = Arc::clone(&self.settings);
         let mut ctx = Self::ctx(now, &settings, &mut self.out, &mut self.common);
-        let call = Call::outbound(&mut ctx, id, start);
+        let call = match start.order.parent() {
+            Some(_) => Call::second(&mut ctx, id, start, first),
+            None => Call::outbound(&mut ctx, id, start),
+        };
         self.keep(call);
         if self.draining || self.calls.len() > self.settings.calls_max {
             let why = Disposition::Congestion;
             self.told(now, id, Told::Clear(Cause::CONGESTION, why));
         }
+    }
+
+    fn by_attempt(&self, attempt: AttemptId) -> Option<CallId> {
+        self.calls.values().find(|c| c.attempt() == attempt).map(|c| c.id)
     }
 
     fn new_call(&mut self) -> CallId {
@@ -307,6 +324,15 @@ impl Shard {
         }
     }
 
+    /// Delivers what calls and endpoint have for each other until nobody has anything left.
+    fn pump(&mut self, now: Now) {
+        loop {
+            self.pump_sip(now);
+            let Some((to, from, letter)) = self.common.letters.pop_front() else { break };
+            self.told(now, to, Told::Letter(from, letter));
+        }
+    }
+
     /// Alternates between the endpoint and the calls until both have nothing to say.
     fn pump_sip(&mut self, now: Now) {
         loop {
@@ -357,7 +383,7 @@ impl Shard {
         let id = self.new_call();
         self.current = Some(id);
         let slot = Slot::reserve(self.settings.server);
-        let attempt = AttemptId(self.rng.next_u128());
+        let attempt = AttemptId(self.common.rng.next_u128());
         self.legs.insert(leg, id);
         let settings = Arc::clone(&self.settings);
         let mut ctx = Self::ctx(now, &settings, &mut self.out, &mut self.common);
