@@ -7,6 +7,8 @@
 mod clear;
 mod receive;
 
+pub(crate) use receive::check;
+
 use super::ie::{self, Location, id};
 use super::wire::{Ie, Kind, Message};
 use crate::isdn::q921::Side;

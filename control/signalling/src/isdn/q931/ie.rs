@@ -198,7 +198,9 @@ impl ChannelId {
         let flags = (u8::from(self.exclusive) << 3) | (u8::from(self.d_channel) << 2);
         let mut body = vec![0xA0 | interface | flags | select];
         body.extend(self.interface.map(|i| 0x80 | i));
-        if let Which::These(all) = &self.which {
+        if let Which::These(all) = &self.which
+            && !all.is_empty()
+        {
             body.push(0x83);
             let last = all.len().saturating_sub(1);
             body.extend(all.iter().enumerate().map(|(n, c)| c & 0x7F | (u8::from(n == last) << 7)));
