@@ -68,6 +68,17 @@ pub enum Hunt {
     Cyclic,
 }
 
+impl Hunt {
+    /// From the other end.
+    #[must_use]
+    pub fn reversed(self) -> Self {
+        match self {
+            Hunt::Ascending => Hunt::Descending,
+            Hunt::Descending | Hunt::Cyclic => Hunt::Ascending,
+        }
+    }
+}
+
 /// All of them, by span and slot.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Channels {

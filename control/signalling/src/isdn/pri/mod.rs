@@ -479,8 +479,11 @@ impl Pri {
         if key.ours && entry.retries_on(cause) {
             // §5.7: the channel went to the other side's call; another one is tried, and the leg never knew.
             entry.again = entry.leg.take().zip(entry.ask.take());
-            if let (Some((_, ask)), Some(c)) = (&mut entry.again, entry.channel) {
-                ask.avoid.push((self.channels.all[c].span, self.channels.all[c].slot));
+            if let Some((_, ask)) = &mut entry.again {
+                // A channel lost to glare is taken by now; it is named all the same, so that the hunt turns round.
+                let lost =
+                    entry.channel.map_or((0, 0), |c| (self.channels.all[c].span, self.channels.all[c].slot));
+                ask.avoid.push(lost);
             }
             return;
         }

@@ -88,7 +88,9 @@ impl Pri {
                 && !alarms.contains(&c.span)
                 && !defects.contains(&c.span)
         };
-        let Some(channel) = self.channels.hunt(self.config.hunt, usable) else {
+        // After glare from the other end, where the peer takes channels last.
+        let hunt = if ask.avoid.is_empty() { self.config.hunt } else { self.config.hunt.reversed() };
+        let Some(channel) = self.channels.hunt(hunt, usable) else {
             return refuse(self, Cause::NO_CIRCUIT);
         };
         let key = self.new_key();
@@ -165,8 +167,7 @@ impl Pri {
         if ours == Some(named) {
             return;
         }
-        let other = &self.channels.all[named];
-        if other.call.is_some() || other.blocked {
+        if self.channels.all[named].blocked || !self.give_way(named) {
             // §5.1.2: a channel that is not acceptable: RELEASE with cause 6.
             return self.give_nested(now, key, Cause(6));
         }
@@ -174,6 +175,21 @@ impl Pri {
         self.channels.all[named].call = Some(key);
         if let Some(entry) = self.calls.get_mut(&key) {
             (entry.channel, entry.robbed) = (Some(named), false);
+        }
+    }
+
+    /// Whether the network may give this channel to another call: one of ours that it has not answered loses it, since
+    /// the network will give that one another, too (§5.7).
+    fn give_way(&mut self, channel: usize) -> bool {
+        let Some(holder) = self.channels.all[channel].call else { return true };
+        let user = self.config.side == Side::User;
+        match self.calls.get_mut(&holder) {
+            Some(entry) if user && holder.ours && entry.call.is_initiated() => {
+                (entry.channel, entry.robbed) = (None, true);
+                true
+            }
+            Some(_) => false,
+            None => true,
         }
     }
 
