@@ -7,3 +7,4 @@ pub mod leg;
 mod model;
 pub mod sdp;
 pub mod sip;
+pub mod tdm;

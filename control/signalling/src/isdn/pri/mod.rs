@@ -259,6 +259,12 @@ impl Pri {
         links.chain(call).chain(self.restarts.deadline()).min()
     }
 
+    /// The dialect it speaks.
+    #[must_use]
+    pub fn switch(&self) -> &Switch {
+        &self.config.switch
+    }
+
     /// Its spans.
     #[must_use]
     pub fn spans(&self) -> &[Span] {
