@@ -135,6 +135,7 @@ impl Node {
         let prompts = prompt_store(&config, &fetcher, &state, &recordings, &attachments);
         let recorder = Arc::new(Recorder::start().map_err(io("recorder"))?);
         let (over, finished) = mpsc::channel(desk::WAITING_MAX);
+        let desk_way = mpsc::channel(desk::WAITING_MAX);
         let calls = Arc::new(AtomicU32::new(0));
         let secret = secret(&state)?;
         let (mut shards, mut threads) = (Vec::new(), Vec::new());
@@ -153,6 +154,7 @@ impl Node {
                 prompts: Arc::clone(&prompts),
                 attachments: Arc::clone(&attachments),
                 finished: over.clone(),
+                desk: desk_way.0.clone(),
                 calls: Arc::clone(&calls),
                 elsewhere: elsewhere.clone(),
             };
@@ -161,7 +163,6 @@ impl Node {
             threads.push(thread);
         }
         let config = Arc::new(ArcSwap::from_pointee(config));
-        let desk_way = mpsc::channel(desk::WAITING_MAX);
         // A fresh cell takes its first value.
         drop(intake.desk.set(desk_way.0.clone()));
         let mut node = Self {
@@ -212,6 +213,7 @@ impl Node {
             server,
             calls,
             draining: false,
+            seconds: std::collections::BTreeMap::new(),
         };
         tokio::spawn(desk::run(parts, messages, finished))
     }
