@@ -455,7 +455,7 @@ fn bearer_of(report: &Report) -> Option<BearerId> {
         | Report::FirstPacket { bearer }
         | Report::Silent { bearer, .. }
         | Report::Closed { bearer, .. } => Some(bearer),
-        Report::SpecReturned { .. } | Report::PromptReturned { .. } => None,
+        Report::SpecReturned { .. } | Report::PromptReturned { .. } | Report::Span { .. } => None,
     }
 }
 
