@@ -101,7 +101,7 @@ impl Shard {
     pub fn new(settings: Arc<Settings>, endpoint: Endpoint, seed: Seed) -> Self {
         let common = Common {
             bearers: BTreeMap::new(),
-            documents: Documents::default(),
+            documents: Documents::new(settings.vxml.cache_entries_max),
             seed: seed.derive(1),
             rng: seed.rng(),
             letters: VecDeque::new(),
@@ -109,6 +109,7 @@ impl Shard {
             new_legs: Vec::new(),
             leg_asks: VecDeque::new(),
             lines: Vec::new(),
+            stories: BTreeMap::new(),
             next_token: 0,
             next_leg: 0,
         };

@@ -106,7 +106,7 @@ impl Sim {
             media: Media::new(IpAddr::V4(SERVER), bearers, seed.derive(5)),
             world,
             wire: Wire::new(plan.weather, seed.derive(6)),
-            site: Site::new(plan.manners, seed.derive(7).rng()),
+            site: Site::new(plan.manners, plan.pages, seed.derive(7).rng()),
             intake: Intake::new(&plan, config, seed.derive(8)),
             plan,
             later: BTreeMap::new(),
