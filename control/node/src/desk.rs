@@ -9,6 +9,7 @@ use arc_swap::ArcSwap;
 use control::bus::{Load, Word};
 use control::call::Start;
 use control::call::route::{NoRoute, Route};
+use control::conduct::Denied;
 use control::config::Config;
 use control::desk::{Desk, Fact, Finished, HandedBack, Input, Output};
 use control::dispatch::ServerReport;
@@ -18,7 +19,7 @@ use control::queue::Outcome;
 use control::shard::Finished as Over;
 use control::store::Lease;
 use control::store::Orphan;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -46,6 +47,8 @@ pub enum Message {
     Errand(Box<Asking>),
     /// Claim nothing more.
     Drain,
+    /// A call of this shard wants to transfer its caller by this order.
+    Second(u16, Box<Order>),
     /// How the servers stand, for people.
     Servers(oneshot::Sender<Vec<(ServerId, f64, u32)>>),
 }
@@ -78,6 +81,8 @@ pub struct Parts {
     pub calls: Arc<AtomicU32>,
     /// Reserve no more.
     pub draining: bool,
+    /// Shards of the calls whose transfers are being judged.
+    pub seconds: BTreeMap<OrderId, usize>,
     /// The other processes; `None`: all is in this one.
     pub ours: Option<Ours>,
 }
@@ -200,6 +205,10 @@ impl Parts {
             Message::Shards(shards, until) => Input::Shards(shards, until),
             Message::Dead(server) => Input::Dead(server),
             Message::Errand(asking) => return self.errand(*asking, answers).await,
+            Message::Second(shard, order) => {
+                self.seconds.insert(order.id, usize::from(shard));
+                Input::Second(order, self.server)
+            }
             Message::Drain => {
                 self.draining = true;
                 if let Some(ours) = &mut self.ours {
@@ -259,6 +268,7 @@ impl Parts {
                 Output::Offer(offer) => self.offer(*offer, answers),
                 Output::Woken { priority, tenant, due } => self.say(&Word::Wake { priority, tenant, due }),
                 Output::HangUp(orphan) => self.hang_up(*orphan).await,
+                Output::Denied(order, _, why) => self.deny(&order, why).await,
                 Output::Fact(fact) => told(&fact),
             }
         }
@@ -277,6 +287,22 @@ impl Parts {
         }
     }
 
+    /// The caller's call hears that its transfer is not dialled.
+    async fn deny(&mut self, order: &Order, why: Denied) {
+        let Some(parent) = order.parent() else { return };
+        let shard = self.shard_for(order.id);
+        let told = Inbox::Denied(parent, order.id, why);
+        let Some(shard) = self.shards.get(shard) else { return };
+        if shard.send(told).await.is_err() {
+            tracing::error!(order = %order.id, "a shard is gone, and its calls with it");
+        }
+    }
+
+    /// The shard that is to have this order's call: a transfer's second call goes where the first one is.
+    fn shard_for(&mut self, order: OrderId) -> usize {
+        self.seconds.remove(&order).unwrap_or_else(|| self.shard_of(order))
+    }
+
     fn shard_of(&self, order: OrderId) -> usize {
         let shards = u128::try_from(self.shards.len().max(1)).unwrap_or(1);
         usize::try_from(order.0 % shards).unwrap_or(0)
@@ -292,7 +318,7 @@ impl Parts {
         let Placing { permit, slot, order, lease, nth, trunks } = placing;
         match self.route(&order, nth, trunks.as_deref()) {
             Ok(route) => {
-                let shard = self.shard_of(order.id);
+                let shard = self.shard_for(order.id);
                 let call = Box::new(Start { permit, slot, order, lease, route });
                 if self.shards[shard].send(Inbox::Start(call)).await.is_err() {
                     tracing::error!("a shard is gone; the order comes back when its lease lapses");
@@ -300,6 +326,7 @@ impl Parts {
             }
             Err(why) => {
                 permit.waive();
+                self.deny(&order, Denied::NoRoute).await;
                 let cause = match why {
                     NoRoute::NoTrunk => Cause::INVALID_NUMBER,
                     NoRoute::NoCallerId => Cause(50),

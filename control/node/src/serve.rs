@@ -147,6 +147,7 @@ struct Common<'a> {
     media_ip: IpAddr,
     server: ServerId,
     finished: mpsc::Sender<Box<control::shard::Finished>>,
+    desk: desk::Way,
     elsewhere: &'a tokio::runtime::Handle,
 }
 
@@ -176,6 +177,7 @@ impl Floor {
                 prompts: Arc::clone(&prompts),
                 attachments: Arc::clone(&attachments),
                 finished: common.finished.clone(),
+                desk: common.desk.clone(),
                 calls: Arc::clone(&floor.calls),
                 elsewhere: common.elsewhere.clone(),
             };
@@ -212,18 +214,29 @@ impl Node {
         let server = among.as_ref().map_or(ServerId(config.node.server_id), |(member, _)| member.id);
         let intake = intake(&config, &store, role).await?;
         let (over, finished) = mpsc::channel(desk::WAITING_MAX);
+        let desk_way = mpsc::channel(desk::WAITING_MAX);
         let floor = if role == Some(Role::Control) {
             Floor::default()
         } else {
             let (store, fetcher, intake, finished) = (&store, &fetcher, &intake, over.clone());
             let (config, recordings) = (&config, recordings.as_path());
-            let common =
-                Common { config, store, fetcher, intake, recordings, media_ip, server, finished, elsewhere };
+            let desk = desk_way.0.clone();
+            let common = Common {
+                config,
+                store,
+                fetcher,
+                intake,
+                recordings,
+                media_ip,
+                server,
+                finished,
+                desk,
+                elsewhere,
+            };
             Floor::start(&common, sockets)?
         };
         let key = role.map(|_| cluster::key(&config)).transpose()?;
         let config = Arc::new(ArcSwap::from_pointee(config));
-        let desk_way = mpsc::channel(desk::WAITING_MAX);
         // A fresh cell takes its first value.
         drop(intake.desk.set(desk_way.0.clone()));
         let mut node = Self {
@@ -329,6 +342,7 @@ impl Node {
             server,
             calls,
             draining: false,
+            seconds: std::collections::BTreeMap::new(),
             ours,
         };
         tokio::spawn(desk::run(parts, messages, finished))

@@ -579,13 +579,22 @@ pub struct Speech {
     pub workers: u8,
     /// flite voice where a document names none.
     pub voice: String,
+    /// Languages that text is spoken in, as RFC 5646 tags (`en` stands for `en-US`, too): text in another one throws
+    /// `error.unsupported.language` at its document. Empty: any is spoken, as English.
+    pub languages: Vec<String>,
     /// One text may take so long.
     pub timeout: Span,
 }
 
 impl Default for Speech {
     fn default() -> Self {
-        Self { program: String::new(), workers: 1, voice: "slt".into(), timeout: Span::from_s(20) }
+        Self {
+            program: String::new(),
+            workers: 1,
+            voice: "slt".into(),
+            languages: vec!["en".into()],
+            timeout: Span::from_s(20),
+        }
     }
 }
 

@@ -14,8 +14,10 @@
 mod cluster;
 mod flow;
 mod lines;
+mod second;
 mod smooth;
 
+use crate::conduct::Denied;
 use crate::dispatch::{self, Dispatcher, ServerReport};
 use crate::limits::PolicyLimits;
 use crate::order::{Disposition, Order};
@@ -108,6 +110,8 @@ pub enum Input {
     Finished(Box<Finished>),
     /// A call that came in, or a transfer, gave its capacity back.
     Returned(Released),
+    /// A call on this server wants to transfer its caller: answered by [`Output::Start`] or [`Output::Denied`].
+    Second(Box<Order>, ServerId),
     /// A server tells its load.
     Report(ServerReport),
     /// A server is dead.
@@ -171,6 +175,8 @@ pub enum Output {
     Ask(Token, Ask),
     /// Hand to the server.
     Start(Box<Start>),
+    /// The transfer that this order was made for is not to be dialled.
+    Denied(Box<Order>, ServerId, Denied),
     /// [`Part::Control`]: offer to a media server; answer by [`Input::Handed`].
     Offer(Box<Offer>),
     /// Something is due in a line that another desk claims: it is to be told.
@@ -244,6 +250,7 @@ enum Topic {
     Sweep,
     Claim(Line, u32),
     Caps(OrderId),
+    Second(OrderId, ServerId),
     /// A record of what a crash cut off.
     Note,
     Back(OrderId, Line, Wall),
@@ -325,6 +332,7 @@ impl<J: Judge> Desk<J> {
             Input::Woken { priority, tenant, due } => self.woken((priority.min(9), tenant), due),
             Input::Finished(finished) => self.finished(now, *finished),
             Input::Returned(released) => self.dispatcher.release(&released),
+            Input::Second(order, server) => self.second(now, order, server),
             Input::Report(report) => {
                 self.dispatcher.report(now.mono, &report);
             }

@@ -249,6 +249,7 @@ impl World {
                     (0..CONTROLS).for_each(|to| self.say(to, Mail::Woken(priority, tenant, due)));
                 }
                 Output::Start(_) => unreachable!("nobody here does everything"),
+                Output::Denied(..) => unreachable!("nobody here transfers"),
                 Output::HangUp(_) | Output::Fact(_) => {}
             }
         }

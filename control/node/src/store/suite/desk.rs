@@ -125,6 +125,7 @@ impl World {
                 }
                 Output::HangUp(_) | Output::Fact(_) | Output::Woken { .. } => {}
                 Output::Offer(_) => unreachable!("one process offers nothing"),
+                Output::Denied(..) => unreachable!("nobody here transfers"),
             }
         }
     }

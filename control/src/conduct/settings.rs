@@ -1,6 +1,5 @@
 //! What a shard knows of the configuration, ready for use by calls.
 
-use crate::call::application_url;
 use crate::config::{Config, Inbound};
 use crate::order::Application;
 use std::collections::BTreeMap;
@@ -39,6 +38,8 @@ pub struct Settings {
     pub fetch_timeout_ms: u64,
     /// Documents are read leniently.
     pub lenient: bool,
+    /// Languages that text is spoken in; empty: any.
+    pub languages: Vec<String>,
     /// Bounds of the interpreter.
     pub vxml: vxml::Limits,
     /// Bounds scripts by time; without it they are bounded by steps alone, as a simulation wants.
@@ -65,6 +66,7 @@ impl Settings {
             final_ms_max: config.vxml.final_max.ms,
             fetch_timeout_ms: config.vxml.fetch_timeout.ms,
             lenient: config.vxml.lenient,
+            languages: config.speech.languages.clone(),
             vxml: crate::limits::vxml(config),
             script_clock: None,
             inbound: config.inbound.iter().filter_map(|i| Some((i.clone(), tenant(&i.tenant)?))).collect(),
@@ -82,5 +84,14 @@ impl Settings {
     #[must_use]
     pub fn inbound_for(&self, user: &str) -> Option<(TenantId, String)> {
         self.inbound.iter().find(|(i, _)| i.matches(user)).map(|(i, tenant)| (*tenant, i.url.clone()))
+    }
+}
+
+/// The URL of an application, as the settings know it.
+fn application_url(application: &Application, registered: impl Fn(&str) -> Option<String>) -> Option<String> {
+    match application {
+        Application::Url(url) => Some(url.clone()),
+        Application::Attached(name) => Some(format!("cid:{name}")),
+        Application::Registered(name) => registered(name),
     }
 }
