@@ -222,8 +222,7 @@ mod tests {
             (UPSERT, row(1)),
         ];
         let shape: Vec<(&str, usize)> = runs(writes).iter().map(|r| (r.sql, r.rows.len())).collect();
-        let expected =
-            [(PUT, 2), (TAKE, 1), (PUT, 1), (SET, 2), (SET, 1), (UPSERT, 2), (UPSERT, 1)];
+        let expected = [(PUT, 2), (TAKE, 1), (PUT, 1), (SET, 2), (SET, 1), (UPSERT, 2), (UPSERT, 1)];
         assert_eq!(shape, expected, "what was put and taken and put again ends as it should");
     }
 }

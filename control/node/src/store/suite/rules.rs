@@ -598,7 +598,11 @@ pub(super) fn no_more_orders_wait_than_may(bed: &mut Bed) {
     // Two in one batch see each other.
     let asks = [6, 7].map(|n| {
         let order = Order { tenant: TenantId(4), ..order(n) };
-        Ask::Accept { orders: vec![(order, [7; 32])], due: vec![Wall(START)], room: Room { tenant: 1, all: 99 } }
+        Ask::Accept {
+            orders: vec![(order, [7; 32])],
+            due: vec![Wall(START)],
+            room: Room { tenant: 1, all: 99 },
+        }
     });
     let answers = bed.run(asks.into());
     assert!(answers[0].is_ok() && answers[1].is_err());

@@ -29,7 +29,11 @@ fn pass(store: &mut dyn Store, first: u32) {
         // Ids are random in life.
         let id = OrderId(Seed(u64::from(n)).rng().next_u128());
         let order = Order { id, expires: Wall(i64::MAX), ..order(n) };
-        Ask::Accept { orders: vec![(order, [0; 32])], due: vec![now.wall], room: Room { tenant: 1_000_000, all: 1_000_000 } }
+        Ask::Accept {
+            orders: vec![(order, [0; 32])],
+            due: vec![now.wall],
+            room: Room { tenant: 1_000_000, all: 1_000_000 },
+        }
     };
     all((first..first + GROUP).map(accept).collect(), store);
     let (tenant, due, owner) = (TenantId(1), now.wall, ServerId(1));
@@ -54,7 +58,8 @@ fn pass(store: &mut dyn Store, first: u32) {
 }
 
 fn soak(name: &str, store: &mut dyn Store) {
-    let orders: u32 = std::env::var("CARILLON_SOAK_ORDERS").ok().and_then(|v| v.parse().ok()).unwrap_or(4_000);
+    let orders: u32 =
+        std::env::var("CARILLON_SOAK_ORDERS").ok().and_then(|v| v.parse().ok()).unwrap_or(4_000);
     let tenth = (orders / 10 / GROUP).max(1);
     let mut rates = Vec::new();
     for part in 0..10 {
