@@ -157,7 +157,10 @@ impl<J: Judge> Desk<J> {
             (claimed.crashes >= self.limits.crashes_max, claimed.order.expires <= now.wall);
         let decision = (!poison && !expired).then(|| self.judge.judge(now, &claimed.order));
         let (lease, callee) = (claimed.lease.clone(), claimed.order.to.clone());
-        self.held.insert(order, Held { decision: decision.clone(), stage: Stage::Capping, ..Held::started(claimed) });
+        self.held.insert(
+            order,
+            Held { decision: decision.clone(), stage: Stage::Capping, ..Held::started(claimed) },
+        );
         if claimed_for_transfer(&self.held, order) {
             // Its lease lapsed: whoever wanted to be connected has gone long since.
             return self.end(order, Disposition::Failed, None, None);

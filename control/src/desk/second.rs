@@ -1,7 +1,7 @@
 //! The second calls of transfers: judged, capped and given capacity like any other call, but at once and on the server
 //! where the first call is. What cannot be dialled now is denied, never put back: the caller waits on the line.
 
-use super::{Desk, Fact, Held, Judge, Output, Stage, Start, Topic};
+use super::{Desk, Fact, Held, Judge, Output, Start, Topic};
 use crate::conduct::Denied;
 use crate::dispatch::Wanted;
 use crate::order::{Disposition, Order};

@@ -147,7 +147,8 @@ pub(super) async fn redial(
 ) -> Result<Response, Problem> {
     let (tenant, _) = caller.tenant()?;
     let order = order_id(&id)?;
-    let Answer::Status(Some(status)) = api.intake.store.ask(Ask::Status { tenant: Some(tenant), order }).await?
+    let Answer::Status(Some(status)) =
+        api.intake.store.ask(Ask::Status { tenant: Some(tenant), order }).await?
     else {
         return Err(Problem::not_found());
     };
