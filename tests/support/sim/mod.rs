@@ -360,6 +360,7 @@ impl Sim {
             order: start.order,
             lease: start.lease,
             route,
+            again: false,
         };
         self.shard(shard::Input::Start(Box::new(call)));
     }
