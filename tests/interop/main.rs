@@ -10,5 +10,6 @@ mod caller;
 mod customer;
 mod demo;
 mod farend;
+mod loadtool;
 mod third_party;
 mod world;
