@@ -46,9 +46,11 @@ struct Args {
     capture: bool,
     drive: bool,
     echo: bool,
+    /// Words before ours on the command line of this program.
+    before: &'static [&'static str],
 }
 
-fn args() -> Args {
+fn args(before: &'static [&'static str], words: Vec<String>) -> Args {
     let mut a = Args {
         backend: Choice::Auto,
         bearers: 1000,
@@ -62,8 +64,9 @@ fn args() -> Args {
         capture: false,
         drive: false,
         echo: false,
+        before,
     };
-    let mut words = std::env::args().skip(1);
+    let mut words = words.into_iter();
     while let Some(word) = words.next() {
         let mut value = || words.next().expect("a value follows");
         match word.as_str() {
@@ -85,8 +88,14 @@ fn args() -> Args {
     a
 }
 
+#[allow(dead_code, reason = "the load tool includes this file and calls `run`")]
 fn main() {
-    let a = args();
+    run(&[], std::env::args().skip(1).collect());
+}
+
+/// Runs with these words; the generator is this program again, with `before` and its own words.
+pub(crate) fn run(before: &'static [&'static str], words: Vec<String>) {
+    let a = args(before, words);
     match (a.drive, a.echo) {
         (true, _) => drive(&a),
         (_, true) => echo(&a),
@@ -264,7 +273,13 @@ fn spawn_far(a: &Args, ports: &[u16]) -> Child {
         }
         None => std::process::Command::new(me),
     };
-    command.args(["--drive", "--core", &a.far_core.to_string(), "--seconds", &a.seconds.to_string()]);
+    command.args(a.before).args([
+        "--drive",
+        "--core",
+        &a.far_core.to_string(),
+        "--seconds",
+        &a.seconds.to_string(),
+    ]);
     command.args(["--ip", &a.peer.to_string(), "--peer", &a.ip.to_string()]);
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("the far end");
     let mut line = ports.iter().map(u16::to_string).collect::<Vec<_>>().join(" ");
