@@ -142,6 +142,19 @@ pub enum Command {
         /// A digit ends it.
         digit_ends: bool,
     },
+    /// Let somebody listen along: what is received goes into the ring as G.711, silence included, until
+    /// [`Command::StopTap`] or the bearer's end. A frame that finds no room is lost. A second tap ends the first.
+    Tap {
+        /// Which.
+        bearer: BearerId,
+        /// Where to.
+        into: CaptureHandle,
+    },
+    /// Nobody listens along any more.
+    StopTap {
+        /// Which.
+        bearer: BearerId,
+    },
     /// End a recording.
     StopCapture {
         /// Which.
@@ -194,6 +207,8 @@ impl Command {
             | Command::SendDigit { bearer, .. }
             | Command::Detect { bearer, .. }
             | Command::Capture { bearer, .. }
+            | Command::Tap { bearer, .. }
+            | Command::StopTap { bearer }
             | Command::StopCapture { bearer }
             | Command::Unbridge { bearer }
             | Command::Close { bearer }

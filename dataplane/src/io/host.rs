@@ -526,6 +526,8 @@ impl ControlEnd {
     /// [`Busy::Handles`], [`Busy::Unknown`].
     pub fn lend_capture(&mut self, bearer: BearerId, sink: CaptureSink) -> Result<CaptureHandle, Busy> {
         let hand = self.hand(bearer.worker)?;
+        // A tap comes back without a report.
+        hand.take_back();
         let handle = CaptureHandle(hand.captures.take()?);
         hand.lend(Lent::Capture(handle, Box::new(sink))).inspect_err(|_| hand.captures.0.push(handle.0))?;
         Ok(handle)
