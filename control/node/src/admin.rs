@@ -29,6 +29,12 @@ pub enum Question {
     Servers,
     /// Why an order is not being dialled now.
     Why(OrderId),
+    /// Spans in a line each.
+    Spans,
+    /// One span with its timeslots.
+    Span(u16),
+    /// Take a span, or one slot of it, out (`true`) or put it back.
+    Block(u16, Option<u8>, bool),
     /// End a call.
     Clear(AttemptId),
     /// As SIGHUP.
@@ -122,6 +128,22 @@ impl Admin {
             Question::Workers => Ok(serde_json::json!((self.workers)())),
             Question::Servers => self.servers().await,
             Question::Why(order) => self.why(order).await,
+            Question::Spans => Ok(serde_json::json!(self.spans().await)),
+            Question::Span(number) => {
+                let mut spans = self.spans().await;
+                spans.retain(|s| s["span"] == number);
+                spans.pop().ok_or_else(|| format!("there is no span {number}"))
+            }
+            Question::Block(span, slot, on) => {
+                let known = self.spans().await;
+                if !known.iter().any(|s| s["span"] == span) {
+                    return Err(format!("there is no span {span}"));
+                }
+                for shard in &self.shards {
+                    shard.send(Inbox::Block(span, slot, on)).await.map_err(|e| e.to_string())?;
+                }
+                Ok(serde_json::json!("told"))
+            }
             Question::Clear(attempt) => {
                 for shard in &self.shards {
                     shard.send(Inbox::Clear(attempt, Cause::NORMAL)).await.map_err(|e| e.to_string())?;
@@ -148,6 +170,17 @@ impl Admin {
             }
         }
         calls
+    }
+
+    async fn spans(&self) -> Vec<serde_json::Value> {
+        let mut spans = Vec::new();
+        for shard in &self.shards {
+            let (answer, waits) = oneshot::channel();
+            if shard.send(Inbox::Spans(answer)).await.is_ok() {
+                spans.extend(waits.await.unwrap_or_default());
+            }
+        }
+        spans
     }
 
     async fn servers(&self) -> Result<serde_json::Value, String> {

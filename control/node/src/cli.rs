@@ -88,6 +88,18 @@ enum Command {
         #[command(flatten)]
         node: Running,
     },
+    /// Take a T1 or E1 line, or a timeslot of it, out for new calls, or put it back.
+    Span {
+        /// Its number.
+        number: u16,
+        /// What.
+        what: Maintain,
+        /// One timeslot only.
+        #[arg(long)]
+        slot: Option<u8>,
+        #[command(flatten)]
+        node: Running,
+    },
     /// End a call.
     Clear {
         /// Its attempt, as `show calls` prints it.
@@ -127,6 +139,15 @@ enum Format {
     Json,
 }
 
+/// What is done to a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Maintain {
+    /// No new call; those that are up go on.
+    Block,
+    /// As before.
+    Unblock,
+}
+
 #[derive(Debug, Subcommand)]
 enum Show {
     /// Calls that are up.
@@ -138,6 +159,13 @@ enum Show {
     },
     /// Servers and their load.
     Servers,
+    /// T1 and E1 lines.
+    Spans,
+    /// One of them, with its timeslots.
+    Span {
+        /// Its number.
+        number: u16,
+    },
     /// Workers: core, scheduling, network backend, and why not better.
     Workers,
     /// Why an order is not being dialled now.
@@ -178,10 +206,15 @@ impl Cli {
                     Show::Calls => Question::Calls,
                     Show::Call { id } => Question::Call(*id),
                     Show::Servers => Question::Servers,
+                    Show::Spans => Question::Spans,
+                    Show::Span { number } => Question::Span(*number),
                     Show::Workers => Question::Workers,
                     Show::Why { id } => Question::Why(*id),
                 };
                 node.ask(&question)
+            }
+            Command::Span { number, what, slot, node } => {
+                node.ask(&Question::Block(number, slot, what == Maintain::Block))
             }
             Command::Clear { attempt, node } => node.ask(&Question::Clear(attempt)),
             Command::Reload { node } => node.ask(&Question::Reload),
@@ -241,5 +274,7 @@ mod tests {
         let id = OrderId(1).to_string();
         assert!(Cli::try_parse_from(["carillon", "show", "call", &id, "-o", "json"]).is_ok());
         assert!(Cli::try_parse_from(["carillon", "show", "call", "17"]).is_err());
+        assert!(Cli::try_parse_from(["carillon", "show", "span", "3"]).is_ok());
+        assert!(Cli::try_parse_from(["carillon", "span", "3", "block", "--slot", "5"]).is_ok());
     }
 }

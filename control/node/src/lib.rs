@@ -3,6 +3,7 @@
 
 pub mod admin;
 pub mod books;
+pub mod cards;
 pub mod cli;
 pub mod clock;
 pub mod cluster;

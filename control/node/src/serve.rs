@@ -90,10 +90,11 @@ pub fn check(path: &Path) -> Result<String, ServeError> {
         .map_err(|error| ServeError::Setting("tenants", error.to_string()))?;
     let count = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
     Ok(format!(
-        "{}: fine; {}, {}, {}",
+        "{}: fine; {}, {}, {}, {}",
         path.display(),
         count(config.tenants.len(), "tenant"),
         count(config.trunks.len(), "trunk"),
+        count(config.spans.len(), "span"),
         count(config.inbound.len(), "inbound route"),
     ))
 }
@@ -167,6 +168,13 @@ impl Floor {
                 number,
                 settings: Arc::clone(&settings),
                 endpoint: endpoint(config, number, media_ip, secret),
+                // A span, its D-channel and its calls belong to the first shard.
+                tdm: if number == 0 { config.tdm() } else { signalling::tdm::Endpoint::default() },
+                spans: config
+                    .spans
+                    .iter()
+                    .map(|l| shard::Span { d_slot: l.d_slot(), codec: l.codec() })
+                    .collect(),
                 sockets: std::mem::take(&mut sockets),
                 tls: tls(config)?,
                 end,
@@ -574,7 +582,9 @@ fn start_workers(config: &Config) -> Result<(Host, Vec<dataplane::io::host::Cont
         limits: control::limits::worker(config, workers),
         seed: clock::seed(),
     };
-    let (host, ends) = Host::start(host).map_err(|error| ServeError::Workers(error.to_string()))?;
+    let cards = crate::cards::open(config).map_err(|(what, error)| ServeError::Io(what, error))?;
+    let started = Host::start_with_cards(host, cards.into_iter().collect());
+    let (host, ends) = started.map_err(|error| ServeError::Workers(error.to_string()))?;
     for worker in host.workers() {
         tracing::info!("{worker}");
     }
@@ -588,7 +598,7 @@ fn endpoint(config: &Config, shard: u16, ip: IpAddr, secret: [u8; 32]) -> Endpoi
     };
     let advertised = Advertised { udp: of(Transport::Udp), tcp: of(Transport::Tcp), tls: of(Transport::Tls) };
     let mut own = EndpointConfig::new(shard, advertised, secret);
-    let trunks = config.trunks.iter().map(|t| t.address.ip());
+    let trunks = config.trunks.iter().filter(|t| t.spans.is_empty()).map(|t| t.address.ip());
     own.peers = trunks.chain(config.sip.trusted.iter().copied()).map(PeerNet::host).collect();
     own.limits = control::limits::endpoint(config);
     Endpoint::new(own, clock::seed())

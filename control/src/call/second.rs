@@ -51,6 +51,7 @@ impl Call {
         let mut call = Self::new(ctx, id, stage, facts);
         call.facts.parent = order.parent();
         let order_id = order.id;
+        call.timeslot = route.is_timeslot();
         (call.slot, call.lease, call.order, call.route) = (Some(slot), Some(lease), Some(order), Some(route));
         call.first = first;
         let Some(first) = first else {
@@ -63,8 +64,7 @@ impl Call {
         if blind {
             call.prepared(ctx);
         } else {
-            let place = ctx.token(id, Purpose::Place);
-            ctx.out.push_back(Output::Reserve(place, first.beside));
+            call.reserve(ctx, first.beside);
         }
         call
     }

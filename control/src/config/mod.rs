@@ -4,10 +4,12 @@
 
 mod problem;
 mod sections;
+mod spans;
 mod values;
 
 pub use problem::{Fault, Problem};
 pub use sections::*;
+pub use spans::{Device, HuntOrder, Line, LineKind, NumberType, Signalling, Slots, SwitchType};
 pub use values::{BadValue, Percent, Rate, Size, Span};
 
 use serde::Deserialize;
@@ -43,6 +45,8 @@ pub struct Config {
     pub tenants: Vec<Tenant>,
     /// Ways out.
     pub trunks: Vec<Trunk>,
+    /// T1 and E1 lines.
+    pub spans: Vec<Line>,
     /// Ways in.
     pub inbound: Vec<Inbound>,
     /// Synthesis and recognition.
@@ -90,6 +94,7 @@ impl Config {
         };
         note(self.tenants != newer.tenants, true, "tenants");
         note(self.trunks != newer.trunks, true, "trunks");
+        note(self.spans != newer.spans, false, "spans");
         note(self.inbound != newer.inbound, true, "inbound");
         note(self.policy != newer.policy, true, "policy");
         note(self.fetch != newer.fetch, true, "fetch");
@@ -116,6 +121,7 @@ impl Config {
         self.pair_faults(&mut faults);
         self.reference_faults(&mut faults);
         self.range_faults(&mut faults);
+        self.span_faults(&mut faults);
         faults
     }
 

@@ -473,8 +473,15 @@ fn orders_10k() -> u32 {
 pub struct Trunk {
     /// Name in records.
     pub name: String,
-    /// Next hop.
+    /// Next hop; none on a trunk of spans.
+    #[serde(default = "nowhere")]
     pub address: SocketAddr,
+    /// The spans that it is made of, first ones first; empty: it is SIP.
+    #[serde(default)]
+    pub spans: Vec<u16>,
+    /// On spans: type of numbers that go out without a `+`.
+    #[serde(default, rename = "pridialplan")]
+    pub ton: super::NumberType,
     /// `udp`, `tcp` or `tls`.
     #[serde(default = "over_udp", deserialize_with = "read_transport")]
     pub transport: Transport,
@@ -530,6 +537,11 @@ impl Default for Dial {
     fn default() -> Self {
         Self { prefix: String::new(), plus: true }
     }
+}
+
+/// No address: the trunk is made of spans.
+fn nowhere() -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0))
 }
 
 fn over_udp() -> Transport {
