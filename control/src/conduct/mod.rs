@@ -16,6 +16,7 @@ use crate::store::{Ask, Lease, StoryLine};
 use dataplane::command::{Command, PromptHandle};
 use signalling::leg::{Action, Rtp};
 use signalling::sip::endpoint::Output as SipOutput;
+use signalling::tdm::Output as TdmOutput;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 use units::{
@@ -52,6 +53,19 @@ pub enum Output {
     /// Find a place for a bearer, so that its address can be offered, if it can be had on the worker of this other one;
     /// answer by `Input::Reserved`.
     Reserve(Token, Option<BearerId>),
+    /// Find a place for a bearer on a timeslot of a span; answer by `Input::Reserved`.
+    ReserveSlot(Token),
+    /// Open a bearer on a timeslot.
+    OpenSlot {
+        /// Which.
+        bearer: BearerId,
+        /// Span, from 1.
+        span: u16,
+        /// Slot, from 1.
+        slot: u8,
+    },
+    /// Send a D-channel frame. Never a leg's word.
+    Tdm(TdmOutput),
     /// A document wants to transfer its caller: may this be dialled? Answer by `Input::Start` for this very order, or by
     /// `Input::Denied`.
     Second(Box<Order>),

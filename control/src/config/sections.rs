@@ -336,6 +336,44 @@ impl Default for Store {
     }
 }
 
+/// `[cluster]`: what `carillon control` and `carillon media` share; `carillon serve` needs none of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Cluster {
+    /// NATS server for load reports and offers, `nats://[user:password@]host:port`; none: all goes through the store.
+    pub nats: Option<Private<String>>,
+    /// Shared by all: permits are signed with a key made of it. At least 16 characters.
+    pub secret: Option<Private<String>>,
+}
+
+/// `[cdr]`: records as files.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Cdr {
+    /// Folder for the files; none: none are written. In a cluster on one control node.
+    pub folder: Option<String>,
+    /// `csv`, `jsonl`, or both.
+    pub forms: Vec<crate::cdr::Form>,
+    /// A file is closed after so many rows.
+    pub rows_max: u64,
+    /// And after this time, if it has any.
+    pub rotate: Span,
+    /// Records stay in the store so long.
+    pub keep: Span,
+}
+
+impl Default for Cdr {
+    fn default() -> Self {
+        Self {
+            folder: None,
+            forms: vec![crate::cdr::Form::Csv],
+            rows_max: 100_000,
+            rotate: Span::from_s(3_600),
+            keep: Span::from_s(400 * 86_400),
+        }
+    }
+}
+
 /// `[fetch]`: rules for every URL that a third party gave.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -435,8 +473,15 @@ fn orders_10k() -> u32 {
 pub struct Trunk {
     /// Name in records.
     pub name: String,
-    /// Next hop.
+    /// Next hop; none on a trunk of spans.
+    #[serde(default = "nowhere")]
     pub address: SocketAddr,
+    /// The spans that it is made of, first ones first; empty: it is SIP.
+    #[serde(default)]
+    pub spans: Vec<u16>,
+    /// On spans: type of numbers that go out without a `+`.
+    #[serde(default, rename = "pridialplan")]
+    pub ton: super::NumberType,
     /// `udp`, `tcp` or `tls`.
     #[serde(default = "over_udp", deserialize_with = "read_transport")]
     pub transport: Transport,
@@ -492,6 +537,11 @@ impl Default for Dial {
     fn default() -> Self {
         Self { prefix: String::new(), plus: true }
     }
+}
+
+/// No address: the trunk is made of spans.
+fn nowhere() -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0))
 }
 
 fn over_udp() -> Transport {
