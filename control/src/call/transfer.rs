@@ -12,6 +12,7 @@ use super::second::{First, relay};
 use super::talk::Talk;
 use crate::conduct::{Ctx, Denied, Departed, Letter};
 use crate::order::{Disposition, number};
+use crate::store::attempt_of;
 use dataplane::command::{Command, Cut, Tone};
 use dataplane::report::DigitVia;
 use std::time::Duration;
@@ -209,6 +210,8 @@ impl Talk {
                 moving.step = Step::Ringing;
                 // What policy and the store took is not the callee's.
                 moving.since = ctx.now.mono;
+                let second = attempt_of(order, 1);
+                ctx.story(self.attempt, "call", format!("transfer: {order}, {second}"));
             }
             _ if moving.call != Some(from) => {}
             Letter::Ringing(None) => self.ringback(ctx),

@@ -25,6 +25,9 @@ pub(super) struct Call {
     priority: u8,
     purpose: control::order::Purpose,
     campaign: Option<String>,
+    /// The attempt whose caller this call was placed for, by a transfer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parent: Option<String>,
     seq: u64,
     /// The last judgement.
     decision: Option<Value>,
@@ -58,6 +61,7 @@ impl From<&Status> for Call {
             priority: o.priority,
             purpose: o.purpose,
             campaign: o.campaign.map(|c| c.to_string()),
+            parent: o.parent().map(|p| p.to_string()),
             seq: s.seq,
             next_allowed_at: judged.and_then(|d| d.next_allowed_at).map(rfc3339),
             decision,
