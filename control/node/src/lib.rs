@@ -7,6 +7,8 @@ pub mod clock;
 pub mod config;
 pub mod desk;
 pub mod doors;
+pub mod ear;
+pub mod ears;
 pub mod fetch;
 pub mod http;
 pub mod intake;

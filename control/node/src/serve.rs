@@ -3,6 +3,7 @@
 
 use crate::admin::{self, Admin};
 use crate::desk;
+use crate::ears::Ears;
 use crate::fetch::Fetcher;
 use crate::intake::{Bench, Intake};
 use crate::notify::Notifier;
@@ -133,6 +134,7 @@ impl Node {
         let intake = intake(&config, &store).await?;
         let attachments = attachments_of(&intake);
         let prompts = prompt_store(&config, &fetcher, &state, &recordings, &attachments);
+        let ears = Ears::start(&config.speech, &state);
         let recorder = Arc::new(Recorder::start().map_err(io("recorder"))?);
         let (over, finished) = mpsc::channel(desk::WAITING_MAX);
         let desk_way = mpsc::channel(desk::WAITING_MAX);
@@ -152,6 +154,7 @@ impl Node {
                 store: store.clone(),
                 fetcher: Arc::clone(&fetcher),
                 prompts: Arc::clone(&prompts),
+                ears: ears.clone(),
                 attachments: Arc::clone(&attachments),
                 finished: over.clone(),
                 desk: desk_way.0.clone(),
