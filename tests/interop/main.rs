@@ -13,4 +13,5 @@ mod farend;
 mod loadtool;
 mod third_party;
 mod transfer;
+mod voice;
 mod world;

@@ -10,6 +10,8 @@ pub mod cluster;
 pub mod config;
 pub mod desk;
 pub mod doors;
+pub mod ear;
+pub mod ears;
 pub mod fetch;
 pub mod http;
 pub mod intake;

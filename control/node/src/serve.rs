@@ -4,6 +4,7 @@
 use crate::admin::{self, Admin};
 use crate::cluster::{self, Ours, Role};
 use crate::desk;
+use crate::ears::Ears;
 use crate::fetch::Fetcher;
 use crate::intake::{Bench, Intake};
 use crate::notify::Notifier;
@@ -160,6 +161,7 @@ impl Floor {
         let settings = settings(config, media_ip, common.server);
         let attachments = attachments_of(common.intake);
         let prompts = prompt_store(config, fetcher, &state, recordings, &attachments);
+        let ears = Ears::start(&config.speech, &state);
         let recorder = Arc::new(Recorder::start().map_err(io("recorder"))?);
         let secret = secret(&state)?;
         let mut floor = Self { host: Some(Arc::new(host)), ..Self::default() };
@@ -183,6 +185,7 @@ impl Floor {
                 store: common.store.clone(),
                 fetcher: Arc::clone(fetcher),
                 prompts: Arc::clone(&prompts),
+                ears: ears.clone(),
                 attachments: Arc::clone(&attachments),
                 finished: common.finished.clone(),
                 desk: common.desk.clone(),

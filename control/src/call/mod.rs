@@ -21,8 +21,9 @@ pub mod route;
 mod second;
 mod talk;
 mod transfer;
+mod voice;
 
-use crate::conduct::{Ctx, Denied, Finished, Letter, Output, Purpose};
+use crate::conduct::{Ctx, Denied, Finished, Heard, Letter, Output, Purpose};
 use crate::order::{Application, Disposition, Order, Origin, Purpose as For, When};
 use crate::permit::{Permit, Slot};
 use crate::record::Direction;
@@ -40,7 +41,8 @@ use talk::{Talk, Turn};
 use transfer::{Handing, Wish};
 use units::{AttemptId, BearerId, CallId, Cause, LegId, Mono, Now, OrderId, Samples, TenantId};
 use vxml::session::{
-    Caching, Connection, Exit, FetchError, FetchRequest, Fetched, Method, Recording, Redirect, Resource,
+    Caching, Connection, Exit, FetchError, FetchRequest, Fetched, ListenId, Method, Recording, Redirect,
+    Resource,
 };
 
 /// What the desk hands over for an outbound call.
@@ -67,6 +69,7 @@ pub(crate) enum Told {
     Reserved(Option<(BearerId, SocketAddr)>),
     Report(Report),
     Captured(Captured),
+    Heard(ListenId, Heard),
     Fetched(Purpose, Result<Fetched, FetchError>),
     Prompt(Purpose, Option<Loaded>),
     Stored(Purpose, Result<Answer, StoreError>),
@@ -343,7 +346,9 @@ impl Call {
             Told::Letter(from, letter) => self.letter(ctx, from, letter),
             Told::Denied(order, why) => self.talk(ctx, Turn::Denied(order, why)),
             Told::Timer => self.timer(ctx),
-            Told::Fetched(..) | Told::Prompt(..) | Told::Captured(_) => self.talk(ctx, Turn::Told(told)),
+            Told::Fetched(..) | Told::Prompt(..) | Told::Captured(_) | Told::Heard(..) => {
+                self.talk(ctx, Turn::Told(told))
+            }
             Told::Stored(..) => {}
         }
         self.settle(ctx);

@@ -23,7 +23,7 @@ use units::{
     AttemptId, BearerId, CallId, Cause, Codec, LegId, Mono, Now, OrderId, Rng, Samples, Seed, TenantId,
 };
 use vxml::Documents;
-use vxml::session::{Caching, FetchId, FetchRequest, Speech};
+use vxml::session::{Caching, FetchId, FetchRequest, Hypothesis, Listen, ListenId, Recording, Speech};
 
 /// Names a question to a door; the answer brings it back. Never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -102,6 +102,16 @@ pub enum Output {
         /// A digit ends it.
         digit_ends: bool,
     },
+    /// Hear what the caller says: lend a ring, listen along, hold it against grammars. `Input::Heard` follows, at any time
+    /// and more than once, until it is recognised or stopped.
+    Hear(Box<Hear>),
+    /// Hear no more.
+    StopHear {
+        /// Which bearer.
+        bearer: BearerId,
+        /// Names the listening.
+        id: ListenId,
+    },
     /// Fetch by the tenant's rules; answer by `Input::Fetched`.
     Fetch {
         /// Names the answer.
@@ -140,6 +150,34 @@ pub enum Output {
     Finished(Box<Finished>),
     /// Something for logs and counters.
     Fact(Fact),
+}
+
+/// What is to be heard.
+#[derive(Debug)]
+pub struct Hear {
+    /// On which bearer.
+    pub bearer: BearerId,
+    /// Whose rules.
+    pub tenant: TenantId,
+    /// The name under which the utterance is kept, if the document wants it kept.
+    pub keep: Option<String>,
+    /// Grammars, properties, language.
+    pub listen: Listen,
+}
+
+/// What was heard of a caller.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Heard {
+    /// Somebody began to speak.
+    Started,
+    /// The utterance is over, with what it may have been, best first; none: nothing that a grammar holds.
+    Recognised(Vec<Hypothesis>, Option<Recording>),
+    /// It was longer than `maxspeechtimeout`.
+    TooMuch,
+    /// No recogniser is there, or it broke, or the grammar is too much for it.
+    NoResource,
+    /// No recogniser speaks this language.
+    NoLanguage,
 }
 
 /// How a call went, for the desk.

@@ -40,6 +40,8 @@ pub struct Settings {
     pub lenient: bool,
     /// Languages that text is spoken in; empty: any.
     pub languages: Vec<String>,
+    /// Voice is recognised here.
+    pub hears: bool,
     /// Bounds of the interpreter.
     pub vxml: vxml::Limits,
     /// Bounds scripts by time; without it they are bounded by steps alone, as a simulation wants.
@@ -69,6 +71,7 @@ impl Settings {
             fetch_timeout_ms: config.vxml.fetch_timeout.ms,
             lenient: config.vxml.lenient,
             languages: config.speech.languages.clone(),
+            hears: config.speech.recognises(),
             vxml: crate::limits::vxml(config),
             script_clock: None,
             inbound: config.inbound.iter().filter_map(|i| Some((i.clone(), tenant(&i.tenant)?))).collect(),

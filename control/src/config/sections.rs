@@ -591,7 +591,7 @@ impl Inbound {
 pub struct Speech {
     /// The worker program; empty: found beside `carillon`.
     pub program: String,
-    /// Worker processes; 0: no text is spoken.
+    /// Worker processes that speak; 0: no text is spoken.
     pub workers: u8,
     /// flite voice where a document names none.
     pub voice: String,
@@ -600,6 +600,12 @@ pub struct Speech {
     pub languages: Vec<String>,
     /// One text may take so long.
     pub timeout: Span,
+    /// Worker processes that understand, each one caller at a time; 0: no voice is recognised here.
+    pub recognisers: u8,
+    /// Folder of the recogniser's model; empty: Debian's.
+    pub model: String,
+    /// An answer to what was understood may take so long; a longer one is `error.noresource`.
+    pub recognition_max: Span,
 }
 
 impl Default for Speech {
@@ -610,7 +616,18 @@ impl Default for Speech {
             voice: "slt".into(),
             languages: vec!["en".into()],
             timeout: Span::from_s(20),
+            recognisers: 0,
+            model: String::new(),
+            recognition_max: Span::from_s(5),
         }
+    }
+}
+
+impl Speech {
+    /// Some engine understands callers.
+    #[must_use]
+    pub fn recognises(&self) -> bool {
+        self.recognisers > 0
     }
 }
 

@@ -8,7 +8,7 @@
 //! A panic inside `handle` belongs to the call that was being handled: the shell catches it, calls [`Shard::bury`],
 //! and every other call goes on.
 
-pub use crate::conduct::{Denied, Fact, Finished, Output, ScriptClock, Settings, Token};
+pub use crate::conduct::{Denied, Fact, Finished, Hear, Heard, Output, ScriptClock, Settings, Token};
 
 use crate::call::{Arrival, Call, Captured, Start, Told};
 use crate::conduct::{Common, Ctx, LegAsk, Loaded, Purpose};
@@ -26,7 +26,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use units::{AttemptId, BearerId, CallId, Cause, LegId, Mono, Now, OrderId, Seed, TenantId};
 use vxml::Documents;
-use vxml::session::{FetchError, Fetched};
+use vxml::session::{FetchError, Fetched, ListenId};
 
 /// What the shard is told.
 #[derive(Debug)]
@@ -43,6 +43,8 @@ pub enum Input<'a> {
     Report(Report),
     /// A worker ended a capture, and the door kept what was recorded.
     Captured(BearerId, Captured),
+    /// What was heard of the caller on a bearer, for a listening.
+    Heard(BearerId, ListenId, Heard),
     /// Answer to [`Output::Fetch`].
     Fetched(Token, Result<Fetched, FetchError>),
     /// Answer to [`Output::Load`]; `None`: it cannot be had or played.
@@ -161,6 +163,11 @@ impl Shard {
             Input::Captured(bearer, captured) => {
                 if let Some(&call) = self.common.bearers.get(&bearer) {
                     self.told(now, call, Told::Captured(captured));
+                }
+            }
+            Input::Heard(bearer, id, heard) => {
+                if let Some(&call) = self.common.bearers.get(&bearer) {
+                    self.told(now, call, Told::Heard(id, heard));
                 }
             }
             Input::Fetched(token, result) => self.answered(now, token, |p| Told::Fetched(p, result)),

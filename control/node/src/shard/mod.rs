@@ -9,13 +9,14 @@ mod tdm;
 pub use sip::Tls;
 pub use tdm::Span;
 
+use crate::ears::Ears;
 use crate::fetch::Fetcher;
 use crate::prompts::Prompts;
 use crate::store::Handle;
 use arc_swap::ArcSwap;
 use control::call::play::Wanted;
 use control::call::{Captured, Start};
-use control::shard::{CallView, Denied, Fact, Finished, Input, Output, Settings, Shard, Token};
+use control::shard::{CallView, Denied, Fact, Finished, Heard, Input, Output, Settings, Shard, Token};
 use control::store::{Answer, Ask, Error as StoreError};
 use dataplane::io::host::ControlEnd;
 use dataplane::io::recorder::Recorder;
@@ -33,7 +34,7 @@ use std::thread::JoinHandle;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::{mpsc, oneshot};
 use units::{AttemptId, BearerId, Cause, OrderId};
-use vxml::session::{FetchError, Fetched};
+use vxml::session::{FetchError, Fetched, ListenId};
 
 /// What comes to a shard from other threads.
 #[derive(Debug)]
@@ -54,6 +55,8 @@ pub enum Inbox {
     Prompt(Token, Option<Arc<Prompt>>),
     /// The store has answered.
     Stored(Token, Result<Answer, StoreError>),
+    /// A caller was heard.
+    Heard(BearerId, ListenId, Heard),
     /// A capture's file is complete.
     Captured(BearerId, Captured),
     /// New settings.
@@ -107,6 +110,8 @@ pub struct Parts {
     pub fetcher: Arc<ArcSwap<Fetcher>>,
     /// The prompt store.
     pub prompts: Arc<Prompts>,
+    /// The recognisers, if voice is understood here.
+    pub ears: Option<Ears>,
     /// `cid:` documents.
     pub attachments: crate::prompts::Attachments,
     /// Calls that are over go to the desk.
@@ -186,6 +191,7 @@ impl Shell {
             store: parts.store,
             fetcher: parts.fetcher,
             prompts: parts.prompts,
+            ears: parts.ears,
             attachments: parts.attachments,
             finished: parts.finished,
             desk: parts.desk,
@@ -289,6 +295,7 @@ impl Shell {
                 self.handle(Input::Prompt(token, loaded));
             }
             Inbox::Stored(token, result) => self.handle(Input::Stored(token, result)),
+            Inbox::Heard(bearer, id, heard) => self.handle(Input::Heard(bearer, id, heard)),
             Inbox::Captured(bearer, captured) => self.handle(Input::Captured(bearer, captured)),
             Inbox::Settings(settings) => self.handle(Input::Settings(settings)),
             Inbox::Drain(hard) => {
