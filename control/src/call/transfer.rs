@@ -17,7 +17,9 @@ use dataplane::command::{Command, Cut, Tone};
 use dataplane::report::DigitVia;
 use std::time::Duration;
 use units::{BearerId, CallId, Cause, Digit, LegId, Mono, OrderId, Private, Samples};
-use vxml::session::{Bargein, Input, PlayEnd, PlayId, Prompt, Segment, Transfer, TransferEnd, TransferKind};
+use vxml::session::{
+    Bargein, Input, Listen, PlayEnd, PlayId, Prompt, Segment, Transfer, TransferEnd, TransferKind,
+};
 
 /// A transfer that is asked for: the call makes an order of it.
 #[derive(Debug)]
@@ -422,6 +424,10 @@ impl Talk {
         if let Some(moving) = self.moving.as_ref().filter(|m| m.hears()) {
             relay(ctx, moving.with, digit, via, length);
         }
+    }
+
+    pub(super) fn transfer_listen(&self) -> Option<&Listen> {
+        self.moving.as_ref()?.spec.listen.as_deref()
     }
 
     pub(super) fn second_call(&self) -> Option<CallId> {
