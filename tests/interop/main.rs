@@ -10,5 +10,6 @@ mod caller;
 mod customer;
 mod demo;
 mod farend;
+mod tdm;
 mod third_party;
 mod world;

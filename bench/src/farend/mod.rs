@@ -8,6 +8,7 @@
 //! `recvmmsg` for all of them.
 
 pub mod ear;
+pub mod exchange;
 pub mod io;
 pub mod mouth;
 pub mod mulaw;
@@ -16,6 +17,7 @@ pub mod scenario;
 pub mod world;
 
 pub use ear::{Ear, Hearing};
+pub use exchange::{Exchange, ExchangeConfig, Seen};
 pub use mouth::Mouth;
 pub use phone::{CallLog, Phone};
 pub use scenario::{Scenario, ScenarioError};
