@@ -230,6 +230,14 @@ pub enum Ask {
         /// Which.
         order: OrderId,
     },
+    /// Someone decided: an order in doubt ([`crate::order::Doubt::Ask`]) is dialled anew. [`Error::Conflict`] if it does not wait
+    /// for a decision.
+    Redial {
+        /// Whose.
+        tenant: TenantId,
+        /// Which.
+        order: OrderId,
+    },
     /// Bring forward to now what was deferred of a campaign, up to `max` orders looked at: it was started, resumed or
     /// aborted, and nobody is to wait for the time set while it stood still. What is due by its own time stays.
     Hasten {

@@ -7,6 +7,7 @@ use support::sim::Sim;
 use support::sim::check::{Day, judge};
 use support::sim::plan::{AGENTS, Plan, TRANSFER, scenario};
 use support::sim::wire::Weather;
+use support::tone::frames_with;
 
 fn plan(seed: u64, orders: u32) -> Plan {
     Plan {
@@ -23,22 +24,6 @@ fn day(plan: Plan) -> (Sim, Day) {
     sim.run();
     let day = judge(&mut sim);
     (sim, day)
-}
-
-/// The share of a recording's 20 ms frames in which a tone of this frequency is the sound (Goertzel over mu-law).
-fn frames_with(audio: &[u8], hz: f64) -> usize {
-    let coefficient = 2.0 * (std::f64::consts::TAU * hz / 8_000.0).cos();
-    let is_tone = |frame: &[u8]| {
-        let samples: Vec<f64> = frame.iter().map(|&o| f64::from(bench::farend::mulaw::decode(o))).collect();
-        let (mut a, mut b, mut all) = (0.0, 0.0, 0.0);
-        for x in &samples {
-            (a, b) = (x + coefficient * a - b, a);
-            all += x * x;
-        }
-        let power = a * a + b * b - coefficient * a * b;
-        all > 1e6 && power > 0.8 * all * 80.0
-    };
-    audio.chunks_exact(160).filter(|f| is_tone(f)).count()
 }
 
 #[test]

@@ -61,7 +61,7 @@ pub struct Admin {
     pub store: Handle,
     /// Lines on the workers.
     pub workers: Arc<dyn Fn() -> Vec<String> + Send + Sync>,
-    /// The other processes of the cluster, as last seen.
+    /// The processes of the cluster, as last seen.
     pub others: Option<Arc<ArcSwap<Vec<Node>>>>,
     /// The desk.
     pub desk: crate::desk::Way,

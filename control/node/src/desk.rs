@@ -309,17 +309,18 @@ impl Parts {
     }
 
     async fn start(&mut self, start: control::desk::Start, answers: &Answers) {
-        let control::desk::Start { permit, slot, order, lease, nth, .. } = start;
-        self.place(Placing { permit, slot, order, lease, nth, trunks: None }, answers).await;
+        let control::desk::Start { permit, slot, order, lease, nth, again, .. } = start;
+        let (trunks, again) = (again.clone().map(|trunk| vec![trunk]), again.is_some());
+        self.place(Placing { permit, slot, order, lease, nth, trunks, again }, answers).await;
     }
 
     /// Gives a call to its shard.
     pub(crate) async fn place(&mut self, placing: Placing, answers: &Answers) {
-        let Placing { permit, slot, order, lease, nth, trunks } = placing;
+        let Placing { permit, slot, order, lease, nth, trunks, again } = placing;
         match self.route(&order, nth, trunks.as_deref()) {
             Ok(route) => {
                 let shard = self.shard_for(order.id);
-                let call = Box::new(Start { permit, slot, order, lease, route });
+                let call = Box::new(Start { permit, slot, order, lease, route, again });
                 if self.shards[shard].send(Inbox::Start(call)).await.is_err() {
                     tracing::error!("a shard is gone; the order comes back when its lease lapses");
                 }
@@ -374,6 +375,8 @@ pub(crate) struct Placing {
     pub(crate) nth: u32,
     /// Trunks that another process named, best first.
     pub(crate) trunks: Option<Vec<String>>,
+    /// The same attempt after a crash.
+    pub(crate) again: bool,
 }
 
 fn told(fact: &Fact) {

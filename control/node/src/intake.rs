@@ -50,6 +50,8 @@ pub struct Settings {
     pub policy: PolicyLimits,
     /// Orders that may wait, all tenants.
     pub orders_waiting_max: u32,
+    /// Whom transfers may reach without being counted.
+    pub agents: Vec<Private<String>>,
     /// Names of the registered applications.
     pub applications: Vec<String>,
 }
@@ -126,6 +128,7 @@ impl Settings {
             },
             policy: PolicyLimits { permit_ms: config.policy.permit_max.ms, ..PolicyLimits::default() },
             orders_waiting_max: config.limits.orders_waiting_max,
+            agents: config.policy.agents.clone(),
             applications: config.vxml.applications.keys().cloned().collect(),
         })
     }
@@ -163,6 +166,8 @@ impl control::desk::Judge for Bench {
             Some(tenant) => {
                 let facts = self.0.facts(order, tenant, &settings);
                 let decision = judge(order, &tenant.rules, &facts, now.wall, &settings.policy);
+                let to_agent = order.parent().is_some() && settings.agents.contains(&order.to);
+                let decision = if to_agent { decision.uncounted() } else { decision };
                 self.0.hold_back(order, decision, now)
             }
             // A tenant that is gone calls nobody.

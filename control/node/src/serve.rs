@@ -220,7 +220,7 @@ impl Node {
             None => None,
         };
         let server = among.as_ref().map_or(ServerId(config.node.server_id), |(member, _)| member.id);
-        let intake = intake(&config, &store, role).await?;
+        let intake = intake(&config, &store).await?;
         let (over, finished) = mpsc::channel(desk::WAITING_MAX);
         let desk_way = mpsc::channel(desk::WAITING_MAX);
         let floor = if role == Some(Role::Control) {
@@ -661,13 +661,10 @@ fn secret(state: &Path) -> Result<[u8; 32], ServeError> {
 }
 
 /// Intake with the suppression lists learnt: before that nothing is dialled.
-async fn intake(config: &Config, store: &Handle, role: Option<Role>) -> Result<Arc<Intake>, ServeError> {
+async fn intake(config: &Config, store: &Handle) -> Result<Arc<Intake>, ServeError> {
     let settings = crate::intake::Settings::of(config)
         .map_err(|error| ServeError::Setting("tenants", error.to_string()))?;
     let intake = Arc::new(Intake::new(store.clone(), clock::now, settings));
-    if role == Some(Role::Media) {
-        return Ok(intake);
-    }
     let held = intake.learn().await;
     let held = held.map_err(|error| ServeError::Setting("store", format!("suppression lists: {error:?}")))?;
     tracing::info!(held, "suppression lists read");

@@ -56,6 +56,8 @@ pub struct Start {
     pub lease: Lease,
     /// How it leaves.
     pub route: Route,
+    /// The same attempt after a crash: the far side may know an older offer of ours.
+    pub again: bool,
 }
 
 /// What a call is told.
@@ -106,6 +108,7 @@ pub struct Call {
     lease: Option<Lease>,
     order: Option<Box<Order>>,
     route: Option<Route>,
+    again: bool,
     /// The dialog as a neighbour needs it to end the call.
     dialog: Vec<u8>,
     slot: Option<Slot>,
@@ -170,7 +173,7 @@ const WRITE_RETRY_MS: u64 = 1_000;
 impl Call {
     /// An ordered call.
     pub(crate) fn outbound(ctx: &mut Ctx<'_>, id: CallId, start: Start) -> Self {
-        let Start { permit, slot, order, lease, route } = start;
+        let Start { permit, slot, order, lease, route, again } = start;
         let (protocol_name, protocol_version) = protocol(route.is_timeslot());
         let application = ctx.settings.application(&order.application);
         let connection = Connection {
@@ -193,6 +196,7 @@ impl Call {
         call.order = Some(order);
         call.timeslot = route.is_timeslot();
         call.route = Some(route);
+        call.again = again;
         call.prepare(ctx);
         call
     }
@@ -245,6 +249,7 @@ impl Call {
             lease: None,
             order: None,
             route: None,
+            again: false,
             dialog: Vec::new(),
             slot: None,
             root_url: String::new(),
@@ -501,6 +506,10 @@ impl Call {
     fn ack(&self, ctx: &mut Ctx<'_>) {
         if let Some(leg) = self.leg {
             ctx.acked(leg);
+            if self.again {
+                // The copy of the INVITE that was answered named the address of a former life.
+                ctx.leg(self.leg, Action::Reoffer(self.own_media(ctx, self.facts.local_port)));
+            }
             self.tell_first(ctx, Letter::Up(leg));
         }
     }

@@ -35,7 +35,7 @@ pub(super) struct Joined {
 impl Call {
     /// The second call of a transfer. `first`: the call that asked for it, if that is still there and waits.
     pub(crate) fn second(ctx: &mut Ctx<'_>, id: CallId, start: Start, first: Option<First>) -> Self {
-        let Start { permit, slot, order, lease, route } = start;
+        let Start { permit, slot, order, lease, route, .. } = start;
         let facts =
             Facts::new(ctx.now, lease.attempt, order.tenant, Direction::Transfer, Connection::default());
         let application = ctx.settings.application(&order.application).unwrap_or_default();

@@ -592,6 +592,7 @@ pub(super) fn fetch_error(error: &FetchError) -> String {
         FetchError::Unreachable => "unreachable".into(),
         FetchError::Forbidden => "forbidden by the fetch rules".into(),
         FetchError::TooLarge => "too large".into(),
+        FetchError::TooManyRedirects => "too many redirects".into(),
         FetchError::BadUri => "not a URL that can be fetched".into(),
     }
 }

@@ -277,6 +277,9 @@ pub struct Policy {
     pub deny_prefixes: Vec<String>,
     /// Attempts to one number in a day, over all tenants.
     pub attempts_a_day_max: u32,
+    /// Numbers of people whose work it is to be called: a `<transfer>` to one is not counted by `attempts_a_day_max`. All
+    /// other rules hold for them, too.
+    pub agents: Vec<Private<String>>,
     /// Attempts of one order.
     pub attempts_max: u32,
     /// Time between two attempts of one order.
@@ -299,6 +302,7 @@ impl Default for Policy {
             allow_prefixes: Vec::new(),
             deny_prefixes: Vec::new(),
             attempts_a_day_max: 20,
+            agents: Vec::new(),
             attempts_max: 3,
             retry_after: Span::from_s(900),
             ring_max: Span::from_s(45),

@@ -167,7 +167,7 @@ impl Fetcher {
                 }
             }
         }
-        Err(FetchError::Forbidden)
+        Err(FetchError::TooManyRedirects)
     }
 
     async fn hop(

@@ -50,6 +50,7 @@ pub fn router(api: Api) -> Router {
         .route("/v1/calls", post(calls::create).get(calls::list))
         .route("/v1/calls:dryrun", post(calls::dry_run))
         .route("/v1/calls/{id}", get(calls::read).delete(calls::cancel))
+        .route("/v1/calls/{id}/redial", post(calls::redial))
         .route("/v1/calls/{id}/events", get(events::events))
         .route("/v1/decisions/{id}", get(lists::decision))
         .route("/v1/suppressions", get(lists::suppressions))

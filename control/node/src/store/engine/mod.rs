@@ -179,6 +179,7 @@ impl<'a, D: Db> Batch<'a, D> {
                 self.hasten((*priority, *tenant), *campaign, *after, until.0, *max)
             }
             Ask::Cancel { tenant, order } => self.cancel(*tenant, *order),
+            Ask::Redial { tenant, order } => self.redial(*tenant, *order),
             Ask::Status { tenant, order } => self.status(*tenant, *order),
             Ask::List { tenant, after, state, limit } => self.list(*tenant, *after, *state, *limit),
             Ask::Records { tenant, order, after, limit } => self.records(*tenant, *order, *after, *limit),
@@ -212,6 +213,7 @@ fn orders_under_lease(batch: &[Ask]) -> BTreeSet<u128> {
             Ask::Progress { order, .. }
             | Ask::Requeue { order, .. }
             | Ask::Finish { order, .. }
+            | Ask::Redial { order, .. }
             | Ask::Cancel { order, .. } => Some(*order),
             _ => None,
         }
