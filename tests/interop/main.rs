@@ -11,6 +11,7 @@ mod customer;
 mod demo;
 mod farend;
 mod loadtool;
+mod tdm;
 mod third_party;
 mod transfer;
 mod voice;

@@ -19,7 +19,7 @@ pub struct Setup<'a> {
     pub program: Option<&'a Path>,
     /// Folder for its files.
     pub dir: &'a Path,
-    /// The trunk that reaches numbers beginning with +1555.
+    /// The trunk that reaches numbers beginning with +1555; with port 0 there is none, and `extra` brings one.
     pub trunk: SocketAddr,
     /// The mail server that takes status mails.
     pub mailbox: SocketAddr,
@@ -253,6 +253,12 @@ fn text(setup: &Setup<'_>, http: SocketAddr, smtp: SocketAddr, sip: SocketAddr) 
     let Setup { trunk: customer, mailbox, extra, .. } = setup;
     let dir = setup.dir.display();
     let [low, high] = media_ports();
+    let trunk = match customer.port() {
+        0 => String::new(),
+        _ => format!(
+            "[[trunks]]\nname = \"loopback\"\naddress = \"{customer}\"\nprefixes = [\"+1555\"]\ncaller_id = \"+15550000\"\n"
+        ),
+    };
     format!(
         r#"# Written by `carillon-bench demo`: everything on loopback.
 [node]
@@ -296,12 +302,7 @@ mail_from = ["ops@acme.example"]
 mail_level_min = 0
 webhook_secret = "{WEBHOOK_SECRET}"
 
-[[trunks]]
-name = "loopback"
-address = "{customer}"
-prefixes = ["+1555"]
-caller_id = "+15550000"
-{extra}
+{trunk}{extra}
 "#
     )
 }
