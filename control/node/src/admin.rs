@@ -30,6 +30,10 @@ pub enum Question {
     Why(OrderId),
     /// End a call.
     Clear(AttemptId),
+    /// Change tenants, keys, limits.
+    Provision(crate::provision::Change),
+    /// Tenants in force, one if it is named.
+    Tenants(Option<String>),
     /// As SIGHUP.
     Reload,
     /// As SIGTERM.
@@ -56,6 +60,8 @@ pub struct Admin {
     pub workers: Arc<dyn Fn() -> Vec<String> + Send + Sync>,
     /// The desk.
     pub desk: crate::desk::Way,
+    /// Who may order.
+    pub intake: Arc<crate::intake::Intake>,
     /// As SIGHUP.
     pub reload: Arc<tokio::sync::Notify>,
     /// As SIGTERM.
@@ -124,6 +130,20 @@ impl Admin {
                     shard.send(Inbox::Clear(attempt, Cause::NORMAL)).await.map_err(|e| e.to_string())?;
                 }
                 Ok(serde_json::json!("told"))
+            }
+            Question::Provision(change) => self.intake.provision(change).await.map_err(|why| why.to_string()),
+            Question::Tenants(name) => {
+                let config = self.intake.config.load();
+                let asked = |t: &&control::config::Tenant| {
+                    name.as_ref().is_none_or(|n| t.name.eq_ignore_ascii_case(n))
+                };
+                let found: Vec<_> = config.tenants.iter().filter(asked).map(crate::provision::told).collect();
+                match name {
+                    Some(name) => {
+                        found.into_iter().next().ok_or_else(|| format!("there is no tenant called `{name}`"))
+                    }
+                    None => Ok(found.into()),
+                }
             }
             Question::Reload => {
                 self.reload.notify_one();

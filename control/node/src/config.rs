@@ -1,6 +1,6 @@
 //! Finds and reads `carillon.toml`.
 
-use control::config::{Config, Problem, parse};
+use control::config::{Config, Fault, Problem, line_of_key, parse};
 use std::path::Path;
 
 /// Why there is no configuration.
@@ -33,12 +33,27 @@ impl std::error::Error for ConfigError {}
 pub fn load(path: &Path) -> Result<Config, ConfigError> {
     let name = path.display().to_string();
     let text = std::fs::read_to_string(path).map_err(|error| ConfigError::Read(name.clone(), error))?;
-    parse(&name, &text).map_err(ConfigError::Wrong)
+    let config = parse(&name, &text).map_err(ConfigError::Wrong)?;
+    // Only the shell knows what a filter of the log may be.
+    if tracing_subscriber::EnvFilter::try_new(&config.node.log).is_err() {
+        let line = line_of_key(&text, "node.log");
+        let fault = Fault::Range("node.log", "a filter such as \"info\" or \"node=debug,info\"");
+        return Err(ConfigError::Wrong(vec![Problem { file: name, line, fault }]));
+    }
+    Ok(config)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_filter_that_is_none_is_refused_with_its_line() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(file.path(), "[node]\nname = \"a\"\nlog = \"=[\"\n").expect("is written");
+        let said = load(file.path()).expect_err("no filter").to_string();
+        assert!(said.contains(":3: `node.log` must be a filter"), "{said}");
+    }
 
     #[test]
     fn the_example_is_right_and_says_what_holds_by_default() {

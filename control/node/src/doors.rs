@@ -33,8 +33,18 @@ pub async fn start(
             requests_max: usize::try_from(config.http.requests_max).unwrap_or(usize::MAX),
         };
         let (router, stop) = (http::router(api), stop.subscribe());
+        let tls = crate::tls::http(config).map_err(|why| ServeError::Setting("http.tls_certificate", why))?;
+        let tls = match tls {
+            Some(acceptor) => Ok(http::Tls::over(listener, acceptor)
+                .map_err(|error| ServeError::Io("http.listen".into(), error))?),
+            None => Err(listener),
+        };
         tokio::spawn(async move {
-            if let Err(error) = http::serve(listener, router, stop).await {
+            let served = match tls {
+                Ok(tls) => http::serve(tls, router, stop).await,
+                Err(plain) => http::serve(plain, router, stop).await,
+            };
+            if let Err(error) = served {
                 tracing::error!(%error, "http");
             }
         });
@@ -44,7 +54,7 @@ pub async fn start(
         let door = Door {
             intake: Arc::clone(intake),
             role: if config.smtp.lmtp { Role::Lmtp } else { Role::Smtp },
-            prover: Some(Arc::new(smtp::Prover::new(smtp::Pins::default()))),
+            prover: Some(Arc::new(smtp::Prover::new(config.smtp.name_server))),
             tls: crate::tls::mail(config).map_err(|why| ServeError::Setting("smtp.tls_certificate", why))?,
             sessions_max: usize::try_from(config.smtp.sessions_max).unwrap_or(usize::MAX),
         };

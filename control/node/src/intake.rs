@@ -17,6 +17,7 @@ use control::policy::packs::pack;
 use control::policy::suppress::{Entry, Suppressions};
 use control::policy::window::BadSpan;
 use control::policy::{Decision, Facts, Party, Rules, Verdict, house, judge};
+use control::queue::RetryTable;
 use control::schedule;
 use control::store::{Answer, Ask, Error, Keep, Shelf};
 use std::collections::HashMap;
@@ -31,8 +32,12 @@ pub struct Settings {
     pub tenants: HashMap<TenantId, Tenant>,
     /// SHA-256 of a key -> whose it is, and its name.
     pub keys: HashMap<[u8; 32], (TenantId, String)>,
-    /// SHA-256 of the operator's key.
-    pub operator_key: Option<[u8; 32]>,
+    /// The operator's key.
+    pub operator_key: Option<config::Key>,
+    /// SHA-256 of a client certificate -> whose it is.
+    pub certificates: HashMap<[u8; 32], TenantId>,
+    /// Proxies whose word on the peer's address is believed.
+    pub trusted_proxies: Vec<config::Network>,
     /// Our mail addresses.
     pub directory: Arc<Directory>,
     /// Sender of our own mails.
@@ -58,6 +63,8 @@ pub struct Tenant {
     pub config: config::Tenant,
     /// The rules its orders are judged by.
     pub rules: Rules,
+    /// What follows its failed attempts.
+    pub retries: RetryTable,
 }
 
 /// Why settings cannot be made of a configuration.
@@ -90,6 +97,7 @@ impl Settings {
         }
         let mut tenants = HashMap::new();
         let mut keys = HashMap::new();
+        let mut certificates = HashMap::new();
         for t in &config.tenants {
             let own = house::tenant(t).map_err(|why| BadSettings::Hours { tenant: t.name.clone(), why })?;
             let mut sets = vec![operator.clone()];
@@ -97,9 +105,11 @@ impl Settings {
             sets.extend([Arc::new(own), customer.clone()]);
             let rules = Rules(sets);
             for (name, key) in &t.keys {
-                keys.insert(canon::digest(key.expose()), (TenantId(t.id), name.clone()));
+                keys.insert(key.digest(), (TenantId(t.id), name.clone()));
             }
-            tenants.insert(TenantId(t.id), Tenant { config: t.clone(), rules });
+            certificates.extend(t.certificates.iter().map(|c| (c.0, TenantId(t.id))));
+            let retries = RetryTable::of(&config.policy, Some(&t.retries));
+            tenants.insert(TenantId(t.id), Tenant { config: t.clone(), rules, retries });
         }
         let directory = Directory {
             hostname: config.smtp.hostname.clone(),
@@ -111,7 +121,9 @@ impl Settings {
         Ok(Self {
             tenants,
             keys,
-            operator_key: config.http.operator_key.as_ref().map(|k| canon::digest(k.expose())),
+            operator_key: config.http.operator_key.clone(),
+            certificates,
+            trusted_proxies: config.http.trusted_proxies.clone(),
             directory: Arc::new(directory),
             sender: config.smtp.from.clone(),
             http_allowed: config.fetch.plain_http,
@@ -134,10 +146,18 @@ pub struct Intake {
     pub store: Handle,
     /// The clock.
     pub now: fn() -> Now,
-    /// What the configuration says.
+    /// The configuration file as it was read last.
+    pub file: ArcSwap<Config>,
+    /// The configuration in force: the file's, with the tenants that were provisioned by API or command line.
+    pub config: Arc<ArcSwap<Config>>,
+    /// What the configuration in force says about intake.
     pub settings: ArcSwap<Settings>,
+    /// Tenants that were provisioned, as they are kept.
+    pub provisioned: RwLock<crate::provision::Provisioned>,
     /// How fast each tenant orders.
     pub pace: RwLock<Pace>,
+    /// How fast each tenant asks the API.
+    pub requests: RwLock<Pace>,
     /// Where campaigns stand.
     pub stages: RwLock<HashMap<CampaignId, Stage>>,
     /// Who is told that there is something to do; unset: nobody, and the desk finds out when it looks.
@@ -162,6 +182,10 @@ impl control::desk::Judge for Bench {
             // A tenant that is gone calls nobody.
             None => judge(order, &nobody(), &Facts::of(order), now.wall, &settings.policy),
         }
+    }
+
+    fn retries(&self, order: &Order) -> Option<RetryTable> {
+        self.0.settings.load().tenants.get(&order.tenant).map(|t| t.retries.clone())
     }
 }
 
@@ -231,11 +255,24 @@ pub struct Arrival<'a> {
 
 impl Intake {
     /// Intake over a store, with nothing learnt yet: see [`Intake::learn`].
-    #[must_use]
-    pub fn new(store: Handle, now: fn() -> Now, settings: Settings) -> Self {
-        let settings = ArcSwap::from_pointee(settings);
-        let (pace, stages, suppressions) = (RwLock::default(), RwLock::default(), RwLock::default());
-        Self { store, now, settings, pace, stages, desk: OnceLock::new(), suppressions }
+    ///
+    /// # Errors
+    /// [`BadSettings`].
+    pub fn new(store: Handle, now: fn() -> Now, config: Config) -> Result<Self, BadSettings> {
+        let settings = ArcSwap::from_pointee(Settings::of(&config)?);
+        Ok(Self {
+            store,
+            now,
+            file: ArcSwap::from_pointee(config.clone()),
+            config: Arc::new(ArcSwap::from_pointee(config)),
+            settings,
+            provisioned: RwLock::default(),
+            pace: RwLock::default(),
+            requests: RwLock::default(),
+            stages: RwLock::default(),
+            desk: OnceLock::new(),
+            suppressions: RwLock::default(),
+        })
     }
 
     /// Reads suppression lists and campaigns from the store; before that nothing must be dialled.
@@ -255,12 +292,13 @@ impl Intake {
         }
         *self.stages.write().unwrap_or_else(PoisonError::into_inner) = stages;
         let held = lists.len();
+        self.learn_tenants().await?;
         *self.suppressions.write().unwrap_or_else(PoisonError::into_inner) = lists;
         Ok(held)
     }
 
     /// All of a shelf under a prefix.
-    async fn shelf(&self, shelf: Shelf, prefix: &str) -> Result<Vec<(String, Vec<u8>)>, Error> {
+    pub(crate) async fn shelf(&self, shelf: Shelf, prefix: &str) -> Result<Vec<(String, Vec<u8>)>, Error> {
         let (mut all, mut after) = (Vec::new(), None);
         loop {
             let ask = Ask::KeptFrom { shelf, prefix: prefix.to_owned(), after, limit: 1_000 };
@@ -431,12 +469,11 @@ impl Intake {
         self.weigh(fields, arrival, (self.now)()).map(|(_, decisions, _)| decisions)
     }
 
-    pub(crate) fn weigh(
-        &self,
-        fields: &Fields,
-        arrival: Arrival<'_>,
-        now: Now,
-    ) -> Result<(Parsed, Vec<Decision>, Vec<Wall>), Declined> {
+    /// Reads a request: its orders and its canonical form; judges nothing.
+    ///
+    /// # Errors
+    /// [`Declined::Refused`] if the request is wrong.
+    pub fn read(&self, fields: &Fields, arrival: Arrival<'_>, now: Now) -> Result<Parsed, Declined> {
         let settings = self.settings.load();
         let tenant = settings.tenants.get(&arrival.tenant).ok_or(Declined::Unavailable)?;
         let attached: Vec<String> = arrival.attached.iter().map(|a| a.cid.clone()).collect();
@@ -454,6 +491,18 @@ impl Intake {
         let seed = Seed(getrandom::u64().map_err(|_| Declined::Unavailable)?);
         let parsed = control::order::parse(fields, &cx, &mut seed.rng()).map_err(Declined::Refused)?;
         allowed(&settings, tenant, &parsed).map_err(|r| Declined::Refused(vec![r]))?;
+        Ok(parsed)
+    }
+
+    pub(crate) fn weigh(
+        &self,
+        fields: &Fields,
+        arrival: Arrival<'_>,
+        now: Now,
+    ) -> Result<(Parsed, Vec<Decision>, Vec<Wall>), Declined> {
+        let settings = self.settings.load();
+        let tenant = settings.tenants.get(&arrival.tenant).ok_or(Declined::Unavailable)?;
+        let parsed = self.read(fields, arrival, now)?;
         let mut decisions = Vec::with_capacity(parsed.orders.len());
         let mut due = Vec::with_capacity(parsed.orders.len());
         for order in &parsed.orders {
@@ -490,18 +539,30 @@ fn allowed(settings: &Settings, tenant: &Tenant, parsed: &Parsed) -> Result<(), 
     if !purposes.is_empty() && !purposes.contains(&first.purpose) {
         return Err(Refusal::new("purpose", Reason::NotAllowed));
     }
-    match &first.application {
-        Application::Registered(name) if !settings.applications.contains(name) => {
-            Err(Refusal::new("application", Reason::NotAllowed))
-        }
-        _ => Ok(()),
-    }
+    let known = match &first.application {
+        Application::Registered(name) => settings.applications.contains(name),
+        Application::Url(url) => tenant.config.applications.is_empty() || is_listed(tenant, url),
+        Application::Attached(_) => true,
+    };
+    if known { Ok(()) } else { Err(Refusal::new("application", Reason::NotAllowed)) }
 }
 
-/// Whose key is it? Compared by digest, so that the time taken tells nothing of a stored key.
+/// Does the URL begin as one of the tenant's applications?
 #[must_use]
-pub fn whose_key(settings: &Settings, key: &str) -> Option<(TenantId, String)> {
-    settings.keys.get(&canon::digest(key)).cloned()
+pub fn is_listed(tenant: &Tenant, url: &str) -> bool {
+    tenant.config.applications.iter().any(|p| url.starts_with(p.as_str()))
+}
+
+/// Whose key is it, if it may come from there? Compared by digest, so that the time taken tells nothing of a stored key.
+#[must_use]
+pub fn whose_key(
+    settings: &Settings,
+    key: &str,
+    from: Option<std::net::IpAddr>,
+) -> Option<(TenantId, String)> {
+    let (tenant, name) = settings.keys.get(&canon::digest(key))?;
+    let held = settings.tenants.get(tenant)?.config.keys.get(name)?;
+    held.fits(from).then(|| (*tenant, name.clone()))
 }
 
 /// Is the mail's author one whose mail the tenant takes: an address, or `@domain`?

@@ -13,6 +13,7 @@ pub mod intake;
 pub mod logs;
 pub mod notify;
 pub mod prompts;
+pub mod provision;
 pub mod serve;
 pub mod shard;
 pub mod smtp;

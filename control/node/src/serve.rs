@@ -82,6 +82,9 @@ pub fn check(path: &Path) -> Result<String, ServeError> {
         .map_err(|why| ServeError::Setting("fetch.allow_networks", format!("`{why}` is no network")))?;
     crate::intake::Settings::of(&config)
         .map_err(|error| ServeError::Setting("tenants", error.to_string()))?;
+    tls(&config)?;
+    crate::tls::mail(&config).map_err(|why| ServeError::Setting("smtp.tls_certificate", why))?;
+    crate::tls::http(&config).map_err(|why| ServeError::Setting("http.tls_certificate", why))?;
     let count = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
     Ok(format!(
         "{}: fine; {}, {}, {}",
@@ -160,7 +163,9 @@ impl Node {
             shards.push(post);
             threads.push(thread);
         }
-        let config = Arc::new(ArcSwap::from_pointee(config));
+        // From here on the configuration in force counts: the file's, with provisioned tenants.
+        let config = Arc::clone(&intake.config);
+        tokio::spawn(Arc::clone(&intake).follow_tenants());
         let desk_way = mpsc::channel(desk::WAITING_MAX);
         // A fresh cell takes its first value.
         drop(intake.desk.set(desk_way.0.clone()));
@@ -234,6 +239,7 @@ impl Node {
             store: store.clone(),
             workers: Arc::new(move || host.workers().iter().map(worker_line).collect()),
             desk: self.desk.clone(),
+            intake: Arc::clone(&self.intake),
             reload: Arc::clone(&self.reload),
             drain: Arc::clone(&self.drain),
         };
@@ -306,19 +312,17 @@ impl Node {
                 return;
             }
         };
+        let reload = self.intake.file.load().reload(&newer);
         if let Err(why) = self.take_over(&newer).await {
             tracing::error!(why, "the configuration stays as it was");
             return;
         }
-        let reload = self.config.load().reload(&newer);
         tracing::info!(taken = ?reload.taken, waiting = ?reload.waiting, "reloaded; `waiting` needs a restart");
-        self.config.store(Arc::new(newer));
     }
 
     async fn take_over(&self, newer: &Config) -> Result<(), String> {
-        let intake = crate::intake::Settings::of(newer).map_err(|error| error.to_string())?;
         let fetcher = Fetcher::new(&newer.fetch, recordings_of(&self.recordings))?;
-        self.intake.settings.store(Arc::new(intake));
+        self.intake.take_file(newer)?;
         self.fetcher.store(fetcher);
         let settings = settings(newer, self.media_ip);
         for shard in &self.shards {
@@ -481,9 +485,9 @@ fn secret(state: &Path) -> Result<[u8; 32], ServeError> {
 
 /// Intake with the suppression lists learnt: before that nothing is dialled.
 async fn intake(config: &Config, store: &Handle) -> Result<Arc<Intake>, ServeError> {
-    let settings = crate::intake::Settings::of(config)
+    let intake = Intake::new(store.clone(), clock::now, config.clone())
         .map_err(|error| ServeError::Setting("tenants", error.to_string()))?;
-    let intake = Arc::new(Intake::new(store.clone(), clock::now, settings));
+    let intake = Arc::new(intake);
     let held = intake.learn().await;
     let held = held.map_err(|error| ServeError::Setting("store", format!("suppression lists: {error:?}")))?;
     tracing::info!(held, "suppression lists read");

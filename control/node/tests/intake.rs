@@ -4,7 +4,7 @@
 #![allow(clippy::disallowed_types, clippy::disallowed_methods, reason = "a test of doors")]
 
 use node::http::{self, Api};
-use node::intake::{Intake, Settings};
+use node::intake::Intake;
 use node::smtp::{self, Door};
 use node::store::{Handle, Limits, Sqlite};
 use std::sync::Arc;
@@ -20,17 +20,17 @@ allow_prefixes = ["+1"]
 [fetch]
 plain_http = true
 [http]
-operator_key = "root"
+operator_key = "root-of-all"
 [[tenants]]
 name = "acme"
 id = 1
-keys = { main = "secret" }
+keys = { main = "secret-1" }
 mail_from = ["@acme.example"]
 mail_level_min = 0
 [[tenants]]
 name = "other"
 id = 2
-keys = { main = "secret2" }
+keys = { main = "secret-2" }
 "#;
 
 fn now() -> Now {
@@ -52,7 +52,7 @@ async fn house_with(tls: Option<tokio_rustls::TlsAcceptor>) -> House {
     let config = control::config::parse("test", CONFIG).expect("a good configuration");
     let store =
         Handle::start(Sqlite::in_memory(), None::<Sqlite>, Limits::default(), || Box::new(now)).unwrap();
-    let intake = Arc::new(Intake::new(store, now, Settings::of(&config).unwrap()));
+    let intake = Arc::new(Intake::new(store, now, config).unwrap());
     intake.learn().await.unwrap();
     let (stop, stopped) = watch::channel(false);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -86,7 +86,7 @@ fn said(answer: &str) -> Said {
 
 impl House {
     async fn put(&self, path: &str, headers: &str, body: &str) -> Said {
-        said(&self.raw("PUT", path, "secret", headers, body).await)
+        said(&self.raw("PUT", path, "secret-1", headers, body).await)
     }
 
     async fn ask(&self, method: &str, path: &str, key: &str, headers: &str, body: &str) -> Said {
@@ -113,7 +113,7 @@ impl House {
     }
 
     async fn order(&self, id: &str, body: &str) -> Said {
-        self.ask("POST", "/v1/calls", "secret", &format!("Idempotency-Key: {id}\r\n"), body).await
+        self.ask("POST", "/v1/calls", "secret-1", &format!("Idempotency-Key: {id}\r\n"), body).await
     }
 
     async fn mail(&self, conversation: &str) -> String {
@@ -145,16 +145,20 @@ async fn an_http_order_is_accepted_once_and_read_by_its_owner_alone() {
         (other.status, other.json["type"].as_str()),
         (422, Some("urn:carillon:problem:idempotency-conflict"))
     );
-    let read = h.ask("GET", &url, "secret", "", "").await;
+    let read = h.ask("GET", &url, "secret-1", "", "").await;
     assert_eq!((read.status, read.json["state"].as_str()), (200, Some("scheduled")));
-    assert_eq!(h.ask("GET", &url, "secret2", "", "").await.status, 404, "another tenant's call is not there");
-    assert_eq!(h.ask("GET", &url, "root", "", "").await.status, 200);
+    assert_eq!(
+        h.ask("GET", &url, "secret-2", "", "").await.status,
+        404,
+        "another tenant's call is not there"
+    );
+    assert_eq!(h.ask("GET", &url, "root-of-all", "", "").await.status, 200);
     assert_eq!(h.ask("GET", &url, "nonsense", "", "").await.status, 401);
-    let list = h.ask("GET", "/v1/calls?limit=1", "secret", "", "").await;
+    let list = h.ask("GET", "/v1/calls?limit=1", "secret-1", "", "").await;
     assert_eq!(list.json["calls"].as_array().unwrap().len(), 1);
-    assert_eq!(h.ask("DELETE", &url, "secret2", "", "").await.status, 404);
-    assert_eq!(h.ask("DELETE", &url, "secret", "", "").await.status, 200);
-    assert_eq!(h.ask("DELETE", &url, "secret", "", "").await.status, 409);
+    assert_eq!(h.ask("DELETE", &url, "secret-2", "", "").await.status, 404);
+    assert_eq!(h.ask("DELETE", &url, "secret-1", "", "").await.status, 200);
+    assert_eq!(h.ask("DELETE", &url, "secret-1", "", "").await.status, 409);
     assert_eq!(h.ask("GET", "/healthz", "", "", "").await.status, 200);
     h.stop.send(true).unwrap();
 }
@@ -169,26 +173,29 @@ async fn a_bad_request_names_the_field_and_a_forbidden_one_the_rule() {
     assert_eq!(fields, ["application", "purpose", "to"]);
     let abroad = h.order("k", &GOOD.replace("+12125551234", "+4930901820")).await;
     assert_eq!((abroad.status, abroad.json["decision"]["verdict"].as_str()), (403, Some("refuse")));
-    let missing = h.ask("POST", "/v1/calls", "secret", "", GOOD).await;
+    let missing = h.ask("POST", "/v1/calls", "secret-1", "", GOOD).await;
     assert_eq!((missing.status, missing.json["errors"][0]["field"].as_str()), (400, Some("Idempotency-Key")));
-    let dry = h.ask("POST", "/v1/calls:dryrun", "secret", "", GOOD).await;
+    let dry = h.ask("POST", "/v1/calls:dryrun", "secret-1", "", GOOD).await;
     assert_eq!((dry.status, dry.json["decisions"][0]["verdict"].as_str()), (200, Some("admit")));
-    assert_eq!(h.ask("GET", "/v1/calls", "secret", "", "").await.json["calls"].as_array().unwrap().len(), 0);
+    assert_eq!(
+        h.ask("GET", "/v1/calls", "secret-1", "", "").await.json["calls"].as_array().unwrap().len(),
+        0
+    );
 }
 
 #[tokio::test]
 async fn who_is_suppressed_is_not_called() {
     let h = house().await;
-    assert_eq!(h.ask("PUT", "/v1/suppressions/+12125551234", "secret", "", "").await.status, 200);
+    assert_eq!(h.ask("PUT", "/v1/suppressions/+12125551234", "secret-1", "", "").await.status, 200);
     let refused = h.order("k", GOOD).await;
     assert_eq!(refused.status, 403, "{}", refused.json);
-    let list = h.ask("GET", "/v1/suppressions", "secret", "", "").await;
+    let list = h.ask("GET", "/v1/suppressions", "secret-1", "", "").await;
     assert_eq!(list.json["suppressions"][0]["number"], "+12125551234");
-    let others = h.ask("GET", "/v1/suppressions", "secret2", "", "").await;
+    let others = h.ask("GET", "/v1/suppressions", "secret-2", "", "").await;
     assert_eq!(others.json["suppressions"].as_array().unwrap().len(), 0);
-    assert_eq!(h.ask("DELETE", "/v1/suppressions/+12125551234", "secret", "", "").await.status, 204);
+    assert_eq!(h.ask("DELETE", "/v1/suppressions/+12125551234", "secret-1", "", "").await.status, 204);
     assert_eq!(h.order("k", GOOD).await.status, 202);
-    assert_eq!(h.ask("PUT", "/v1/suppressions/+12125551234", "root", "", "").await.status, 200);
+    assert_eq!(h.ask("PUT", "/v1/suppressions/+12125551234", "root-of-all", "", "").await.status, 200);
     assert_eq!(
         h.order("k3", &GOOD.replace("transactional", "emergency")).await.status,
         403,
@@ -207,11 +214,11 @@ async fn a_mail_is_an_order_when_250_was_said() {
     );
     let said = h.mail(&mail).await;
     let id = said.lines().find_map(|l| l.strip_prefix("250 2.0.0 call_")).expect("the id is in the reply");
-    let read = h.ask("GET", &format!("/v1/calls/call_{id}"), "secret", "", "").await;
+    let read = h.ask("GET", &format!("/v1/calls/call_{id}"), "secret-1", "", "").await;
     assert_eq!((read.status, read.json["request_id"].as_str()), (200, Some("1@acme.example")));
     let again = h.mail(&mail).await;
     assert!(again.contains(id), "the same mail again is the same order");
-    let list = h.ask("GET", "/v1/calls", "secret", "", "").await;
+    let list = h.ask("GET", "/v1/calls", "secret-1", "", "").await;
     assert_eq!(list.json["calls"].as_array().unwrap().len(), 1);
 }
 
@@ -236,7 +243,10 @@ async fn a_mail_is_refused_with_the_field_and_an_enhanced_code() {
     let stranger =
         h.mail(&format!("{ENVELOPE}{}\r\n{GOOD}\r\n.\r\nQUIT\r\n", HEAD.replace("acme", "evil"))).await;
     assert!(stranger.contains("550 5.7.1") || stranger.contains("554 5.6.0"), "{stranger}");
-    assert_eq!(h.ask("GET", "/v1/calls", "secret", "", "").await.json["calls"].as_array().unwrap().len(), 0);
+    assert_eq!(
+        h.ask("GET", "/v1/calls", "secret-1", "", "").await.json["calls"].as_array().unwrap().len(),
+        0
+    );
 }
 
 #[tokio::test]
@@ -244,12 +254,12 @@ async fn a_campaign_takes_its_contacts_in_a_stream_and_goes_on_where_it_broke() 
     let h = house().await;
     let body = r#"{"name":"spring","application":"https://a.example/x.vxml","purpose":"survey"}"#;
     let key = "Idempotency-Key: c1\r\n";
-    let made = h.ask("POST", "/v1/campaigns", "secret", key, body).await;
+    let made = h.ask("POST", "/v1/campaigns", "secret-1", key, body).await;
     assert_eq!(made.status, 201, "{}", made.json);
     let id = made.json["id"].as_str().unwrap().to_owned();
-    assert_eq!(h.ask("POST", "/v1/campaigns", "secret", key, body).await.json["id"], id.as_str());
+    assert_eq!(h.ask("POST", "/v1/campaigns", "secret-1", key, body).await.json["id"], id.as_str());
     assert_eq!(
-        h.ask("POST", "/v1/campaigns", "secret", key, &body.replace("spring", "autumn")).await.status,
+        h.ask("POST", "/v1/campaigns", "secret-1", key, &body.replace("spring", "autumn")).await.status,
         422
     );
     let mut list = String::from("to,tz\n");
@@ -267,12 +277,12 @@ async fn a_campaign_takes_its_contacts_in_a_stream_and_goes_on_where_it_broke() 
     let rest = &list[usize::try_from(offset).unwrap()..];
     let second = h.put(&url, &format!("{csv}Upload-Offset: {offset}\r\n"), rest).await;
     assert_eq!((second.json["accepted"].as_u64(), second.json["refused"].as_u64()), (Some(1_200), Some(2)));
-    let errors = h.raw("GET", &format!("/v1/campaigns/{id}/errors"), "secret", "", "").await;
+    let errors = h.raw("GET", &format!("/v1/campaigns/{id}/errors"), "secret-1", "", "").await;
     assert!(errors.contains("1201,to,") && errors.contains("1202,to,"), "{errors}");
     let act = |word: &'static str| {
         let url = format!("/v1/campaigns/{id}:{word}");
         let h = &h;
-        async move { h.ask("POST", &url, "secret", "", "").await.status }
+        async move { h.ask("POST", &url, "secret-1", "", "").await.status }
     };
     assert_eq!((act("pause").await, act("start").await, act("pause").await), (409, 200, 200));
     assert_eq!((act("resume").await, act("abort").await, act("resume").await), (200, 200, 409));
@@ -288,7 +298,7 @@ async fn a_started_campaign_does_not_wait() {
     let (desk, mut messages) = tokio::sync::mpsc::channel(100);
     h.intake.desk.set(desk).expect("a fresh cell");
     let body = r#"{"name":"n","application":"https://a.example/x.vxml","purpose":"survey"}"#;
-    let made = h.ask("POST", "/v1/campaigns", "secret", "Idempotency-Key: c\r\n", body).await;
+    let made = h.ask("POST", "/v1/campaigns", "secret-1", "Idempotency-Key: c\r\n", body).await;
     let id = made.json["id"].as_str().unwrap().to_owned();
     let csv = "Content-Type: text/csv\r\n";
     let list = "to,tz\n+12125550001,UTC\n+12125550002,UTC\n";
@@ -311,7 +321,7 @@ async fn a_started_campaign_does_not_wait() {
         h.intake.store.ask(back).await.unwrap();
     }
     assert_eq!(claim().await.len(), 0);
-    assert_eq!(h.ask("POST", &format!("/v1/campaigns/{id}:start"), "secret", "", "").await.status, 200);
+    assert_eq!(h.ask("POST", &format!("/v1/campaigns/{id}:start"), "secret-1", "", "").await.status, 200);
     let woken = tokio::time::timeout(Duration::from_secs(5), messages.recv()).await.unwrap();
     assert!(matches!(woken, Some(node::desk::Message::Accepted(0, TenantId(1), due)) if due == now().wall));
     assert_eq!(claim().await.len(), 2);

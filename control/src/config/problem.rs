@@ -44,19 +44,24 @@ impl Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}: ", self.file, self.line)?;
-        match &self.fault {
-            Fault::Toml(error) => f.write_str(error.message().trim())?,
-            Fault::Missing(key) => write!(f, "`{key}` is missing")?,
-            Fault::Twice(kind, name) => write!(f, "two {kind} are called `{name}`")?,
-            Fault::NoSuch(kind, name, _) => write!(f, "there is no {kind} called `{name}`")?,
-            Fault::Range(key, allowed) => write!(f, "`{key}` must be {allowed}")?,
-            Fault::Against(key, why) => write!(f, "`{key}`: {why}")?,
-        }
+        write!(f, "{}:{}: {}", self.file, self.line, self.fault)?;
         if let Some(hint) = self.hint() {
             write!(f, " (did you mean `{hint}`?)")?;
         }
         Ok(())
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Fault::Toml(error) => f.write_str(error.message().trim()),
+            Fault::Missing(key) => write!(f, "`{key}` is missing"),
+            Fault::Twice(kind, name) => write!(f, "two {kind} are called `{name}`"),
+            Fault::NoSuch(kind, name, _) => write!(f, "there is no {kind} called `{name}`"),
+            Fault::Range(key, allowed) => write!(f, "`{key}` must be {allowed}"),
+            Fault::Against(key, why) => write!(f, "`{key}`: {why}"),
+        }
     }
 }
 

@@ -342,7 +342,9 @@ impl<J: Judge> Desk<J> {
         };
         let (attempts, tries) = (held.claimed.attempts + u32::from(outcome.dialled), held.claimed.tries + 1);
         let expires = held.claimed.order.expires;
-        let next = queue::after(&outcome, attempts, tries, &self.limits.retry, &mut self.rng);
+        let own = self.judge.retries(&held.claimed.order);
+        let table = own.as_ref().unwrap_or(&self.limits.retry);
+        let next = queue::after(&outcome, attempts, tries, table, &mut self.rng);
         if outcome.disposition == Disposition::Congestion {
             self.dispatcher.refused(now.mono, released.server);
             self.remember_refuser(order, released.server);

@@ -12,6 +12,12 @@ pub(super) fn table(question: &Question, answer: &Value) -> String {
         Question::Workers => lines(answer),
         Question::Servers => rows(answer, &["server", "used", "capacity"]),
         Question::Why(_) => serde_json::to_string_pretty(answer).unwrap_or_default(),
+        Question::Tenants(None) => {
+            rows(answer, &["name", "id", "mail_level_min", "hours", "orders_a_second_max"])
+        }
+        Question::Tenants(Some(_)) | Question::Provision(_) => {
+            serde_json::to_string_pretty(answer).unwrap_or_default()
+        }
         Question::Clear(_) | Question::Reload | Question::Drain => plain(answer),
     }
 }

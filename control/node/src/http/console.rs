@@ -164,8 +164,15 @@ fn form(body: &[u8]) -> HashMap<String, String> {
     url::form_urlencoded::parse(body).into_owned().take(64).collect()
 }
 
-async fn do_login(State(api): State<Api>, headers: HeaderMap, body: Bytes) -> Response {
-    let cookie = form(&body).get("key").and_then(|k| sign_in(&api, k)).filter(|_| own_origin(&headers));
+async fn do_login(
+    State(api): State<Api>,
+    peer: Option<axum::Extension<axum::extract::ConnectInfo<super::Peer>>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let peer = peer.map(|axum::Extension(axum::extract::ConnectInfo(peer))| peer);
+    let from = super::peer::address(peer, &headers, &api.intake.settings.load().trusted_proxies);
+    let cookie = form(&body).get("key").and_then(|k| sign_in(&api, k, from)).filter(|_| own_origin(&headers));
     match cookie {
         Some(cookie) => ([(header::SET_COOKIE, cookie)], Redirect::to("/console/order")).into_response(),
         None => page(StatusCode::FORBIDDEN, &LoginPage { wrong: true }),

@@ -8,11 +8,15 @@ mod console;
 mod events;
 mod lists;
 mod openapi;
+mod peer;
 mod problem;
 mod session;
+mod strict;
+mod tenants;
 mod view;
 
 pub use auth::Caller;
+pub use peer::{Peer, Tls};
 pub use problem::Problem;
 pub use session::Sealer;
 
@@ -25,7 +29,6 @@ use axum::routing::{get, post, put};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 /// What the handlers share.
@@ -59,6 +62,10 @@ pub fn router(api: Api) -> Router {
         .route("/v1/campaigns/{id}", get(campaigns::read).post(campaigns::act))
         .route("/v1/campaigns/{id}/contacts", put(campaigns::upload))
         .route("/v1/campaigns/{id}/errors", get(campaigns::errors))
+        .route("/v1/tenants", get(tenants::list))
+        .route("/v1/tenants/{name}", get(tenants::read).put(tenants::put).delete(tenants::remove))
+        .route("/v1/tenants/{name}/keys/{key}", put(tenants::add_key).delete(tenants::remove_key))
+        .layer(axum::middleware::from_fn(strict::parameters))
         .merge(console::routes())
         .layer(axum::middleware::from_fn_with_state(places, crowd))
         .route("/openapi.json", get(openapi::serve))
@@ -67,6 +74,7 @@ pub fn router(api: Api) -> Router {
         .route("/metrics", get(metrics))
         .fallback(|| async { Problem::new(StatusCode::NOT_FOUND, "not-found", "There is nothing here") })
         .layer(DefaultBodyLimit::max(api.body_bytes_max))
+        .layer(axum::middleware::map_response(strict::as_problem))
         .with_state(api)
 }
 
@@ -102,8 +110,12 @@ async fn metrics(State(api): State<Api>) -> impl IntoResponse {
 ///
 /// # Errors
 /// The listener's.
-pub async fn serve(listener: TcpListener, router: Router, mut stop: watch::Receiver<bool>) -> io::Result<()> {
-    axum::serve(listener, router)
+pub async fn serve<L>(listener: L, router: Router, mut stop: watch::Receiver<bool>) -> io::Result<()>
+where
+    L: axum::serve::Listener<Addr: std::fmt::Debug>,
+    Peer: for<'a> axum::extract::connect_info::Connected<axum::serve::IncomingStream<'a, L>>,
+{
+    axum::serve(listener, router.into_make_service_with_connect_info::<Peer>())
         .with_graceful_shutdown(async move {
             let _ = stop.wait_for(|s| *s).await;
         })
