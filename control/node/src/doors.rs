@@ -19,6 +19,7 @@ use tokio::sync::watch;
 pub async fn start(
     config: &Config,
     intake: &Arc<Intake>,
+    recordings: (std::path::PathBuf, Arc<crate::vault::Vault>),
     metrics: PrometheusHandle,
     stop: &watch::Sender<bool>,
 ) -> Result<(), ServeError> {
@@ -27,6 +28,7 @@ pub async fn start(
         let api = Api {
             intake: Arc::clone(intake),
             metrics: Some(metrics),
+            recordings: Some(recordings),
             sealer: http::Sealer::new()
                 .map_err(|error| ServeError::Setting("http", format!("no entropy: {error}")))?,
             body_bytes_max: config.http.body_max.len(),

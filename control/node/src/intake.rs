@@ -14,9 +14,11 @@ use control::order::mailbox::Directory;
 use control::order::{Application, Context, Order, Origin, Parsed, Refusal};
 use control::policy::pace::Pace;
 use control::policy::packs::pack;
+use control::policy::customers::Customers;
+use control::policy::stored::Stored;
 use control::policy::suppress::{Entry, Suppressions};
 use control::policy::window::BadSpan;
-use control::policy::{Decision, Facts, Party, Rules, Verdict, house, judge};
+use control::policy::{Decision, Facts, Party, RuleSet, Rules, Verdict, house, judge};
 use control::queue::RetryTable;
 use control::schedule;
 use control::store::{Answer, Ask, Error, Keep, Shelf};
@@ -95,6 +97,7 @@ impl Settings {
         for name in &config.policy.packs {
             packs.push(Arc::new(pack(name).ok_or_else(|| BadSettings::NoPack(name.clone()))?));
         }
+        packs.extend(config.policy.sets.iter().cloned().map(Arc::new));
         let mut tenants = HashMap::new();
         let mut keys = HashMap::new();
         let mut certificates = HashMap::new();
@@ -164,6 +167,12 @@ pub struct Intake {
     pub desk: OnceLock<crate::desk::Way>,
     /// Who is not to be called. Read by the judge, changed by the doors after the durable write.
     pub suppressions: RwLock<Suppressions>,
+    /// Who is called, as far as tenants told; likewise.
+    pub customers: RwLock<Customers>,
+    /// Rule sets stored by API; likewise.
+    pub policies: RwLock<Stored>,
+    /// Fetches what orders require; unset (tests): nothing is fetched, and what is required counts as missing.
+    pub fetcher: OnceLock<Arc<ArcSwap<crate::fetch::Fetcher>>>,
 }
 
 /// Judges for the desk, with the rules and facts that intake has at hand.
@@ -175,8 +184,7 @@ impl control::desk::Judge for Bench {
         let settings = self.0.settings.load();
         match settings.tenants.get(&order.tenant) {
             Some(tenant) => {
-                let facts = self.0.facts(order, tenant, &settings);
-                let decision = judge(order, &tenant.rules, &facts, now.wall, &settings.policy);
+                let decision = self.0.judged(order, tenant, &settings, now.wall);
                 self.0.hold_back(order, decision, now)
             }
             // A tenant that is gone calls nobody.
@@ -272,6 +280,9 @@ impl Intake {
             stages: RwLock::default(),
             desk: OnceLock::new(),
             suppressions: RwLock::default(),
+            customers: RwLock::default(),
+            policies: RwLock::default(),
+            fetcher: OnceLock::new(),
         })
     }
 
@@ -293,6 +304,7 @@ impl Intake {
         *self.stages.write().unwrap_or_else(PoisonError::into_inner) = stages;
         let held = lists.len();
         self.learn_tenants().await?;
+        self.learn_people().await?;
         *self.suppressions.write().unwrap_or_else(PoisonError::into_inner) = lists;
         Ok(held)
     }
@@ -364,15 +376,31 @@ impl Intake {
         Ok((kind, value[end + 1..].to_vec()))
     }
 
-    /// What is known about an order.
+    /// Judges an order as things are at an instant, by all rules there are.
     #[must_use]
-    pub fn facts(&self, order: &Order, tenant: &Tenant, settings: &Settings) -> Facts {
-        let mut facts = Facts::of(order).with_home_zone(Some(&settings.home_zone));
+    pub fn judged(&self, order: &Order, tenant: &Tenant, settings: &Settings, at: Wall) -> Decision {
+        let (facts, own) = self.facts(order, tenant, settings);
+        let mut more = self.policies.read().unwrap_or_else(PoisonError::into_inner).holding(order);
+        more.extend(own);
+        if more.is_empty() {
+            return judge(order, &tenant.rules, &facts, at, &settings.policy);
+        }
+        let sets = tenant.rules.0.iter().cloned().chain(more).collect();
+        judge(order, &Rules(sets), &facts, at, &settings.policy)
+    }
+
+    /// What is known about an order, and the rules its callee made.
+    #[must_use]
+    pub fn facts(&self, order: &Order, tenant: &Tenant, settings: &Settings) -> (Facts, Option<Arc<RuleSet>>) {
+        let facts = Facts::of(order);
+        let customers = self.customers.read().unwrap_or_else(PoisonError::into_inner);
+        let (facts, own) = customers.inform(order, facts);
+        let mut facts = facts.with_home_zone(Some(&settings.home_zone));
         facts.caller_id_owned =
             order.caller_id.as_ref().is_some_and(|id| tenant.config.caller_ids.contains(id));
         let lists = self.suppressions.read().unwrap_or_else(PoisonError::into_inner);
         facts.suppressions = lists.against(order.tenant, order.to.expose());
-        facts
+        (facts, own)
     }
 
     /// Takes a request: all of its orders, or none.
@@ -388,6 +416,7 @@ impl Intake {
             return Err(Declined::Policy(i, Box::new(d)));
         }
         self.paced(now, &parsed)?;
+        self.required(&parsed, attached).await.map_err(Declined::Refused)?;
         let first = due.iter().min().copied().zip(parsed.orders.first().map(|o| (o.priority, o.tenant)));
         let orders: Vec<(Order, [u8; 32])> = parsed.orders.into_iter().zip(parsed.digests).collect();
         if !attached.is_empty() {
@@ -491,7 +520,14 @@ impl Intake {
         let seed = Seed(getrandom::u64().map_err(|_| Declined::Unavailable)?);
         let parsed = control::order::parse(fields, &cx, &mut seed.rng()).map_err(Declined::Refused)?;
         allowed(&settings, tenant, &parsed).map_err(|r| Declined::Refused(vec![r]))?;
-        Ok(parsed)
+        let policy = parsed.orders.first().and_then(|o| o.policy.clone());
+        let stored = self.policies.read().unwrap_or_else(PoisonError::into_inner);
+        match policy {
+            Some(name) if !stored.has(Some(cx.tenant), &name) => {
+                Err(Declined::Refused(vec![Refusal::new("policy", control::order::Reason::NoSuchPolicy)]))
+            }
+            _ => Ok(parsed),
+        }
     }
 
     pub(crate) fn weigh(
@@ -506,10 +542,10 @@ impl Intake {
         let mut decisions = Vec::with_capacity(parsed.orders.len());
         let mut due = Vec::with_capacity(parsed.orders.len());
         for order in &parsed.orders {
-            let facts = self.facts(order, tenant, &settings);
+            let (facts, _) = self.facts(order, tenant, &settings);
             let first = schedule::first_due(order, &facts.zones, now.wall);
             // Judged for the time at which it is to be called, not for the time at which it came.
-            let decision = judge(order, &tenant.rules, &facts, first, &settings.policy);
+            let decision = self.judged(order, tenant, &settings, first);
             due.push(if let Verdict::Defer { until } = decision.verdict { until } else { first });
             decisions.push(decision);
         }

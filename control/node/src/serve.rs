@@ -9,6 +9,7 @@ use crate::notify::Notifier;
 use crate::prompts::{Attachments, Prompts, recording_path};
 use crate::shard::{self, Inbox, Listener, Post};
 use crate::speech::Speaker;
+use crate::vault::Vault;
 use crate::store::{Handle, Limits as StoreLimits};
 use crate::{clock, config, logs};
 use arc_swap::ArcSwap;
@@ -108,6 +109,7 @@ struct Node {
     fetcher: Arc<ArcSwap<Fetcher>>,
     media_ip: IpAddr,
     recordings: PathBuf,
+    vault: Arc<Vault>,
     drain: Arc<Notify>,
     reload: Arc<Notify>,
     stop: watch::Sender<bool>,
@@ -124,8 +126,10 @@ impl Node {
         let state = PathBuf::from(&config.node.state);
         let recordings = PathBuf::from(&config.media.recordings);
         folders(&[&state, &recordings])?;
-        let store = open_store(&config)?;
-        let fetcher = Fetcher::new(&config.fetch, recordings_of(&recordings))
+        let vault = vault(&config, &state)?;
+        let store = open_store(&config)?.sealed(Arc::clone(&vault));
+        tokio::spawn(forget_recordings(recordings.clone(), config.media.recordings_keep.duration()));
+        let fetcher = Fetcher::new(&config.fetch, recordings_of(&recordings, &vault))
             .map_err(|why| ServeError::Setting("fetch.allow_networks", why))?;
         let fetcher = Arc::new(ArcSwap::from(fetcher));
         let (host, ends) = start_workers(&config)?;
@@ -134,12 +138,14 @@ impl Node {
         let media_ip = config.sip.advertised_address.unwrap_or(local);
         let settings = settings(&config, media_ip);
         let intake = intake(&config, &store).await?;
+        // A fresh cell takes its first value.
+        drop(intake.fetcher.set(Arc::clone(&fetcher)));
         let attachments = attachments_of(&intake);
-        let prompts = prompt_store(&config, &fetcher, &state, &recordings, &attachments);
+        let prompts = prompt_store(&config, &fetcher, (&state, &recordings), &attachments, &vault);
         let recorder = Arc::new(Recorder::start().map_err(io("recorder"))?);
         let (over, finished) = mpsc::channel(desk::WAITING_MAX);
         let calls = Arc::new(AtomicU32::new(0));
-        let secret = secret(&state)?;
+        let secret = secret(&state.join("call-id.secret"))?;
         let (mut shards, mut threads) = (Vec::new(), Vec::new());
         for (number, end) in (0..).zip(ends) {
             let parts = shard::Parts {
@@ -151,6 +157,7 @@ impl Node {
                 end,
                 recorder: Arc::clone(&recorder),
                 recordings: recordings.clone(),
+                vault: Arc::clone(&vault),
                 store: store.clone(),
                 fetcher: Arc::clone(&fetcher),
                 prompts: Arc::clone(&prompts),
@@ -179,6 +186,7 @@ impl Node {
             fetcher,
             media_ip,
             recordings,
+            vault,
             drain: Arc::new(Notify::new()),
             reload: Arc::new(Notify::new()),
             stop: watch::channel(false).0,
@@ -215,6 +223,7 @@ impl Node {
             config: Arc::clone(&self.config),
             host: SocketAddr::new(self.media_ip, config.sip.listen[0].addr.port()).to_string(),
             server,
+            intake: Arc::clone(&self.intake),
             calls,
             draining: false,
         };
@@ -230,7 +239,8 @@ impl Node {
         let notifier = Notifier::new(store.clone(), Arc::clone(&self.config))
             .map_err(|why| ServeError::Setting("fetch.allow_networks", why))?;
         tokio::spawn(notifier.run());
-        crate::doors::start(&self.config.load(), &self.intake, metrics, &self.stop).await?;
+        let kept = (self.recordings.clone(), Arc::clone(&self.vault));
+        crate::doors::start(&self.config.load(), &self.intake, kept, metrics, &self.stop).await?;
         let path = PathBuf::from(&self.config.load().node.admin_socket);
         let listener = admin::bind(&path).map_err(io(path.display().to_string()))?;
         let host = Arc::clone(host);
@@ -321,7 +331,7 @@ impl Node {
     }
 
     async fn take_over(&self, newer: &Config) -> Result<(), String> {
-        let fetcher = Fetcher::new(&newer.fetch, recordings_of(&self.recordings))?;
+        let fetcher = Fetcher::new(&newer.fetch, recordings_of(&self.recordings, &self.vault))?;
         self.intake.take_file(newer)?;
         self.fetcher.store(fetcher);
         let settings = settings(newer, self.media_ip);
@@ -459,13 +469,13 @@ fn tls(config: &Config) -> Result<Option<shard::Tls>, ServeError> {
         .map_err(|why| ServeError::Setting("sip.tls_certificate", why))
 }
 
-/// From this and the attempt id the names of our calls derive: the same after a restart, unknown to others.
-fn secret(state: &Path) -> Result<[u8; 32], ServeError> {
+/// 32 secret octets that lie in a file for us alone, made when they are not there. From one of them and the attempt id
+/// the names of our calls derive: the same after a restart, unknown to others.
+fn secret(path: &Path) -> Result<[u8; 32], ServeError> {
     use std::io::Write;
     use std::os::unix::fs::OpenOptionsExt;
-    let path = state.join("call-id.secret");
     let what = path.display().to_string();
-    match std::fs::read(&path) {
+    match std::fs::read(path) {
         Ok(octets) => <[u8; 32]>::try_from(octets.as_slice())
             .map_err(|_| ServeError::Io(what, std::io::ErrorKind::InvalidData.into())),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -474,7 +484,7 @@ fn secret(state: &Path) -> Result<[u8; 32], ServeError> {
                 .write(true)
                 .create_new(true)
                 .mode(0o600)
-                .open(&path)
+                .open(path)
                 .map_err(io(&*what))?;
             file.write_all(&secret).and_then(|()| file.sync_all()).map_err(io(&*what))?;
             Ok(secret)
@@ -494,10 +504,10 @@ async fn intake(config: &Config, store: &Handle) -> Result<Arc<Intake>, ServeErr
     Ok(intake)
 }
 
-fn recordings_of(folder: &Path) -> crate::fetch::Recordings {
-    let folder = folder.to_owned();
+fn recordings_of(folder: &Path, vault: &Arc<Vault>) -> crate::fetch::Recordings {
+    let (folder, vault) = (folder.to_owned(), Arc::clone(vault));
     Arc::new(move |name| {
-        let octets = std::fs::read(recording_path(&folder, name)?).ok()?;
+        let octets = vault.read_file(&recording_path(&folder, name)?).ok()?;
         Some(("audio/x-wav".to_owned(), octets))
     })
 }
@@ -512,13 +522,52 @@ fn folders(wanted: &[&Path]) -> Result<(), ServeError> {
 fn prompt_store(
     config: &Config,
     fetcher: &Arc<ArcSwap<Fetcher>>,
-    state: &Path,
-    recordings: &Path,
+    (state, recordings): (&Path, &Path),
     attachments: &Attachments,
+    vault: &Arc<Vault>,
 ) -> Arc<Prompts> {
     let speaker = Speaker::start(&config.speech, state);
     let (fetcher, attachments) = (Arc::clone(fetcher), Arc::clone(attachments));
-    Arc::new(Prompts::new(fetcher, speaker, recordings.to_owned(), attachments, &config.media))
+    let recordings = (recordings.to_owned(), Arc::clone(vault));
+    Arc::new(Prompts::new(fetcher, speaker, recordings, attachments, &config.media))
+}
+
+/// What recordings and values are sealed by.
+fn vault(config: &Config, state: &Path) -> Result<Arc<Vault>, ServeError> {
+    let path = config.store.seal_key.as_ref().map_or_else(|| state.join("seal.key"), PathBuf::from);
+    Ok(Arc::new(Vault::new(&secret(&path)?)))
+}
+
+/// How often old recordings are looked for.
+const FORGET: Duration = Duration::from_secs(3_600);
+
+/// Recordings go when their time is over, for ever.
+async fn forget_recordings(folder: PathBuf, keep: Duration) {
+    loop {
+        let folder = folder.clone();
+        let gone = tokio::task::spawn_blocking(move || forgotten(&folder, keep)).await;
+        match gone {
+            Ok(Ok(0)) => {}
+            Ok(Ok(gone)) => tracing::info!(gone, "old recordings were deleted"),
+            Ok(Err(error)) => tracing::error!(%error, "recordings cannot be looked through"),
+            Err(_) => return,
+        }
+        tokio::time::sleep(FORGET).await;
+    }
+}
+
+fn forgotten(folder: &Path, keep: Duration) -> std::io::Result<u32> {
+    let mut gone = 0;
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        let ours = entry.path().extension().is_some_and(|e| e == "wav" || e == "sealing");
+        let age = entry.metadata()?.modified()?.elapsed().unwrap_or_default();
+        if ours && age > keep {
+            std::fs::remove_file(entry.path())?;
+            gone += 1;
+        }
+    }
+    Ok(gone)
 }
 
 /// What came with orders lies in the store.

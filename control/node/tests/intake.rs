@@ -60,6 +60,7 @@ async fn house_with(tls: Option<tokio_rustls::TlsAcceptor>) -> House {
     let api = Api {
         intake: intake.clone(),
         metrics: None,
+        recordings: None,
         sealer: http::Sealer::new().unwrap(),
         body_bytes_max: 1 << 20,
         requests_max: 100,

@@ -26,6 +26,8 @@ pub enum Fault {
     NoSuch(&'static str, Box<str>, Vec<String>),
     /// A value outside its range: key and what is allowed.
     Range(&'static str, &'static str),
+    /// A rule set that cannot be used: what is wrong with it.
+    Rules(Box<str>),
     /// Contradiction between two keys.
     Against(&'static str, &'static str),
 }
@@ -60,6 +62,7 @@ impl fmt::Display for Fault {
             Fault::Twice(kind, name) => write!(f, "two {kind} are called `{name}`"),
             Fault::NoSuch(kind, name, _) => write!(f, "there is no {kind} called `{name}`"),
             Fault::Range(key, allowed) => write!(f, "`{key}` must be {allowed}"),
+            Fault::Rules(why) => write!(f, "the rule set cannot be used: {why}"),
             Fault::Against(key, why) => write!(f, "`{key}`: {why}"),
         }
     }

@@ -128,6 +128,8 @@ pub struct Media {
     pub realtime: bool,
     /// Folder for recordings.
     pub recordings: String,
+    /// Recordings are kept so long.
+    pub recordings_keep: Span,
     /// Resident prompts take no more than this.
     pub prompts_max: Size,
     /// One prompt is no longer than this.
@@ -144,6 +146,7 @@ impl Default for Media {
             codecs: vec![Codec::Pcmu, Codec::Pcma],
             realtime: true,
             recordings: "/var/lib/carillon/recordings".into(),
+            recordings_keep: Span::from_s(30 * 86_400),
             prompts_max: Size::from_bytes(256_000_000),
             prompt_max: Span::from_s(600),
         }
@@ -308,6 +311,11 @@ pub struct Policy {
     pub zone: String,
     /// Packs of regulation in force: `"us"`. They need counsel.
     pub packs: Vec<String>,
+    /// Files with rule sets of the operator, in the form of the packs.
+    pub files: Vec<String>,
+    /// What stands in these files; the shell reads them.
+    #[serde(skip)]
+    pub sets: Vec<crate::policy::RuleSet>,
 }
 
 impl Default for Policy {
@@ -324,6 +332,8 @@ impl Default for Policy {
             sip_addresses: true,
             zone: "UTC".into(),
             packs: Vec::new(),
+            files: Vec::new(),
+            sets: Vec::new(),
         }
     }
 }
@@ -338,6 +348,8 @@ pub struct Store {
     pub lease: Span,
     /// Finished orders are kept so long.
     pub keep: Span,
+    /// File with the 32 octets that recordings and collected values are sealed by; none: made in `node.state`.
+    pub seal_key: Option<String>,
 }
 
 impl Default for Store {
@@ -346,6 +358,7 @@ impl Default for Store {
             url: "sqlite:/var/lib/carillon/carillon.db".into(),
             lease: Span::from_s(60),
             keep: Span::from_s(30 * 86_400),
+            seal_key: None,
         }
     }
 }

@@ -91,6 +91,10 @@ pub enum Reason {
     NoForm,
     /// The digest of the part is not the promised one.
     Digest,
+    /// It was asked for and cannot be had.
+    Unreachable,
+    /// No policy of this name is stored.
+    NoSuchPolicy,
     /// Known, but not allowed to this tenant or at this authority level.
     NotAllowed,
     /// The same request id was used with other content.
@@ -129,6 +133,8 @@ impl Reason {
             }
             Self::NoForm => "holds no order".into(),
             Self::Digest => "has another digest than promised".into(),
+            Self::Unreachable => "is required and cannot be had".into(),
+            Self::NoSuchPolicy => "names a policy that is not stored".into(),
             Self::NotAllowed => "is not allowed to you".into(),
             Self::Conflict => "was used before with other content".into(),
         }
@@ -172,6 +178,8 @@ impl Reason {
                     .into()
             }
             Self::Digest => "send the part that was promised, or its digest".into(),
+            Self::Unreachable => "see that its server answers, or take `required` away".into(),
+            Self::NoSuchPolicy => "store it by PUT /v1/policies/NAME, or leave the field out".into(),
             Self::NotAllowed => "ask the operator, or sign the order at a higher authority level".into(),
             Self::Conflict => "use a new request id for a new order".into(),
         }

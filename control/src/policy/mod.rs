@@ -7,6 +7,7 @@
 //! dial. Nothing here is legal advice: packs of regulation carry their source and date, and need counsel.
 
 pub mod calendar;
+pub mod customers;
 pub mod decision;
 pub mod facts;
 pub mod house;
@@ -17,6 +18,7 @@ pub mod pass;
 pub mod rule;
 #[cfg(test)]
 mod suite;
+pub mod stored;
 pub mod suppress;
 pub mod window;
 pub mod zones;

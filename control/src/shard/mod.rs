@@ -29,7 +29,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use units::{
-    AttemptId, BearerId, CallId, Cause, Codec, LegId, Mono, Now, OrderId, Rng, Samples, Seed, TenantId,
+    AttemptId, BearerId, CallId, Cause, Codec, LegId, Mono, Now, OrderId, Private, Rng, Samples, Seed, TenantId,
 };
 use vxml::Documents;
 use vxml::session::{FetchError, FetchId, FetchRequest, Fetched};
@@ -174,6 +174,10 @@ pub struct Finished {
     pub lease: Option<Lease>,
     /// Which way it went.
     pub direction: Direction,
+    /// Whose.
+    pub tenant: TenantId,
+    /// Who was called, or who called.
+    pub customer: Private<String>,
     /// How it counts.
     pub disposition: Disposition,
     /// Q.850.

@@ -206,6 +206,42 @@ pub(super) async fn cancel(
     }
 }
 
+/// `POST /v1/calls/{id}:replay`: the webhooks hear again how the call stands.
+pub(super) async fn act(
+    State(api): State<Api>,
+    caller: Caller,
+    Path(target): Path<String>,
+) -> Result<Response, Problem> {
+    let (tenant, _) = caller.tenant()?;
+    let id = target.strip_suffix(":replay").ok_or_else(Problem::not_found)?;
+    let order = order_id(id)?;
+    api.intake.store.ask(Ask::Replay { tenant, order }).await?;
+    Ok((StatusCode::ACCEPTED, Json(json!({ "id": id, "replayed": true }))).into_response())
+}
+
+/// `GET /v1/calls/{id}/recordings/{name}`: a recording of the call's session.
+pub(super) async fn recording(
+    State(api): State<Api>,
+    caller: Caller,
+    Path((id, name)): Path<(String, String)>,
+) -> Result<Response, Problem> {
+    let order = order_id(&id)?;
+    let ask = Ask::Status { tenant: caller.scope(), order };
+    let Answer::Status(Some(status)) = api.intake.store.ask(ask).await? else { return Err(Problem::not_found()) };
+    // Only what the call's own session recorded; names alone open nothing.
+    let result: serde_json::Value =
+        status.result.as_deref().and_then(|r| serde_json::from_str(r).ok()).unwrap_or_default();
+    let own = result["recordings"].as_array().is_some_and(|all| all.iter().any(|r| r == name.as_str()));
+    let (folder, vault) = api.recordings.clone().filter(|_| own).ok_or_else(Problem::not_found)?;
+    let path = crate::prompts::recording_path(&folder, &name).ok_or_else(Problem::not_found)?;
+    let read = tokio::task::spawn_blocking(move || vault.read_file(&path)).await;
+    match read {
+        Ok(Ok(octets)) => Ok(([(header::CONTENT_TYPE, "audio/x-wav")], octets).into_response()),
+        Ok(Err(error)) if error.kind() == std::io::ErrorKind::NotFound => Err(Problem::not_found()),
+        _ => Err(Problem::unavailable()),
+    }
+}
+
 /// Parameters of a list.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

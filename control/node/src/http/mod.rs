@@ -9,6 +9,7 @@ mod events;
 mod lists;
 mod openapi;
 mod peer;
+mod people;
 mod problem;
 mod session;
 mod strict;
@@ -38,6 +39,8 @@ pub struct Api {
     pub intake: Arc<Intake>,
     /// Renders `/metrics`.
     pub metrics: Option<metrics_exporter_prometheus::PrometheusHandle>,
+    /// Where recordings lie, and what they are sealed by; none: there are none.
+    pub recordings: Option<(std::path::PathBuf, Arc<crate::vault::Vault>)>,
     /// Seals the sessions of the pages.
     pub sealer: Sealer,
     /// Largest request body, octets.
@@ -52,7 +55,8 @@ pub fn router(api: Api) -> Router {
     Router::new()
         .route("/v1/calls", post(calls::create).get(calls::list))
         .route("/v1/calls:dryrun", post(calls::dry_run))
-        .route("/v1/calls/{id}", get(calls::read).delete(calls::cancel))
+        .route("/v1/calls/{id}", get(calls::read).delete(calls::cancel).post(calls::act))
+        .route("/v1/calls/{id}/recordings/{name}", get(calls::recording))
         .route("/v1/calls/{id}/events", get(events::events))
         .route("/v1/decisions/{id}", get(lists::decision))
         .route("/v1/suppressions", get(lists::suppressions))
@@ -62,6 +66,10 @@ pub fn router(api: Api) -> Router {
         .route("/v1/campaigns/{id}", get(campaigns::read).post(campaigns::act))
         .route("/v1/campaigns/{id}/contacts", put(campaigns::upload))
         .route("/v1/campaigns/{id}/errors", get(campaigns::errors))
+        .route("/v1/customers", get(people::list).put(people::upload))
+        .route("/v1/customers/{number}", get(people::read).put(people::put).delete(people::forget))
+        .route("/v1/policies", get(people::policies))
+        .route("/v1/policies/{name}", get(people::policy).put(people::store).delete(people::drop_policy))
         .route("/v1/tenants", get(tenants::list))
         .route("/v1/tenants/{name}", get(tenants::read).put(tenants::put).delete(tenants::remove))
         .route("/v1/tenants/{name}/keys/{key}", put(tenants::add_key).delete(tenants::remove_key))
