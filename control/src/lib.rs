@@ -9,6 +9,7 @@ pub mod cdr;
 pub mod config;
 pub mod desk;
 pub mod dispatch;
+pub mod forecast;
 pub mod limits;
 pub mod order;
 pub mod permit;

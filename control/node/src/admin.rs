@@ -32,6 +32,8 @@ pub enum Question {
     Clear(AttemptId),
     /// Change tenants, keys, limits.
     Provision(crate::provision::Change),
+    /// What would become of a campaign, under assumptions.
+    Forecast(units::CampaignId, serde_json::Map<String, serde_json::Value>),
     /// Tenants in force, one if it is named.
     Tenants(Option<String>),
     /// As SIGHUP.
@@ -132,6 +134,7 @@ impl Admin {
                 Ok(serde_json::json!("told"))
             }
             Question::Provision(change) => self.intake.provision(change).await.map_err(|why| why.to_string()),
+            Question::Forecast(id, assume) => self.intake.forecast_of(id, assume).await,
             Question::Tenants(name) => {
                 let config = self.intake.config.load();
                 let asked = |t: &&control::config::Tenant| {

@@ -116,7 +116,11 @@ pub async fn run(
 }
 
 /// Keeps what a call's customer said, as long as that takes, and hands the call on to be booked.
-async fn listen_to(intake: Arc<crate::intake::Intake>, over: Box<Over>, heed: mpsc::UnboundedSender<Box<Over>>) {
+async fn listen_to(
+    intake: Arc<crate::intake::Intake>,
+    over: Box<Over>,
+    heed: mpsc::UnboundedSender<Box<Over>>,
+) {
     while let Err(error) = intake.heed(&over).await {
         tracing::error!(?error, "what a customer said cannot be kept yet");
         tokio::time::sleep(Duration::from_secs(1)).await;

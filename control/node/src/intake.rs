@@ -12,9 +12,9 @@ use control::order::form::Fields;
 use control::order::mail::Attachment;
 use control::order::mailbox::Directory;
 use control::order::{Application, Context, Order, Origin, Parsed, Refusal};
+use control::policy::customers::Customers;
 use control::policy::pace::Pace;
 use control::policy::packs::pack;
-use control::policy::customers::Customers;
 use control::policy::stored::Stored;
 use control::policy::suppress::{Entry, Suppressions};
 use control::policy::window::BadSpan;
@@ -229,6 +229,8 @@ pub struct Accepted {
     pub new: bool,
     /// How it was judged on the way in.
     pub decision: Decision,
+    /// The campaign or series it belongs to.
+    pub campaign: Option<CampaignId>,
 }
 
 /// Why nothing was accepted.
@@ -389,9 +391,94 @@ impl Intake {
         judge(order, &Rules(sets), &facts, at, &settings.policy)
     }
 
+    /// Each occurrence of an order that repeats becomes an order of its own, due at its time on the callee's clock. Together
+    /// they are a campaign, so that they can be paused and taken back together.
+    fn series(
+        &self,
+        parsed: Parsed,
+        tenant: &Tenant,
+        settings: &Settings,
+        now: Wall,
+    ) -> Result<Parsed, Declined> {
+        use control::order::Reason;
+        let repeats = parsed.orders.iter().any(|o| o.repeat.is_some());
+        if !repeats {
+            return Ok(parsed);
+        }
+        let Parsed { orders, digests, canonical } = parsed;
+        let refuse = |reason| Declined::Refused(vec![Refusal::new("repeat", reason)]);
+        let mut out = Parsed { orders: Vec::new(), digests: Vec::new(), canonical };
+        let mut rng = Seed(getrandom::u64().map_err(|_| Declined::Unavailable)?).rng();
+        for (order, digest) in orders.into_iter().zip(digests) {
+            let (facts, _) = self.facts(&order, tenant, settings);
+            let start = schedule::first_due(&order, &facts.zones, now);
+            let life = Duration::from_millis(u64::try_from(order.expires.ms_since(start)).unwrap_or(0));
+            let rule = order.repeat.as_deref().unwrap_or_default();
+            let rule: control::order::repeat::Repeat = rule.parse().map_err(refuse)?;
+            let first = order.request_id.split('#').next().unwrap_or_default();
+            let id = canon::digest(&format!("series\n{}\n{first}", order.tenant.0));
+            let campaign = CampaignId(u128::from_be_bytes(id[..16].try_into().expect("sixteen octets")));
+            for (n, at) in (1_u32..).zip(rule.occurrences(start, &facts.zones).map_err(refuse)?) {
+                let mut one = order.clone();
+                one.repeat = None;
+                one.when = control::order::When::At(at);
+                one.expires = at.plus(life);
+                one.campaign = Some(campaign);
+                if n > 1 {
+                    one.id = OrderId(rng.next_u128());
+                    one.request_id = format!("{}#r{n}", order.request_id);
+                }
+                out.digests.push(canon::digest(&format!("{n}\n{}", canon::hex(&digest))));
+                out.orders.push(one);
+            }
+            if out.orders.len() > SERIES_MAX {
+                return Err(refuse(Reason::TooMany { max: SERIES_MAX }));
+            }
+        }
+        Ok(out)
+    }
+
+    /// The campaign of a series stands, and runs, before its orders do.
+    async fn begin_series(&self, orders: &[(Order, [u8; 32])], now: Wall) -> Result<(), Error> {
+        let Some((first, id)) = orders.first().and_then(|(o, _)| Some((o, o.campaign?))) else {
+            return Ok(());
+        };
+        if first.origin == Origin::Campaign {
+            return Ok(());
+        }
+        let name = format!("head/{id}");
+        let ask = Ask::Kept { shelf: Shelf::Campaigns, name: name.clone() };
+        if let Answer::Kept(Some(_)) = self.store.ask(ask).await? {
+            return Ok(());
+        }
+        let campaign = Campaign {
+            id,
+            tenant: first.tenant,
+            name: format!("series {}", first.request_id),
+            stage: Stage::Running,
+            common: Fields::new(),
+            created: now,
+            form: None,
+            header: Vec::new(),
+            offset: 0,
+            rows: 0,
+            accepted: u64::try_from(orders.len()).unwrap_or(u64::MAX),
+            refused: 0,
+        };
+        let value = serde_json::to_vec(&campaign).map_err(|_| Error::Corrupt)?;
+        self.store.ask(Ask::Keep(vec![Keep { shelf: Shelf::Campaigns, name, value: Some(value) }])).await?;
+        self.stages.write().unwrap_or_else(PoisonError::into_inner).insert(id, Stage::Running);
+        Ok(())
+    }
+
     /// What is known about an order, and the rules its callee made.
     #[must_use]
-    pub fn facts(&self, order: &Order, tenant: &Tenant, settings: &Settings) -> (Facts, Option<Arc<RuleSet>>) {
+    pub fn facts(
+        &self,
+        order: &Order,
+        tenant: &Tenant,
+        settings: &Settings,
+    ) -> (Facts, Option<Arc<RuleSet>>) {
         let facts = Facts::of(order);
         let customers = self.customers.read().unwrap_or_else(PoisonError::into_inner);
         let (facts, own) = customers.inform(order, facts);
@@ -419,16 +506,20 @@ impl Intake {
         self.required(&parsed, attached).await.map_err(Declined::Refused)?;
         let first = due.iter().min().copied().zip(parsed.orders.first().map(|o| (o.priority, o.tenant)));
         let orders: Vec<(Order, [u8; 32])> = parsed.orders.into_iter().zip(parsed.digests).collect();
+        self.begin_series(&orders, now.wall).await.map_err(|_| Declined::Unavailable)?;
         if !attached.is_empty() {
             self.keep_parts(&orders, attached).await.map_err(|_| Declined::Unavailable)?;
         }
+        let campaigns: Vec<_> = orders.iter().map(|(o, _)| o.campaign).collect();
         match self.store.ask(Ask::Accept { orders, due }).await {
             Ok(Answer::Accepted(ids)) => {
                 if let Some((due, (priority, tenant))) = first {
                     self.wake(priority, tenant, due);
                 }
-                let both = ids.into_iter().zip(decisions);
-                Ok(both.map(|((id, new), decision)| Accepted { id, new, decision }).collect())
+                let all = ids.into_iter().zip(decisions).zip(campaigns);
+                Ok(all
+                    .map(|(((id, new), decision), campaign)| Accepted { id, new, decision, campaign })
+                    .collect())
             }
             Err(Error::Conflict) => Err(Declined::Conflict),
             _ => Err(Declined::Unavailable),
@@ -539,6 +630,7 @@ impl Intake {
         let settings = self.settings.load();
         let tenant = settings.tenants.get(&arrival.tenant).ok_or(Declined::Unavailable)?;
         let parsed = self.read(fields, arrival, now)?;
+        let parsed = self.series(parsed, tenant, &settings, now.wall)?;
         let mut decisions = Vec::with_capacity(parsed.orders.len());
         let mut due = Vec::with_capacity(parsed.orders.len());
         for order in &parsed.orders {
@@ -552,6 +644,9 @@ impl Intake {
         Ok((parsed, decisions, due))
     }
 }
+
+/// Orders that one request may make, all recipients and occurrences together.
+const SERIES_MAX: usize = 10_000;
 
 /// Name of a part on its shelf.
 fn part_name(order: OrderId, cid: &str) -> String {

@@ -8,6 +8,7 @@ pub mod config;
 pub mod desk;
 pub mod doors;
 pub mod fetch;
+pub mod foresee;
 pub mod http;
 pub mod intake;
 pub mod lists;

@@ -29,7 +29,8 @@ impl<'a> Lines<'a> {
     /// A [`Refusal`] of the header row, or of the array.
     #[must_use]
     pub fn of(media_type: &str, octets: &'a [u8]) -> Option<Result<Self, Refusal>> {
-        let form = match media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase().as_str() {
+        let form = match media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase().as_str()
+        {
             "text/csv" => csv(octets),
             "application/jsonl" | "application/x-ndjson" => Ok(Form::Jsonl(octets)),
             "application/json" => match serde_json::from_slice(octets) {

@@ -5,7 +5,7 @@
 use crate::fetch::{Fetcher, Jar};
 use crate::intake::Intake;
 use control::order::mail::Attachment;
-use control::order::{Disposition, Parsed, Reason, Refusal, Application, canon, number};
+use control::order::{Application, Disposition, Parsed, Reason, Refusal, canon, number};
 use control::policy::customers::{self, Customer, Full};
 use control::policy::stored;
 use control::policy::suppress::entry;
@@ -54,7 +54,8 @@ impl Intake {
                 return Ok(Err(Full));
             }
             for (customer, _) in &mut read {
-                customer.last_talk = table.of(customer.tenant, customer.number.expose()).and_then(|c| c.last_talk);
+                customer.last_talk =
+                    table.of(customer.tenant, customer.number.expose()).and_then(|c| c.last_talk);
             }
         }
         let mut changes: Vec<Keep> = read.iter().map(|(c, _)| c.keep()).collect();
@@ -93,7 +94,12 @@ impl Intake {
     ///
     /// # Errors
     /// The store's.
-    pub async fn store_policy(&self, owner: Option<TenantId>, name: &str, set: Option<RuleSet>) -> Result<bool, Error> {
+    pub async fn store_policy(
+        &self,
+        owner: Option<TenantId>,
+        name: &str,
+        set: Option<RuleSet>,
+    ) -> Result<bool, Error> {
         self.store.ask(Ask::Keep(vec![stored::keep(owner, name, set.as_ref())])).await?;
         let mut sets = self.policies.write().unwrap_or_else(PoisonError::into_inner);
         match set {
@@ -154,7 +160,11 @@ impl Intake {
     }
 
     /// Are the resources of a request there, with the digests that were promised, and is an attached document one?
-    pub(crate) async fn required(&self, parsed: &Parsed, attached: &[Attachment]) -> Result<(), Vec<Refusal>> {
+    pub(crate) async fn required(
+        &self,
+        parsed: &Parsed,
+        attached: &[Attachment],
+    ) -> Result<(), Vec<Refusal>> {
         let Some(first) = parsed.orders.first() else { return Ok(()) };
         if let Application::Attached(cid) = &first.application
             && let Some(part) = attached.iter().find(|a| a.cid == *cid)
@@ -170,7 +180,9 @@ impl Intake {
             };
             let reason = match (&octets, &wanted.sha256) {
                 (None, _) if wanted.required => Some(Reason::Unreachable),
-                (Some(octets), Some(promised)) if canon::hex(&Sha256::digest(octets)) != *promised => Some(Reason::Digest),
+                (Some(octets), Some(promised)) if canon::hex(&Sha256::digest(octets)) != *promised => {
+                    Some(Reason::Digest)
+                }
                 _ => None,
             };
             refusals.extend(reason.map(|r| Refusal::new(format!("resources[{i}]"), r)));
@@ -181,7 +193,9 @@ impl Intake {
     async fn fetched(&self, url: &str) -> Option<Vec<u8>> {
         let fetcher: Arc<Fetcher> = self.fetcher.get()?.load_full();
         let got = fetcher.audio(NO_CALL, url, RESOURCE_MS, Caching::default()).await;
-        got.inspect_err(|error| tracing::info!(?error, "a required resource cannot be had")).ok().map(|f| f.body.to_vec())
+        got.inspect_err(|error| tracing::info!(?error, "a required resource cannot be had"))
+            .ok()
+            .map(|f| f.body.to_vec())
     }
 }
 
@@ -217,9 +231,12 @@ fn opt_out(over: &Finished) -> Option<&'static str> {
 
 /// The number in its one form. Who calls in stands in a `sip:` URI whose user is the number.
 fn callable(customer: &str) -> Option<String> {
-    let inner = customer.rsplit_once('<').map_or(customer, |(_, uri)| uri.split('>').next().unwrap_or_default());
-    let user = inner.strip_prefix("sip:").or_else(|| inner.strip_prefix("sips:")).and_then(|u| u.split_once('@'));
-    let number = user.map(|(user, _)| user.split(';').next().unwrap_or_default()).filter(|u| u.starts_with('+'));
+    let inner =
+        customer.rsplit_once('<').map_or(customer, |(_, uri)| uri.split('>').next().unwrap_or_default());
+    let user =
+        inner.strip_prefix("sip:").or_else(|| inner.strip_prefix("sips:")).and_then(|u| u.split_once('@'));
+    let number =
+        user.map(|(user, _)| user.split(';').next().unwrap_or_default()).filter(|u| u.starts_with('+'));
     // RFC 3323 §4.1.1.3: who hides behind this host cannot be told from others who do.
     number::callee(number.unwrap_or(inner), None).ok().filter(|n| !n.ends_with("@anonymous.invalid"))
 }

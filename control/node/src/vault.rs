@@ -80,7 +80,8 @@ impl Vault {
     }
 
     fn tag(&self, body: &[u8]) -> Hmac<Sha256> {
-        let mut mac = <Hmac<Sha256> as Mac>::new_from_slice(&self.mac).expect("HMAC takes keys of any length");
+        let mut mac =
+            <Hmac<Sha256> as Mac>::new_from_slice(&self.mac).expect("HMAC takes keys of any length");
         mac.update(body);
         mac
     }

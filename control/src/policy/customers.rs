@@ -66,7 +66,9 @@ pub fn read(fields: &Fields, tenant: TenantId, source: &str, now: Wall) -> Resul
     let text = |name: &str| match fields.get(name) {
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(s)) if s.trim().is_empty() => Ok(None),
-        Some(Value::String(s)) if s.len() <= 200 && !s.chars().any(char::is_control) => Ok(Some(s.trim().to_owned())),
+        Some(Value::String(s)) if s.len() <= 200 && !s.chars().any(char::is_control) => {
+            Ok(Some(s.trim().to_owned()))
+        }
         Some(_) => Err(Refusal::new(name, Reason::NotA("a text of at most 200 octets"))),
     };
     let number = text("number")?.ok_or_else(|| Refusal::new("number", Reason::Missing))?;
@@ -108,7 +110,8 @@ fn flag(value: Option<&Value>) -> Result<Option<bool>, Refusal> {
 }
 
 fn consents(value: Option<&Value>) -> Result<Vec<Consent>, Refusal> {
-    const WANTED: Reason = Reason::NotA("a list of kinds, or of objects with kind, seller, until and evidence");
+    const WANTED: Reason =
+        Reason::NotA("a list of kinds, or of objects with kind, seller, until and evidence");
     let bad = || Refusal::new("consents", WANTED);
     let plain = |kind: &str| Consent { kind: kind.to_owned(), seller: None, until: None, evidence: None };
     let list = match value {
@@ -143,7 +146,12 @@ fn consent(o: &Fields) -> Option<Consent> {
         None => None,
         Some(at) => Some(time::instant(&at, Wall(0)).ok()?),
     };
-    Some(Consent { kind: text("kind")?.filter(|k| !k.is_empty())?, seller: text("seller")?, until, evidence: text("evidence")? })
+    Some(Consent {
+        kind: text("kind")?.filter(|k| !k.is_empty())?,
+        seller: text("seller")?,
+        until,
+        evidence: text("evidence")?,
+    })
 }
 
 impl Customer {
@@ -219,7 +227,9 @@ impl Customers {
         if self.by_name.is_empty() {
             return (facts, None);
         }
-        let Some(known) = self.by_name.get(&name(order.tenant, order.to.expose())) else { return (facts, None) };
+        let Some(known) = self.by_name.get(&name(order.tenant, order.to.expose())) else {
+            return (facts, None);
+        };
         let mut facts = facts.with_address_zone(order, known.customer.zone.as_deref());
         facts.consents.extend(known.customer.consents.iter().cloned());
         facts.last_talk = known.customer.last_talk;

@@ -16,9 +16,9 @@ pub mod pace;
 pub mod packs;
 pub mod pass;
 pub mod rule;
+pub mod stored;
 #[cfg(test)]
 mod suite;
-pub mod stored;
 pub mod suppress;
 pub mod window;
 pub mod zones;

@@ -26,18 +26,30 @@ pub struct Stored {
 ///
 /// # Errors
 /// A [`Refusal`] that says what is wrong with it.
-pub fn read(fields: Fields, owner: Option<TenantId>, name: &str, rules_max: usize) -> Result<RuleSet, Refusal> {
-    let fits = (1..=64).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
+pub fn read(
+    fields: Fields,
+    owner: Option<TenantId>,
+    name: &str,
+    rules_max: usize,
+) -> Result<RuleSet, Refusal> {
+    let fits = (1..=64).contains(&name.len())
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
     if !fits {
         return Err(Refusal::new("name", Reason::NotA("a name of letters, figures, - and _, at most 64")));
     }
     let mut fields = fields;
     let party = if owner.is_some() { "third_party" } else { "operator" };
-    fields.insert("name".into(), Value::from(if owner.is_some() { format!("tenant/{name}") } else { format!("operator/{name}") }));
+    fields.insert(
+        "name".into(),
+        Value::from(if owner.is_some() { format!("tenant/{name}") } else { format!("operator/{name}") }),
+    );
     fields.insert("party".into(), Value::from(party));
     fields.entry("version").or_insert_with(|| Value::from("1"));
     let set: RuleSet = serde_json::from_value(Value::Object(fields)).map_err(|error| {
-        Refusal::new("body", Reason::Malformed { what: "set of rules", line: error.line(), column: error.column() })
+        Refusal::new(
+            "body",
+            Reason::Malformed { what: "set of rules", line: error.line(), column: error.column() },
+        )
     })?;
     set.check(rules_max).map_err(|bad| bad_rules(&bad))?;
     Ok(set)
@@ -46,11 +58,19 @@ pub fn read(fields: Fields, owner: Option<TenantId>, name: &str, rules_max: usiz
 fn bad_rules(bad: &BadRules) -> Refusal {
     match bad {
         BadRules::TooMany { max } => Refusal::new("rules", Reason::TooMany { max: *max }),
-        BadRules::Name(id) => Refusal::new(format!("rules.{id}"), Reason::NotA("a rule with a name of its own")),
-        BadRules::NoCalendar(id, _) => Refusal::new(format!("rules.{id}.holidays"), Reason::NotA("a calendar of this set")),
+        BadRules::Name(id) => {
+            Refusal::new(format!("rules.{id}"), Reason::NotA("a rule with a name of its own"))
+        }
+        BadRules::NoCalendar(id, _) => {
+            Refusal::new(format!("rules.{id}.holidays"), Reason::NotA("a calendar of this set"))
+        }
         BadRules::NoZone(id, _) => Refusal::new(format!("rules.{id}.zone"), Reason::NoSuchZone),
-        BadRules::Prefix(id, _) => Refusal::new(format!("rules.{id}.prefixes"), Reason::NotA("a beginning such as +1 or sip:")),
-        BadRules::Range(id) => Refusal::new(format!("rules.{id}"), Reason::NotA("a rule with values in their ranges")),
+        BadRules::Prefix(id, _) => {
+            Refusal::new(format!("rules.{id}.prefixes"), Reason::NotA("a beginning such as +1 or sip:"))
+        }
+        BadRules::Range(id) => {
+            Refusal::new(format!("rules.{id}"), Reason::NotA("a rule with values in their ranges"))
+        }
     }
 }
 
@@ -129,7 +149,12 @@ mod tests {
         let o = order("{}");
         let rule = json!([{ "id": "a", "check": { "deny_prefixes": ["+1900"] } }]);
         let mut stored = Stored::default();
-        for (owner, name) in [(None, "house"), (Some(o.tenant), DEFAULT), (Some(o.tenant), "night"), (Some(TenantId(99)), DEFAULT)] {
+        for (owner, name) in [
+            (None, "house"),
+            (Some(o.tenant), DEFAULT),
+            (Some(o.tenant), "night"),
+            (Some(TenantId(99)), DEFAULT),
+        ] {
             assert!(stored.enter(&shelf_name(owner, name), set(owner, name, rule.clone()).unwrap()));
         }
         let names = |o: &Order| stored.holding(o).iter().map(|s| s.name.to_string()).collect::<Vec<_>>();

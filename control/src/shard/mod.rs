@@ -29,7 +29,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use units::{
-    AttemptId, BearerId, CallId, Cause, Codec, LegId, Mono, Now, OrderId, Private, Rng, Samples, Seed, TenantId,
+    AttemptId, BearerId, CallId, Cause, Codec, LegId, Mono, Now, OrderId, Private, Rng, Samples, Seed,
+    TenantId,
 };
 use vxml::Documents;
 use vxml::session::{FetchError, FetchId, FetchRequest, Fetched};

@@ -15,7 +15,7 @@ pub(super) fn table(question: &Question, answer: &Value) -> String {
         Question::Tenants(None) => {
             rows(answer, &["name", "id", "mail_level_min", "hours", "orders_a_second_max"])
         }
-        Question::Tenants(Some(_)) | Question::Provision(_) => {
+        Question::Tenants(Some(_)) | Question::Provision(_) | Question::Forecast(..) => {
             serde_json::to_string_pretty(answer).unwrap_or_default()
         }
         Question::Clear(_) | Question::Reload | Question::Drain => plain(answer),

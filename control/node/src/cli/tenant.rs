@@ -154,7 +154,7 @@ fn map(words: Vec<(String, Value)>) -> Map<String, Value> {
 }
 
 /// `word=value`; the value is JSON if it reads as JSON, else a text.
-fn word(text: &str) -> Result<(String, Value), String> {
+pub(super) fn word(text: &str) -> Result<(String, Value), String> {
     let (name, value) = text.split_once('=').ok_or("a word with its value is wanted: orders_rate=5/s")?;
     let value = serde_json::from_str(value).unwrap_or_else(|_| Value::from(value));
     Ok((name.trim().to_owned(), value))

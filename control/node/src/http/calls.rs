@@ -146,7 +146,10 @@ pub(super) async fn create(
         .collect();
     let first = accepted.first().map(|a| a.id.to_string()).unwrap_or_default();
     let location = status_url(&first);
-    let body = json!({ "id": first, "status_url": location, "calls": calls });
+    let mut body = json!({ "id": first, "status_url": location, "calls": calls });
+    if let Some(series) = accepted.iter().find_map(|a| a.campaign) {
+        body["campaign"] = json!(series.to_string());
+    }
     Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(body)).into_response())
 }
 
@@ -227,7 +230,9 @@ pub(super) async fn recording(
 ) -> Result<Response, Problem> {
     let order = order_id(&id)?;
     let ask = Ask::Status { tenant: caller.scope(), order };
-    let Answer::Status(Some(status)) = api.intake.store.ask(ask).await? else { return Err(Problem::not_found()) };
+    let Answer::Status(Some(status)) = api.intake.store.ask(ask).await? else {
+        return Err(Problem::not_found());
+    };
     // Only what the call's own session recorded; names alone open nothing.
     let result: serde_json::Value =
         status.result.as_deref().and_then(|r| serde_json::from_str(r).ok()).unwrap_or_default();

@@ -62,7 +62,7 @@ pub fn router(api: Api) -> Router {
         .route("/v1/suppressions", get(lists::suppressions))
         .route("/v1/suppressions/{number}", put(lists::suppress).delete(lists::release))
         .route("/v1/records", get(lists::records))
-        .route("/v1/campaigns", post(campaigns::create))
+        .route("/v1/campaigns", post(campaigns::create).get(campaigns::list))
         .route("/v1/campaigns/{id}", get(campaigns::read).post(campaigns::act))
         .route("/v1/campaigns/{id}/contacts", put(campaigns::upload))
         .route("/v1/campaigns/{id}/errors", get(campaigns::errors))

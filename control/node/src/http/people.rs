@@ -109,8 +109,11 @@ pub(super) async fn list(
     let Answer::KeptFrom(kept) = api.intake.store.ask(ask).await? else { return Err(Problem::unavailable()) };
     let full = kept.len() == usize::try_from(limit).unwrap_or(usize::MAX);
     let next = kept.last().filter(|_| full).and_then(|(n, _)| n.strip_prefix(&prefix).map(str::to_owned));
-    let all: Vec<Value> =
-        kept.iter().filter_map(|(_, v)| serde_json::from_slice(v).ok()).map(|c: Customer| shown(&c)).collect();
+    let all: Vec<Value> = kept
+        .iter()
+        .filter_map(|(_, v)| serde_json::from_slice(v).ok())
+        .map(|c: Customer| shown(&c))
+        .collect();
     Ok(Json(json!({ "customers": all, "next": next })).into_response())
 }
 
@@ -173,7 +176,8 @@ pub(super) async fn policy(
     Path(name): Path<String>,
 ) -> Result<Response, Problem> {
     let sets = api.intake.policies.read().unwrap_or_else(PoisonError::into_inner);
-    let found = sets.of(caller.scope()).find(|(n, _)| *n == name).map(|(_, set)| Json(&**set).into_response());
+    let found =
+        sets.of(caller.scope()).find(|(n, _)| *n == name).map(|(_, set)| Json(&**set).into_response());
     found.ok_or_else(Problem::not_found)
 }
 

@@ -2,8 +2,8 @@
 //! in one transaction (group commit) and answers after the commit. Questions that only read go to a second thread with
 //! its own connection where the store has one.
 
-use control::store::{Answer, Ask, Error, Store};
 use crate::vault::Vault;
+use control::store::{Answer, Ask, Error, Store};
 use std::io;
 use std::sync::Arc;
 use std::thread;
