@@ -6,6 +6,7 @@ pub mod bus;
 pub mod call;
 pub mod campaign;
 pub mod cdr;
+pub mod conduct;
 pub mod config;
 pub mod desk;
 pub mod dispatch;

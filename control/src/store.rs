@@ -120,6 +120,20 @@ pub enum Ask {
         /// Who claims.
         owner: ServerId,
     },
+    /// Accept the order of a transfer and claim it at once (epoch 1), if these caps allow: all in one transaction, because
+    /// a person is waiting on the line. [`Answer::CapsTaken`], or [`Answer::Capped`] with nothing written.
+    Second {
+        /// The order, new.
+        order: Box<Order>,
+        /// The caps.
+        caps: Vec<Cap>,
+        /// Decision as stored, JSON.
+        decision: String,
+        /// Lease length, ms.
+        lease_ms: u64,
+        /// Who claims.
+        owner: ServerId,
+    },
     /// Under a lease: take these caps, or learn which forbids and until when. Same transaction as the lease check.
     TakeCaps {
         /// The lease.

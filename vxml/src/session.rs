@@ -337,6 +337,8 @@ pub enum TransferEnd {
     NoResource,
     /// `error.unsupported.transfer.*`.
     Unsupported,
+    /// `error.connection.sip.NNN`: a status that has no name of its own (§2.3.7.3, `error.connection.protocol.nnn`).
+    Protocol(u16),
 }
 
 /// What the interpreter asks of its host.

@@ -6,6 +6,7 @@ use crate::store::Handle;
 use arc_swap::ArcSwap;
 use control::call::Start;
 use control::call::route::{NoRoute, Route};
+use control::conduct::Denied;
 use control::config::Config;
 use control::desk::{Desk, Fact, Finished, Input, Output};
 use control::dispatch::ServerReport;
@@ -13,6 +14,7 @@ use control::order::{Disposition, Order};
 use control::queue::Outcome;
 use control::shard::Finished as Over;
 use control::store::Orphan;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -28,6 +30,8 @@ pub enum Message {
     Cancelled(OrderId),
     /// Claim nothing more.
     Drain,
+    /// A call of this shard wants to transfer its caller by this order.
+    Second(u16, Box<Order>),
     /// How the servers stand, for people.
     Servers(oneshot::Sender<Vec<(ServerId, f64, u32)>>),
 }
@@ -60,6 +64,8 @@ pub struct Parts {
     pub calls: Arc<AtomicU32>,
     /// Reserve no more.
     pub draining: bool,
+    /// Shards of the calls whose transfers are being judged.
+    pub seconds: BTreeMap<OrderId, usize>,
 }
 
 /// Drives the desk until its shards are gone and nothing is left in hand.
@@ -169,6 +175,10 @@ impl Parts {
         match message {
             Message::Accepted(priority, tenant, due) => Some(Input::Woken { priority, tenant, due }),
             Message::Cancelled(order) => Some(Input::Cancelled(order)),
+            Message::Second(shard, order) => {
+                self.seconds.insert(order.id, usize::from(shard));
+                Some(Input::Second(order, self.server))
+            }
             Message::Drain => {
                 self.draining = true;
                 Some(Input::Drain)
@@ -200,6 +210,7 @@ impl Parts {
                 }
                 Output::Start(start) => self.start(*start, answers).await,
                 Output::HangUp(orphan) => self.hang_up(*orphan).await,
+                Output::Denied(order, _, why) => self.deny(&order, why).await,
                 Output::Fact(fact) => told(&fact),
             }
         }
@@ -215,6 +226,21 @@ impl Parts {
         }
     }
 
+    /// The caller's call hears that its transfer is not dialled.
+    async fn deny(&mut self, order: &Order, why: Denied) {
+        let Some(parent) = order.parent() else { return };
+        let shard = self.shard_for(order.id);
+        let told = Inbox::Denied(parent, order.id, why);
+        if self.shards[shard].send(told).await.is_err() {
+            tracing::error!(order = %order.id, "a shard is gone, and its calls with it");
+        }
+    }
+
+    /// The shard that is to have this order's call: a transfer's second call goes where the first one is.
+    fn shard_for(&mut self, order: OrderId) -> usize {
+        self.seconds.remove(&order).unwrap_or_else(|| self.shard_of(order))
+    }
+
     fn shard_of(&self, order: OrderId) -> usize {
         let shards = u128::try_from(self.shards.len().max(1)).unwrap_or(1);
         usize::try_from(order.0 % shards).unwrap_or(0)
@@ -224,7 +250,7 @@ impl Parts {
         let control::desk::Start { permit, slot, order, lease, nth, .. } = start;
         match self.route(&order, nth) {
             Ok(route) => {
-                let shard = self.shard_of(order.id);
+                let shard = self.shard_for(order.id);
                 let call = Box::new(Start { permit, slot, order, lease, route });
                 if self.shards[shard].send(Inbox::Start(call)).await.is_err() {
                     tracing::error!("a shard is gone; the order comes back when its lease lapses");
@@ -232,6 +258,7 @@ impl Parts {
             }
             Err(why) => {
                 permit.waive();
+                self.deny(&order, Denied::NoRoute).await;
                 let cause = match why {
                     NoRoute::NoTrunk => Cause::INVALID_NUMBER,
                     NoRoute::NoCallerId => Cause(50),

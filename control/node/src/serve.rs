@@ -144,6 +144,7 @@ impl Node {
         let prompts = prompt_store(&config, &fetcher, (&state, &recordings), &attachments, &vault);
         let recorder = Arc::new(Recorder::start().map_err(io("recorder"))?);
         let (over, finished) = mpsc::channel(desk::WAITING_MAX);
+        let desk_way = mpsc::channel(desk::WAITING_MAX);
         let calls = Arc::new(AtomicU32::new(0));
         let secret = secret(&state.join("call-id.secret"))?;
         let (mut shards, mut threads) = (Vec::new(), Vec::new());
@@ -163,6 +164,7 @@ impl Node {
                 prompts: Arc::clone(&prompts),
                 attachments: Arc::clone(&attachments),
                 finished: over.clone(),
+                desk: desk_way.0.clone(),
                 calls: Arc::clone(&calls),
                 elsewhere: elsewhere.clone(),
             };
@@ -173,7 +175,6 @@ impl Node {
         // From here on the configuration in force counts: the file's, with provisioned tenants.
         let config = Arc::clone(&intake.config);
         tokio::spawn(Arc::clone(&intake).follow_tenants());
-        let desk_way = mpsc::channel(desk::WAITING_MAX);
         // A fresh cell takes its first value.
         drop(intake.desk.set(desk_way.0.clone()));
         let mut node = Self {
@@ -226,6 +227,7 @@ impl Node {
             intake: Arc::clone(&self.intake),
             calls,
             draining: false,
+            seconds: std::collections::BTreeMap::new(),
         };
         tokio::spawn(desk::run(parts, messages, finished))
     }

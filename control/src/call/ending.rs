@@ -26,7 +26,7 @@ impl Call {
 
     pub(super) fn bearer_told(&mut self, ctx: &mut Ctx<'_>, report: Report) {
         match report {
-            Report::Opened { .. } => {}
+            Report::Opened { .. } => self.second_opened(ctx),
             Report::OpenFailed { .. } => {
                 self.bearer = None;
                 self.fail(ctx, Disposition::Congestion, Cause::NO_CIRCUIT, "the bearer did not open");
@@ -41,7 +41,10 @@ impl Call {
                 ctx.story(self.facts.attempt, "media", told);
                 self.talk(ctx, Turn::BearerGone);
             }
-            other => self.talk(ctx, Turn::Told(Told::Report(other))),
+            other => {
+                self.joined_report(ctx, &other);
+                self.talk(ctx, Turn::Told(Told::Report(other)));
+            }
         }
     }
 
@@ -63,6 +66,7 @@ impl Call {
 
     /// Ends everything: leg, bearer, conversation.
     pub(super) fn clear(&mut self, ctx: &mut Ctx<'_>, cause: Cause) {
+        self.part(ctx);
         if self.facts.ended.is_none() && self.facts.over.is_none() {
             self.facts.cause = cause;
             if self.leg.is_some() {
@@ -86,6 +90,7 @@ impl Call {
         }
         match std::mem::replace(&mut self.stage, Stage::Clearing) {
             Stage::Talking(mut talk) => {
+                talk.abandon_transfer(ctx);
                 talk.turn(ctx, Turn::BearerGone);
                 let (values, recordings) = talk.results();
                 self.facts.values.extend(values);
@@ -127,6 +132,10 @@ impl Call {
                 self.facts.rang_out = true;
                 self.fail(ctx, Disposition::NoAnswer, Cause::NO_ANSWER, "nobody answered");
             }
+            Stage::Joined(_) => {}
+            Stage::Referring => {
+                self.fail(ctx, Disposition::Unknown, Cause::TIMER, "nobody told how the REFER went");
+            }
             Stage::Talking(_) => {
                 self.fail(ctx, Disposition::Completed, Cause::NORMAL, "final processing took too long")
             }
@@ -158,7 +167,7 @@ impl Call {
 
     pub(super) fn write(&mut self, ctx: &mut Ctx<'_>, tries: u32) {
         let token = ctx.token(self.id, Purpose::Record);
-        let record = self.facts.record(ctx, self.order(), None);
+        let record = self.facts.record(ctx, self.order(), self.facts.parent);
         ctx.ask(token, Ask::Append(vec![record]));
         self.stage = Stage::Writing { tries };
         self.stage_until = None;
@@ -215,6 +224,12 @@ impl Call {
         self.facts.why = Some("it broke the program".to_owned());
         self.facts.cause = Cause::TEMPORARY;
         self.facts.over.get_or_insert(ctx.now);
+        // Whoever hears it, or was placed for it, is told.
+        let second = if let Stage::Talking(talk) = &self.stage { talk.second_call() } else { None };
+        self.part(ctx);
+        if let Some(second) = second {
+            ctx.letter(second, self.id, Letter::End(Cause::TEMPORARY, Disposition::Failed));
+        }
         ctx.leg(self.leg.take(), Action::Clear(Cause::TEMPORARY));
         self.close_bearer(ctx);
         // The conversation is the likeliest to be broken: it is forgotten, not asked again.

@@ -16,22 +16,26 @@ mod facts;
 pub mod outcome;
 pub mod play;
 pub mod route;
+mod second;
 mod talk;
+mod transfer;
 
-use crate::order::{Application, Disposition, Order};
+use crate::conduct::{Ctx, Denied, Finished, Letter, Output, Purpose};
+use crate::order::{Application, Disposition, Order, Origin, Purpose as For, When};
 use crate::permit::{Permit, Slot};
 use crate::record::Direction;
-use crate::shard::{Ctx, Finished, Output, Purpose};
 use crate::store::{Answer, Ask, Error as StoreError, Lease};
 use dataplane::command::Command;
 use dataplane::report::{CaptureEnd, Report};
 use facts::Facts;
 use play::Loaded;
 use route::Route;
+use second::{First, Joined};
 use signalling::leg::{Action, Ended, Indication, Media, Place, Rtp};
 use signalling::sip::dialog::DialogSnapshot;
 use std::net::SocketAddr;
 use talk::{Talk, Turn};
+use transfer::{Handing, Wish};
 use units::{AttemptId, BearerId, CallId, Cause, LegId, Mono, Now, OrderId, Samples, TenantId};
 use vxml::session::{
     Caching, Connection, Exit, FetchError, FetchRequest, Fetched, Method, Recording, Redirect, Resource,
@@ -62,6 +66,10 @@ pub(crate) enum Told {
     Fetched(Purpose, Result<Fetched, FetchError>),
     Prompt(Purpose, Option<Loaded>),
     Stored(Purpose, Result<Answer, StoreError>),
+    /// From the other call of a transfer.
+    Letter(CallId, Letter),
+    /// The transfer that this order was made for is not to be dialled.
+    Denied(OrderId, Denied),
     /// Clear it from our side.
     Clear(Cause, Disposition),
     Timer,
@@ -97,18 +105,49 @@ pub struct Call {
     /// The dialog as a neighbour needs it to end the call.
     dialog: Vec<u8>,
     slot: Option<Slot>,
+    /// The call that this one was placed for, until that has been told its end.
+    first: Option<First>,
     facts: Facts,
+}
+
+/// What a call is for, once it is answered.
+#[derive(Debug)]
+enum Work {
+    /// To talk by this document.
+    Talk(Fetched),
+    /// To be joined to the first call.
+    Join,
+    /// To stand for a REFER of the first call.
+    Refer,
 }
 
 #[derive(Debug)]
 enum Stage {
-    Preparing { permit: Option<Permit>, port: Option<u16>, document: Option<Fetched> },
-    Intending { permit: Permit, port: u16, document: Fetched },
-    Dialling { document: Fetched },
-    Accepting { document: Fetched },
+    Preparing {
+        permit: Option<Permit>,
+        port: Option<u16>,
+        work: Option<Work>,
+    },
+    Intending {
+        permit: Permit,
+        port: u16,
+        work: Work,
+    },
+    Dialling {
+        work: Work,
+    },
+    Accepting {
+        work: Work,
+    },
     Talking(Box<Talk>),
+    /// Joined to another call without a document.
+    Joined(Joined),
+    /// The first call's REFER is under way.
+    Referring,
     Clearing,
-    Writing { tries: u32 },
+    Writing {
+        tries: u32,
+    },
     Over,
 }
 
@@ -195,6 +234,7 @@ impl Call {
             route: None,
             dialog: Vec::new(),
             slot: None,
+            first: None,
             facts,
         }
     }
@@ -227,6 +267,8 @@ impl Call {
             Stage::Dialling { .. } => "dialling",
             Stage::Accepting { .. } => "accepting",
             Stage::Talking(_) => "talking",
+            Stage::Joined(_) => "joined",
+            Stage::Referring => "referring",
             Stage::Clearing => "clearing",
             Stage::Writing { .. } => "writing",
             Stage::Over => "over",
@@ -278,6 +320,8 @@ impl Call {
                 self.facts.disposition.get_or_insert(disposition);
                 self.clear(ctx, cause);
             }
+            Told::Letter(from, letter) => self.letter(ctx, from, letter),
+            Told::Denied(order, why) => self.talk(ctx, Turn::Denied(order, why)),
             Told::Timer => self.timer(ctx),
             Told::Fetched(..) | Told::Prompt(..) | Told::Captured(_) => self.talk(ctx, Turn::Told(told)),
             Told::Stored(..) => {}
@@ -293,7 +337,7 @@ impl Call {
             format!("prepares {}", talk::without_query(&self.facts.application)),
         );
         let place = ctx.token(self.id, Purpose::Place);
-        ctx.out.push_back(Output::Reserve(place));
+        ctx.out.push_back(Output::Reserve(place, None));
         if self.facts.application.is_empty() {
             self.fail(ctx, Disposition::ApplicationError, Cause::NORMAL_UNSPECIFIED, "no such application");
             return;
@@ -342,10 +386,10 @@ impl Call {
     }
 
     fn document_here(&mut self, ctx: &mut Ctx<'_>, result: Result<Fetched, FetchError>) {
-        let Stage::Preparing { document, .. } = &mut self.stage else { return };
+        let Stage::Preparing { work, .. } = &mut self.stage else { return };
         match result {
             Ok(fetched) => {
-                *document = Some(fetched);
+                *work = Some(Work::Talk(fetched));
                 self.prepared(ctx);
             }
             Err(error) => {
@@ -357,27 +401,27 @@ impl Call {
 
     /// When both are here: write the intent, or take the incoming call.
     fn prepared(&mut self, ctx: &mut Ctx<'_>) {
-        let ready = matches!(&self.stage, Stage::Preparing { port: Some(_), document: Some(_), .. });
+        let ready = matches!(&self.stage, Stage::Preparing { port: Some(_), work: Some(_), .. });
         if !ready {
             return;
         }
-        let Stage::Preparing { permit, port: Some(port), document: Some(document) } =
+        let Stage::Preparing { permit, port: Some(port), work: Some(work) } =
             std::mem::replace(&mut self.stage, Stage::Clearing)
         else {
             unreachable!("matched above");
         };
         self.facts.local_port = port;
         match permit {
-            Some(permit) => self.intend(ctx, permit, port, document),
+            Some(permit) => self.intend(ctx, permit, port, work),
             None => {
                 ctx.leg(self.leg, Action::Accept { media: self.own_media(ctx, port) });
-                self.stage = Stage::Accepting { document };
+                self.stage = Stage::Accepting { work };
                 self.stage_until = Some(ctx.after_ms(CLEAR_MS_MAX));
             }
         }
     }
 
-    fn intend(&mut self, ctx: &mut Ctx<'_>, permit: Permit, port: u16, document: Fetched) {
+    fn intend(&mut self, ctx: &mut Ctx<'_>, permit: Permit, port: u16, work: Work) {
         let (lease, route) = (self.lease.clone(), self.route.as_ref());
         let (Some(lease), Some(route)) = (lease, route) else {
             permit.waive();
@@ -387,7 +431,7 @@ impl Call {
         let token = ctx.token(self.id, Purpose::Intent);
         let (server, trunk, dialog) = (ctx.settings.server, route.trunk.clone(), route.constants());
         ctx.ask(token, Ask::Intent { lease, server, trunk, dialog });
-        self.stage = Stage::Intending { permit, port, document };
+        self.stage = Stage::Intending { permit, port, work };
         self.stage_until = Some(ctx.after_ms(INTENT_MS_MAX));
     }
 
@@ -395,7 +439,7 @@ impl Call {
         if !matches!(self.stage, Stage::Intending { .. }) {
             return;
         }
-        let Stage::Intending { permit, port, document } = std::mem::replace(&mut self.stage, Stage::Clearing)
+        let Stage::Intending { permit, port, work } = std::mem::replace(&mut self.stage, Stage::Clearing)
         else {
             unreachable!("matched above");
         };
@@ -405,7 +449,8 @@ impl Call {
                 self.fail(ctx, Disposition::Cancelled, Cause::NORMAL, "cancelled by its owner");
             }
             Ok(_) => match permit.spend(ctx.now.mono) {
-                Ok(_) => self.dial(ctx, port, document),
+                Ok(_) if matches!(work, Work::Refer) => self.refer(ctx),
+                Ok(_) => self.dial(ctx, port, work),
                 Err(_) => self.fail(ctx, Disposition::Congestion, Cause::TEMPORARY, "the permit lapsed"),
             },
             Err(error) => {
@@ -416,7 +461,7 @@ impl Call {
         }
     }
 
-    fn dial(&mut self, ctx: &mut Ctx<'_>, port: u16, document: Fetched) {
+    fn dial(&mut self, ctx: &mut Ctx<'_>, port: u16, work: Work) {
         let media = self.own_media(ctx, port);
         let route = self.route.as_ref().expect("an outbound call has its route from the start");
         let place = Place {
@@ -436,7 +481,7 @@ impl Call {
         self.facts.dialled = true;
         ctx.leg(self.leg, Action::Place(Box::new(place)));
         ctx.story(self.facts.attempt, "sip", format!("INVITE by trunk {}", self.facts.trunk));
-        self.stage = Stage::Dialling { document };
+        self.stage = Stage::Dialling { work };
         self.stage_until = Some(ctx.after_ms(route.ring_ms_max + CLEAR_MS_MAX));
     }
 
@@ -460,9 +505,10 @@ impl Call {
     fn leg_told(&mut self, ctx: &mut Ctx<'_>, indication: Indication) {
         match indication {
             Indication::Incoming(_) | Indication::Trying => {}
-            Indication::Progress { status, .. } => {
+            Indication::Progress { status, media } => {
                 self.facts.alerted.get_or_insert(ctx.now.wall);
                 ctx.story(self.facts.attempt, "sip", format!("{status}"));
+                self.second_rings(ctx, media.as_ref());
             }
             Indication::Answered { media } => self.answered(ctx, &media),
             Indication::AckDue => self.ack_due(ctx),
@@ -514,6 +560,7 @@ impl Call {
     fn ack(&self, ctx: &mut Ctx<'_>) {
         if let Some(leg) = self.leg {
             ctx.acked(leg);
+            self.tell_first(ctx, Letter::Up(leg));
         }
     }
 
@@ -532,7 +579,7 @@ impl Call {
             self.far_side(ctx, media);
             return;
         };
-        let (Stage::Dialling { document } | Stage::Accepting { document }) =
+        let (Stage::Dialling { work } | Stage::Accepting { work }) =
             std::mem::replace(&mut self.stage, Stage::Clearing)
         else {
             unreachable!("matched above");
@@ -540,12 +587,20 @@ impl Call {
         self.facts.answered = Some(ctx.now);
         self.stage_until = None;
         ctx.story(self.facts.attempt, "sip", "answered".into());
-        self.far_side(ctx, media);
         if let Some(lease) = &self.lease {
             let ask =
                 Ask::Progress { order: lease.order, epoch: lease.epoch, state: crate::order::State::Talking };
             ctx.tell(ask);
         }
+        match (work, self.first) {
+            (Work::Talk(document), _) => self.begin_talk(ctx, media, document),
+            (_, Some(first)) => self.second_answered(ctx, first, media),
+            (_, None) => self.clear(ctx, Cause::NORMAL),
+        }
+    }
+
+    fn begin_talk(&mut self, ctx: &mut Ctx<'_>, media: &Media, document: Fetched) {
+        self.far_side(ctx, media);
         let (codec, events) = match media {
             Media::Rtp(far) => (far.codecs.first().copied(), far.telephone_event.is_some()),
             Media::Timeslot { .. } => (None, false),
@@ -574,9 +629,13 @@ impl Call {
             return;
         };
         talk.turn(ctx, turn);
-        if let Some(to) = talk.take_refer() {
-            ctx.leg(self.leg, Action::Refer { to, replaces: None });
+        if let Some(Handing { to, replaces }) = talk.take_handing() {
+            ctx.leg(self.leg, Action::Refer { to, replaces });
         }
+        if let Some(wish) = talk.take_wish() {
+            self.ask_second(ctx, wish);
+        }
+        let Stage::Talking(talk) = &mut self.stage else { return };
         if talk.wants_hang_up() && self.leg.is_some() && self.facts.over.is_none() {
             self.hang_up(ctx, Cause::NORMAL);
         }
@@ -584,6 +643,52 @@ impl Call {
         if let Some(exit) = talk.take_exit() {
             self.exited(ctx, exit);
         }
+    }
+
+    /// Makes an order of a transfer, which is judged like any other.
+    fn ask_second(&mut self, ctx: &mut Ctx<'_>, wish: Wish) {
+        let id = OrderId(ctx.common.rng.next_u128());
+        let own = self.order.as_deref();
+        let order = Order {
+            id,
+            tenant: self.facts.tenant,
+            request_id: format!("transfer-{id}"),
+            origin: Origin::Transfer { parent: self.facts.attempt },
+            to: wish.to,
+            application: own.map_or_else(
+                || Application::Url(self.facts.application.clone()),
+                |own| own.application.clone(),
+            ),
+            when: When::Now,
+            expires: ctx.now.wall.plus(std::time::Duration::from_millis(wish.within_ms)),
+            purpose: own.map_or(For::default(), |own| own.purpose),
+            policy: own.and_then(|own| own.policy.clone()),
+            // Somebody waits on the line.
+            priority: 9,
+            caller_id: own.and_then(|own| own.caller_id.clone()),
+            resources: Vec::new(),
+            results_to: Vec::new(),
+            params: Default::default(),
+            message: None,
+            zone: None,
+            lang: None,
+            subject: None,
+            customer: None,
+            doubt: Default::default(),
+            campaign: None,
+            lenient: false,
+            repeat: None,
+        };
+        if let Stage::Talking(talk) = &mut self.stage {
+            talk.asked(id);
+        }
+        ctx.out.push_back(Output::Second(Box::new(order)));
+    }
+
+    /// For whom the call of this order would be placed, if it is waited for here.
+    pub(crate) fn expects(&self, order: OrderId) -> Option<First> {
+        let Stage::Talking(talk) = &self.stage else { return None };
+        talk.expects(order).map(|how| transfer::first(self.id, self.facts.attempt, how))
     }
 
     fn exited(&mut self, ctx: &mut Ctx<'_>, exit: Exit) {
@@ -599,6 +704,12 @@ impl Call {
         }
         for (name, value) in exit.values {
             self.facts.values.insert(name, value);
+        }
+        if let Stage::Talking(talk) = &mut self.stage
+            && let Some((other, with)) = talk.handed_over()
+            && self.leg.is_some()
+        {
+            return self.stay_joined(ctx, other, with);
         }
         self.clear(ctx, Cause::NORMAL);
     }
@@ -619,18 +730,6 @@ pub(crate) struct Arrival {
 
 impl Stage {
     fn preparing(permit: Option<Permit>) -> Self {
-        Stage::Preparing { permit, port: None, document: None }
-    }
-}
-
-/// The URL of an application, as the settings know it.
-pub(crate) fn application_url(
-    application: &Application,
-    registered: impl Fn(&str) -> Option<String>,
-) -> Option<String> {
-    match application {
-        Application::Url(url) => Some(url.clone()),
-        Application::Attached(name) => Some(format!("cid:{name}")),
-        Application::Registered(name) => registered(name),
+        Stage::Preparing { permit, port: None, work: None }
     }
 }

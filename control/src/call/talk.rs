@@ -1,18 +1,18 @@
 //! The conversation of an answered call: the VoiceXML session on one side, the bearer and the fetcher on the other.
 
 use super::play::{Act, Listening, Playlist};
+use super::transfer::{Handing, Moving, TRANSFER_AUDIO, Wish};
 use super::{Captured, Told};
+use crate::conduct::{Ctx, Denied, Letter, Output, Purpose, ScriptClock, Token};
 use crate::order::Order;
-use crate::shard::{Ctx, Output, Purpose, ScriptClock, Token};
 use dataplane::command::{Command, Cut, Detectors, Tone};
 use dataplane::report::{CaptureEnd, PlayEnd as Ended, Report};
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, VecDeque};
-use units::{AttemptId, BearerId, CallId, Codec, Digit, Mono, OrderId, Private, Samples, TenantId};
+use units::{AttemptId, BearerId, CallId, Codec, Digit, Mono, OrderId, Samples, TenantId};
 use vxml::session::{
     Bargein, Connection, Exit, ExitReason, FetchAudio, FetchError, FetchId, FetchRequest, Fetched, Input,
-    Listen, ListenId, Output as Asked, PlayId, Prompt, Record, Segment, Trace, Transfer, TransferEnd,
-    TransferKind,
+    Listen, ListenId, Output as Asked, PlayId, Prompt, Record, Segment, Trace,
 };
 use vxml::{Session, SessionConfig};
 
@@ -41,6 +41,10 @@ pub(super) enum Turn {
     Digit(Digit),
     /// Status of our REFER.
     Referred(u16),
+    /// From the other call of a transfer.
+    Letter(CallId, Letter),
+    /// A transfer is not to be dialled.
+    Denied(OrderId, Denied),
     HangUp,
     BearerGone,
     Timer,
@@ -48,28 +52,31 @@ pub(super) enum Turn {
 
 #[derive(Debug)]
 pub(super) struct Talk {
-    call: CallId,
-    attempt: AttemptId,
+    pub(super) call: CallId,
+    pub(super) attempt: AttemptId,
     tenant: TenantId,
     order: Option<OrderId>,
-    bearer: Option<BearerId>,
+    pub(super) bearer: Option<BearerId>,
     codec: Codec,
     events: bool,
     session: Session,
     /// The first document, fetched before anyone was called, and how it was asked for.
     document: Option<Fetched>,
     url: String,
-    list: Playlist,
-    inputs: VecDeque<Input>,
-    listening: Option<(ListenId, Listening)>,
+    pub(super) list: Playlist,
+    pub(super) inputs: VecDeque<Input>,
+    pub(super) listening: Option<(ListenId, Listening)>,
     capture: Option<Capture>,
     captures: u32,
-    transfer: Option<(ListenId, Mono)>,
+    pub(super) moving: Option<Box<Moving>>,
+    pub(super) wish: Option<Wish>,
+    pub(super) handing: Option<Handing>,
+    /// The caller's leg is gone.
+    pub(super) gone: bool,
     fetches: BTreeMap<FetchId, Token>,
     waiting: Option<Waiting>,
-    hung_up: bool,
+    pub(super) hung_up: bool,
     hang_up: bool,
-    refer: Option<Private<String>>,
     exit: Option<Exit>,
     values: Map<String, Value>,
     recordings: Vec<String>,
@@ -136,12 +143,14 @@ impl Talk {
             listening: None,
             capture: None,
             captures: 0,
-            transfer: None,
+            moving: None,
+            wish: None,
+            handing: None,
+            gone: false,
             fetches: BTreeMap::new(),
             waiting: None,
             hung_up: false,
             hang_up: false,
-            refer: None,
             exit: None,
             values: Map::new(),
             recordings: Vec::new(),
@@ -152,7 +161,8 @@ impl Talk {
         let capture = self.capture.as_ref().and_then(Capture::deadline);
         let waiting = self.waiting.as_ref().and_then(|w| w.deadline(self.list.is_idle()));
         let session = self.session.deadline().map(|(at, _)| at);
-        [session, capture, waiting].into_iter().flatten().min()
+        let moving = self.moving.as_ref().and_then(|m| m.deadline());
+        [session, capture, waiting, moving].into_iter().flatten().min()
     }
 
     /// The document hangs up, and what it said before has been heard.
@@ -160,8 +170,12 @@ impl Talk {
         self.hang_up && self.list.is_idle()
     }
 
-    pub(super) fn take_refer(&mut self) -> Option<Private<String>> {
-        self.refer.take()
+    pub(super) fn take_handing(&mut self) -> Option<Handing> {
+        self.handing.take()
+    }
+
+    pub(super) fn take_wish(&mut self) -> Option<Wish> {
+        self.wish.take()
     }
 
     /// The end, once what was queued before it has been heard.
@@ -180,6 +194,8 @@ impl Talk {
             Turn::Told(told) => self.told(ctx, told),
             Turn::Digit(digit) => self.digit(digit),
             Turn::Referred(status) => self.referred(ctx, status),
+            Turn::Letter(from, letter) => self.letter(ctx, from, letter),
+            Turn::Denied(order, why) => self.denied(ctx, order, why),
             Turn::HangUp => self.hung_up(ctx),
             Turn::BearerGone => self.bearer_gone(ctx),
             Turn::Timer => self.timer(ctx),
@@ -199,7 +215,10 @@ impl Talk {
 
     fn report(&mut self, ctx: &mut Ctx<'_>, report: Report) {
         match report {
-            Report::Digit { digit, .. } => self.digit(digit),
+            Report::Digit { digit, via, length, .. } => {
+                self.relay_digit(ctx, digit, via, length);
+                self.digit(digit);
+            }
             Report::PlayEnded { item: BEEP, .. } => self.start_capture(ctx),
             Report::PlayEnded { item, end, heard, .. } => self.list.ended(item, end, heard),
             Report::Voice { on: true, .. } => {
@@ -224,7 +243,11 @@ impl Talk {
     /// Alternates between the playlist and the interpreter until both have nothing to say.
     fn run(&mut self, ctx: &mut Ctx<'_>) {
         loop {
-            let listening = self.listening.map(|(_, l)| l).unwrap_or_default();
+            // What the caller hears during a transfer is cut by nothing: a key is for the transfer's grammar.
+            let listening = match &self.moving {
+                Some(_) => Listening::default(),
+                None => self.listening.map(|(_, l)| l).unwrap_or_default(),
+            };
             self.list.pump(listening);
             if let Some(act) = self.list.poll() {
                 self.carry_out(ctx, act);
@@ -275,6 +298,7 @@ impl Talk {
             }
             (Act::Mark { play, name }, _) => self.inputs.push_back(Input::Mark { play, name }),
             (Act::Ended { play: FETCH_AUDIO, .. }, _) => {}
+            (Act::Ended { play: TRANSFER_AUDIO, end, .. }, _) => self.transfer_audio_ended(ctx, end),
             (Act::Ended { play, end, heard_ms, mark }, _) => {
                 ctx.story(self.attempt, "media", format!("prompt {end:?} after {heard_ms} ms"));
                 self.inputs.push_back(Input::PlayEnded { id: play, end, heard_ms, mark });
@@ -305,11 +329,11 @@ impl Talk {
                 self.capture = Some(Capture { spec, stage, heard: false, no_input: false, digit: None });
             }
             Asked::Transfer(transfer) => self.begin_transfer(ctx, transfer),
-            // Only bridges can be ended by a grammar, and a bridge was never begun.
-            Asked::EndTransfer { .. } => {}
+            Asked::EndTransfer { id } => self.release_transfer(ctx, id),
             Asked::Disconnect { values } => {
                 self.values.extend(values);
-                self.hang_up = true;
+                // A caller that was handed over is not the document's any more.
+                self.hang_up = !self.is_handed_over();
             }
             Asked::Log(line) => {
                 let label = line.label.map_or_else(String::new, |l| format!("[{l}] "));
@@ -373,7 +397,7 @@ impl Talk {
         }
     }
 
-    fn listen(&mut self, listen: &Listen) {
+    pub(super) fn listen(&mut self, listen: &Listen) {
         // Voice is not recognised here yet: where digits are wanted too they are enough, else the document is told.
         if !listen.voice.is_empty() && !listen.dtmf {
             self.inputs.push_back(Input::NoResource { id: listen.id });
@@ -450,46 +474,15 @@ impl Talk {
         }
     }
 
-    fn begin_transfer(&mut self, ctx: &mut Ctx<'_>, transfer: Transfer) {
-        let id = transfer.id;
-        let refuse = match transfer.kind {
-            TransferKind::Blind if self.hung_up => Some(TransferEnd::NearEndDisconnect),
-            TransferKind::Blind => None,
-            // A second leg is a call of its own and needs its own permit, which nobody gives here yet.
-            TransferKind::Bridge => Some(TransferEnd::NoAuthorization),
-            TransferKind::Consultation => Some(TransferEnd::Unsupported),
-        };
-        if let Some(end) = refuse {
-            self.inputs.push_back(Input::TransferEnded { id, end, duration_ms: 0 });
-            return;
-        }
-        ctx.story(self.attempt, "sip", "REFER".into());
-        self.transfer = Some((id, ctx.now.mono));
-        self.refer = Some(transfer.dest);
-    }
-
-    fn referred(&mut self, ctx: &mut Ctx<'_>, status: u16) {
-        ctx.story(self.attempt, "sip", format!("transfer: {status}"));
-        if status < 200 {
-            return;
-        }
-        if let Some((id, _)) = self.transfer.take() {
-            let end = transfer_end(status);
-            self.inputs.push_back(Input::TransferEnded { id, end, duration_ms: 0 });
-        }
-    }
-
     fn hung_up(&mut self, ctx: &mut Ctx<'_>) {
+        self.gone = true;
         if self.hung_up || self.hang_up {
             self.hung_up = true;
+            self.abandon_transfer(ctx);
             return;
         }
         self.hung_up = true;
-        if let Some((id, _)) = self.transfer.take() {
-            // RFC 3515 §2.4.4: the referee may hang up before it has told how it went.
-            let end = TransferEnd::Transferred;
-            self.inputs.push_back(Input::TransferEnded { id, end, duration_ms: 0 });
-        }
+        self.caller_left(ctx);
         self.list.stop();
         match (&self.capture, self.bearer) {
             // What was said until now is kept; the hang-up is told after it.
@@ -515,6 +508,7 @@ impl Talk {
         if self.session.deadline().is_some_and(|(at, _)| now >= at) {
             self.inputs.push_back(Input::Timer);
         }
+        self.transfer_timer(ctx);
         let silent = self.capture.as_ref().and_then(Capture::deadline).is_some_and(|at| now >= at);
         if let (true, Some(capture), Some(bearer)) = (silent, &mut self.capture, self.bearer) {
             capture.no_input = true;
@@ -611,20 +605,6 @@ fn traced(trace: &Trace) -> String {
         Trace::Input { mode, matched, .. } => {
             format!("{mode} input {}", if *matched { "matched" } else { "did not match" })
         }
-    }
-}
-
-/// VoiceXML 2.0 §2.3.7.2, from the final status of the referred call.
-fn transfer_end(status: u16) -> TransferEnd {
-    match status {
-        200..=299 => TransferEnd::Transferred,
-        486 | 600 => TransferEnd::Busy,
-        408 | 480 | 487 => TransferEnd::Noanswer,
-        404 | 484 | 604 => TransferEnd::BadDestination,
-        403 | 603 => TransferEnd::NoAuthorization,
-        405 | 501 => TransferEnd::Unsupported,
-        503 => TransferEnd::NetworkBusy,
-        _ => TransferEnd::Unknown,
     }
 }
 

@@ -8,6 +8,7 @@ use crate::policy::pass::NotTaken;
 use crate::policy::{CapsTaken, Verdict, permit};
 use crate::queue::{self, Next, Recovery};
 use crate::store::{Answer, Ask, Claimed, Error, Orphan};
+use std::collections::BTreeMap;
 use std::time::Duration;
 use units::{Cause, Mono, Now, OrderId, Wall};
 
@@ -93,6 +94,7 @@ impl<J: Judge> Desk<J> {
             Topic::Sweep => self.swept(answer),
             Topic::Claim(line, max) => self.claimed(now, line, max, answer),
             Topic::Caps(order) => self.capped(now, order, answer),
+            Topic::Second(order, server) => self.second_capped(now, order, server, &answer),
             Topic::Back(order, line, due) => self.is_back(order, line, due, answer),
             Topic::End(order, disposition) => self.is_over(order, disposition, answer),
         }
@@ -102,7 +104,8 @@ impl<J: Judge> Desk<J> {
     fn worth_asking_again(&self, now: Now, topic: Topic) -> bool {
         match topic {
             Topic::Caps(order) => self.held.get(&order).is_some_and(|h| h.claimed.lease.until > now.wall),
-            Topic::Sweep => false,
+            // Who waits on the line is told at once.
+            Topic::Sweep | Topic::Second(..) => false,
             _ => true,
         }
     }
@@ -149,6 +152,10 @@ impl<J: Judge> Desk<J> {
         let decision = (!poison && !expired).then(|| self.judge.judge(now, &claimed.order));
         let (lease, callee) = (claimed.lease.clone(), claimed.order.to.clone());
         self.held.insert(order, Held { claimed, decision: decision.clone(), stage: Stage::Capping });
+        if claimed_for_transfer(&self.held, order) {
+            // Its lease lapsed: whoever wanted to be connected has gone long since.
+            return self.end(order, Disposition::Failed, None, None);
+        }
         let Some(decision) = decision else {
             let disposition = if poison { Disposition::Quarantined } else { Disposition::Expired };
             return self.end(order, disposition, None, None);
@@ -344,7 +351,11 @@ impl<J: Judge> Desk<J> {
         let expires = held.claimed.order.expires;
         let own = self.judge.retries(&held.claimed.order);
         let table = own.as_ref().unwrap_or(&self.limits.retry);
-        let next = queue::after(&outcome, attempts, tries, table, &mut self.rng);
+        let next = match held.claimed.order.parent() {
+            // Whoever is transferred hears how it went, and chooses what to do.
+            Some(_) => Next::End(outcome.disposition),
+            None => queue::after(&outcome, attempts, tries, table, &mut self.rng),
+        };
         if outcome.disposition == Disposition::Congestion {
             self.dispatcher.refused(now.mono, released.server);
             self.remember_refuser(order, released.server);
@@ -388,7 +399,7 @@ impl<J: Judge> Desk<J> {
         self.ask(Topic::Back(order, line, due), ask);
     }
 
-    fn end(
+    pub(super) fn end(
         &mut self,
         order: OrderId,
         disposition: Disposition,
@@ -484,6 +495,14 @@ impl<J: Judge> Desk<J> {
         self.held.insert(order, Held { claimed, decision: None, stage: Stage::Started });
         let why = |text: &str| Some(serde_json::json!({ "why": text }).to_string());
         match recovery {
+            Recovery::Requeue | Recovery::Redial if orphan.order.parent().is_some() => {
+                self.end(
+                    order,
+                    Disposition::Failed,
+                    why("the call that asked for it was cut by a crash"),
+                    None,
+                );
+            }
             Recovery::Requeue | Recovery::Redial if orphan.crashes >= self.limits.crashes_max => {
                 self.end(order, Disposition::Quarantined, why("it was in hand at every crash"), None);
             }
@@ -513,6 +532,11 @@ impl<J: Judge> Desk<J> {
             }
         }
     }
+}
+
+/// Whether this order in hand was made for a transfer.
+fn claimed_for_transfer(held: &BTreeMap<OrderId, Held>, order: OrderId) -> bool {
+    held.get(&order).is_some_and(|held| held.claimed.order.parent().is_some())
 }
 
 /// How an order goes back.

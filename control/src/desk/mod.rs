@@ -9,8 +9,10 @@
 
 mod flow;
 mod lines;
+mod second;
 mod smooth;
 
+use crate::conduct::Denied;
 use crate::dispatch::{self, Dispatcher, ServerReport};
 use crate::limits::PolicyLimits;
 use crate::order::{Disposition, Order};
@@ -104,6 +106,8 @@ pub enum Input {
     Finished(Box<Finished>),
     /// A call that came in, or a transfer, gave its capacity back.
     Returned(Released),
+    /// A call on this server wants to transfer its caller: answered by [`Output::Start`] or [`Output::Denied`].
+    Second(Box<Order>, ServerId),
     /// A server tells its load.
     Report(ServerReport),
     /// A server is dead.
@@ -159,6 +163,8 @@ pub enum Output {
     Ask(Token, Ask),
     /// Hand to the server.
     Start(Box<Start>),
+    /// The transfer that this order was made for is not to be dialled.
+    Denied(Box<Order>, ServerId, Denied),
     /// A former life left this callee connected: send a BYE by the journalled dialog.
     HangUp(Box<Orphan>),
     /// For logs and counters.
@@ -219,6 +225,7 @@ enum Topic {
     Sweep,
     Claim(Line, u32),
     Caps(OrderId),
+    Second(OrderId, ServerId),
     Back(OrderId, Line, Wall),
     End(OrderId, Disposition),
 }
@@ -286,6 +293,7 @@ impl<J: Judge> Desk<J> {
             Input::Woken { priority, tenant, due } => self.lines.wake((priority.min(9), tenant), due),
             Input::Finished(finished) => self.finished(now, *finished),
             Input::Returned(released) => self.dispatcher.release(&released),
+            Input::Second(order, server) => self.second(now, order, server),
             Input::Report(report) => {
                 self.dispatcher.report(now.mono, &report);
             }

@@ -1,16 +1,23 @@
 //! Whole calls in virtual time: a shard, a telephone that is another endpoint, a worker and a web server that are a few
 //! lines each. The same [`Shard`] runs in the node.
 
+mod transfer;
+
 use super::*;
 use crate::call::route::Route;
+use crate::conduct::Wanted;
 use crate::config;
 use crate::order::Order;
 use crate::permit::Permit;
 use crate::record::Record;
+use crate::store::Lease;
+use dataplane::command::{Command, PromptHandle};
 use dataplane::report::{BearerCounts, DigitVia, PlayEnd};
-use signalling::leg::Media;
+use signalling::leg::{Media, Rtp};
 use signalling::sip::endpoint::{Advertised, EndpointConfig, FlowId, Net};
-use units::{Digit, Wall};
+use std::time::Duration;
+use units::{Codec, Digit, Samples, Wall};
+use vxml::session::FetchRequest;
 
 const OURS: &str = "127.0.0.1:5060";
 const PHONE: &str = "127.0.0.1:5070";
@@ -43,6 +50,19 @@ struct World {
     invites: usize,
     /// The telephone was hung up on.
     hung_up: bool,
+    /// What the telephone of a second call does; it is the same endpoint.
+    second: Phone,
+    /// Whether a transfer may be dialled.
+    grant: Result<(), Denied>,
+    /// Transfers asked for.
+    wishes: Vec<Order>,
+    /// What the telephone answers to a REFER, one after the other.
+    refer: Vec<u16>,
+    /// Where a REFER led.
+    referred: Vec<String>,
+    commands: Vec<Command>,
+    /// Legs of the telephone that are over.
+    ended: Vec<LegId>,
     store_says: Result<Answer, StoreError>,
 }
 
@@ -93,6 +113,13 @@ impl World {
             loaded: BTreeMap::new(),
             invites: 0,
             hung_up: false,
+            second: Phone::Answers(0),
+            grant: Ok(()),
+            wishes: Vec::new(),
+            refer: Vec::new(),
+            referred: Vec::new(),
+            commands: Vec::new(),
+            ended: Vec::new(),
             store_says: Ok(Answer::Done),
         }
     }
@@ -171,7 +198,18 @@ impl World {
             match output {
                 SipOutput::Transmit { bytes, .. } => self.later(5, Event::ToShard(bytes)),
                 SipOutput::Leg(leg, Indication::Incoming(_)) => self.ring(leg),
-                SipOutput::Leg(_, Indication::Ended(_)) => self.hung_up = true,
+                SipOutput::Leg(leg, Indication::Ended(_)) => {
+                    self.hung_up = true;
+                    self.ended.push(leg);
+                }
+                SipOutput::Leg(leg, Indication::Referred { to }) => {
+                    self.referred.push(to.expose().clone());
+                    for status in std::mem::take(&mut self.refer) {
+                        let action = Action::ReferResult { status };
+                        self.phone.handle(self.now, SipInput::Leg(leg, action)).expect("fits");
+                        self.transmit();
+                    }
+                }
                 _ => {}
             }
         }
@@ -190,10 +228,11 @@ impl World {
             srtp: None,
             ptime_ms: 20,
         });
-        match self.manner {
+        match if self.invites > 1 { self.second } else { self.manner } {
             Phone::Silent => act(Action::Ring { media: None }),
             Phone::Refuses(status) => {
-                act(Action::Reject { cause: Cause::BUSY, status: Some(status), retry_after_s: None });
+                let cause = if status == 500 { Cause::TEMPORARY } else { Cause::BUSY };
+                act(Action::Reject { cause, status: Some(status), retry_after_s: None });
             }
             Phone::Answers(ms) => {
                 act(Action::Ring { media: None });
@@ -203,6 +242,10 @@ impl World {
                 }
             }
         }
+        self.transmit();
+    }
+
+    fn transmit(&mut self) {
         let more: Vec<SipOutput> = std::iter::from_fn(|| self.phone.poll()).collect();
         for output in more {
             if let SipOutput::Transmit { bytes, .. } = output {
@@ -214,11 +257,15 @@ impl World {
     fn carry_out(&mut self, output: Output) {
         match output {
             Output::Sip(SipOutput::Transmit { bytes, .. }) => self.later(5, Event::ToPhone(bytes)),
-            Output::Reserve(token) => {
+            Output::Reserve(token, _) => {
                 let bearer = BearerId { worker: 0, generation: 0, index: self.sequence };
                 let place = Some((bearer, addr("127.0.0.1:20000")));
                 self.later(0, Event::Shard(Input::Reserved(token, place)));
             }
+            Output::Open { bearer, .. } => {
+                self.later(1, Event::Shard(Input::Report(Report::Opened { bearer, port: 0 })));
+            }
+            Output::Second(order) => self.wished(*order),
             Output::Fetch { token, request, .. } => self.fetch(token, &request),
             Output::Load { token, wanted, .. } => self.load(token, &wanted),
             Output::Command(command) => self.command(command),
@@ -266,7 +313,9 @@ impl World {
     }
 
     fn command(&mut self, command: Command) {
+        self.commands.push(command);
         match command {
+            Command::Tone { length: Samples(u32::MAX), .. } => {}
             Command::Play { bearer, item, .. } | Command::Tone { bearer, item, .. } => {
                 let (end, heard) = (PlayEnd::Finished, Samples(8_000));
                 self.later(

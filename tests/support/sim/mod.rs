@@ -69,6 +69,8 @@ pub struct Sim {
     pub logs: Vec<CallLog>,
     pub accepted: Vec<OrderId>,
     pub slots_out: i64,
+    /// Transfers asked for.
+    pub seconds: u32,
     pub facts: Vec<String>,
     prompts_loaded: i64,
     report_at: Mono,
@@ -113,6 +115,7 @@ impl Sim {
             logs: Vec::new(),
             accepted: Vec::new(),
             slots_out: 0,
+            seconds: 0,
             facts: Vec::new(),
             prompts_loaded: 0,
             report_at: Mono(0),
@@ -276,7 +279,7 @@ impl Sim {
             shard::Output::Sip(SipOutput::Transmit { to, bytes, .. }) => {
                 self.wire.send(self.now.mono, Datagram { from: sip(SERVER), to, bytes });
             }
-            shard::Output::Reserve(token) => {
+            shard::Output::Reserve(token, _) => {
                 let place = self.media.reserve();
                 self.shard(shard::Input::Reserved(token, place));
             }
@@ -292,6 +295,10 @@ impl Sim {
             shard::Output::Unload(_) => self.prompts_loaded -= 1,
             shard::Output::Ask(token, ask) => self.asks.push((Asker::Shard(token), ask)),
             shard::Output::Finished(finished) => self.finished(*finished),
+            shard::Output::Second(order) => {
+                self.seconds += 1;
+                self.desk(desk::Input::Second(order, units::ServerId(1)));
+            }
             shard::Output::Fact(fact) => self.facts.push(format!("{fact:?}")),
             _ => {}
         }
@@ -333,6 +340,10 @@ impl Sim {
             match output {
                 desk::Output::Ask(token, ask) => self.asks.push((Asker::Desk(token), ask)),
                 desk::Output::Start(start) => self.start(*start),
+                desk::Output::Denied(order, _, why) => {
+                    let parent = order.parent().expect("only transfers are denied");
+                    self.shard(shard::Input::Denied(parent, order.id, why));
+                }
                 desk::Output::HangUp(_) => self.facts.push("a former life's call".into()),
                 desk::Output::Fact(_) => {}
             }

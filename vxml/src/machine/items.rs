@@ -244,6 +244,7 @@ fn transfer_event(end: TransferEnd, kind: TransferKind) -> Option<Event> {
         TransferEnd::BadDestination => "error.connection.baddestination",
         TransferEnd::NoRoute => "error.connection.noroute",
         TransferEnd::NoResource => "error.connection.noresource",
+        TransferEnd::Protocol(status) => return Some(Event::new(format!("error.connection.sip.{status}"))),
         TransferEnd::Unsupported => match kind {
             TransferKind::Bridge => "error.unsupported.transfer.bridge",
             TransferKind::Blind => "error.unsupported.transfer.blind",

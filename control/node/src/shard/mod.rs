@@ -13,7 +13,7 @@ use crate::store::Handle;
 use arc_swap::ArcSwap;
 use control::call::play::Wanted;
 use control::call::{Captured, Start};
-use control::shard::{CallView, Fact, Finished, Input, Output, Settings, Shard, Token};
+use control::shard::{CallView, Denied, Fact, Finished, Input, Output, Settings, Shard, Token};
 use control::store::{Answer, Ask, Error as StoreError};
 use dataplane::io::host::ControlEnd;
 use dataplane::io::recorder::Recorder;
@@ -62,6 +62,8 @@ pub enum Inbox {
     Clear(AttemptId, Cause),
     /// Its owner took an order back.
     Cancelled(OrderId),
+    /// The transfer of this attempt's caller, by this order, is not dialled.
+    Denied(AttemptId, OrderId, Denied),
     /// End the call of a former life by its journalled dialog.
     TakeOver(AttemptId, Vec<u8>),
     /// Which calls there are.
@@ -101,6 +103,8 @@ pub struct Parts {
     pub attachments: crate::prompts::Attachments,
     /// Calls that are over go to the desk.
     pub finished: mpsc::Sender<Box<Finished>>,
+    /// Transfers are asked for there, too.
+    pub desk: crate::desk::Way,
     /// Calls that are up, told to the dispatcher.
     pub calls: Arc<AtomicU32>,
     /// The main runtime, where what takes time is done.
@@ -171,6 +175,7 @@ impl Shell {
             prompts: parts.prompts,
             attachments: parts.attachments,
             finished: parts.finished,
+            desk: parts.desk,
             elsewhere: parts.elsewhere,
         });
         Ok(Self { shard, doors, calls: parts.calls, draining: false, next: VecDeque::new() })
@@ -267,6 +272,7 @@ impl Shell {
             }
             Inbox::Clear(attempt, cause) => self.handle(Input::Clear(attempt, cause)),
             Inbox::Cancelled(order) => self.handle(Input::Cancelled(order)),
+            Inbox::Denied(attempt, order, why) => self.handle(Input::Denied(attempt, order, why)),
             Inbox::TakeOver(attempt, dialog) => self.handle(Input::TakeOver(attempt, dialog)),
             // Who asked may have gone.
             Inbox::View(answer) => drop(answer.send(self.shard.view(crate::clock::now()))),

@@ -59,7 +59,7 @@ impl<D: Db> Batch<'_, D> {
         Ok(fresh.then_some((digest, order)))
     }
 
-    fn store_order(&mut self, order: &Order, digest: &[u8; 32], due: i64) -> Result<(), Fail> {
+    pub(super) fn store_order(&mut self, order: &Order, digest: &[u8; 32], due: i64) -> Result<(), Fail> {
         let body = serde_json::to_string(order).map_err(|_| Error::Corrupt)?;
         let notify =
             serde_json::to_string(&(&order.request_id, &order.results_to)).map_err(|_| Error::Corrupt)?;

@@ -157,7 +157,7 @@ impl<D: Db> Batch<'_, D> {
     }
 
     /// The cap that forbids longest, with the time at which it would allow.
-    fn forbidding(&mut self, caps: &[Cap]) -> Result<Option<(String, i64)>, Fail> {
+    pub(super) fn forbidding(&mut self, caps: &[Cap]) -> Result<Option<(String, i64)>, Fail> {
         let mut sets = Vec::with_capacity(caps.len() * 2);
         for cap in caps {
             let from = self.now - period(cap.period_ms);
@@ -185,7 +185,7 @@ impl<D: Db> Batch<'_, D> {
         Ok(worst)
     }
 
-    fn log_attempt(&mut self, lease: &Lease, caps: &[Cap]) -> Result<(), Fail> {
+    pub(super) fn log_attempt(&mut self, lease: &Lease, caps: &[Cap]) -> Result<(), Fail> {
         let keys: BTreeSet<&str> = caps.iter().map(|c| c.key.as_str()).collect();
         for key in &keys {
             self.db.write(CAP_FORGET, vec![(*key).into(), (self.now - CAP_KEEP_MS).into()])?;

@@ -11,6 +11,7 @@ mod notice;
 mod read;
 mod recover;
 mod registry;
+mod second;
 mod shelf;
 
 use super::db::{Db, DbError, Unreadable, Value};
@@ -153,6 +154,9 @@ impl<'a, D: Db> Batch<'a, D> {
             Ask::Claim { priority, tenant, due, max, lease_ms, owner } => {
                 self.claim((*priority, *tenant), due.0, *max, *lease_ms, *owner)
             }
+            Ask::Second { order, caps, decision, lease_ms, owner } => {
+                self.second(order, caps, decision, *lease_ms, *owner)
+            }
             Ask::TakeCaps { lease, caps, decision } => self.take_caps(lease, caps, decision),
             Ask::Intent { lease, server, trunk, dialog } => self.intent(lease, *server, trunk, dialog),
             Ask::AckIntent { attempt, epoch, dialog } => self.ack_intent(*attempt, *epoch, dialog),
@@ -223,7 +227,7 @@ fn lock_keys(batch: &[Ask]) -> Vec<i64> {
                         .map(|(o, _)| lock_key(&[b"r", &o.tenant.0.to_be_bytes(), o.request_id.as_bytes()])),
                 );
             }
-            Ask::TakeCaps { caps, .. } => {
+            Ask::TakeCaps { caps, .. } | Ask::Second { caps, .. } => {
                 keys.extend(caps.iter().map(|c| lock_key(&[b"c", c.key.as_bytes()])))
             }
             Ask::Append(_) => {

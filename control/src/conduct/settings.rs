@@ -1,6 +1,5 @@
 //! What a shard knows of the configuration, ready for use by calls.
 
-use crate::call::application_url;
 use crate::config::{Config, Inbound};
 use crate::order::Application;
 use std::collections::BTreeMap;
@@ -82,5 +81,14 @@ impl Settings {
     #[must_use]
     pub fn inbound_for(&self, user: &str) -> Option<(TenantId, String)> {
         self.inbound.iter().find(|(i, _)| i.matches(user)).map(|(i, tenant)| (*tenant, i.url.clone()))
+    }
+}
+
+/// The URL of an application, as the settings know it.
+fn application_url(application: &Application, registered: impl Fn(&str) -> Option<String>) -> Option<String> {
+    match application {
+        Application::Url(url) => Some(url.clone()),
+        Application::Attached(name) => Some(format!("cid:{name}")),
+        Application::Registered(name) => registered(name),
     }
 }
