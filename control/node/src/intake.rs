@@ -21,8 +21,9 @@ use control::policy::window::BadSpan;
 use control::policy::{Decision, Facts, Party, RuleSet, Rules, Verdict, house, judge};
 use control::queue::RetryTable;
 use control::schedule;
-use control::store::{Answer, Ask, Error, Keep, Shelf};
+use control::store::{Answer, Ask, Error, Keep, Room, Shelf};
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 use units::{CampaignId, Now, OrderId, Private, Seed, TenantId, Wall};
@@ -54,6 +55,8 @@ pub struct Settings {
     pub mail: MailLimits,
     /// Bounds of policy.
     pub policy: PolicyLimits,
+    /// Orders that may wait, all tenants.
+    pub orders_waiting_max: u32,
     /// Names of the registered applications.
     pub applications: Vec<String>,
 }
@@ -137,6 +140,7 @@ impl Settings {
                 ..MailLimits::default()
             },
             policy: PolicyLimits { permit_ms: config.policy.permit_max.ms, ..PolicyLimits::default() },
+            orders_waiting_max: config.limits.orders_waiting_max,
             applications: config.vxml.applications.keys().cloned().collect(),
         })
     }
@@ -165,6 +169,8 @@ pub struct Intake {
     pub stages: RwLock<HashMap<CampaignId, Stage>>,
     /// Who is told that there is something to do; unset: nobody, and the desk finds out when it looks.
     pub desk: OnceLock<crate::desk::Way>,
+    /// The process is on its way out: load balancers are told, and orders are still taken until the doors close.
+    pub draining: AtomicBool,
     /// Who is not to be called. Read by the judge, changed by the doors after the durable write.
     pub suppressions: RwLock<Suppressions>,
     /// Who is called, as far as tenants told; likewise.
@@ -244,6 +250,8 @@ pub enum Declined {
     Conflict,
     /// Faster than the tenant may order: try again after so many ms.
     TooFast(u64),
+    /// As many orders wait as may: the tenant's (`true`), or all.
+    Full(bool),
     /// Not now.
     Unavailable,
 }
@@ -281,6 +289,7 @@ impl Intake {
             requests: RwLock::default(),
             stages: RwLock::default(),
             desk: OnceLock::new(),
+            draining: AtomicBool::new(false),
             suppressions: RwLock::default(),
             customers: RwLock::default(),
             policies: RwLock::default(),
@@ -309,6 +318,17 @@ impl Intake {
         self.learn_people().await?;
         *self.suppressions.write().unwrap_or_else(PoisonError::into_inner) = lists;
         Ok(held)
+    }
+
+    /// The process is on its way out.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it is.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
     }
 
     /// All of a shelf under a prefix.
@@ -342,6 +362,7 @@ impl Intake {
     /// The store's; the entry does not bind then.
     pub async fn suppress(&self, entry: &Entry) -> Result<(), Error> {
         self.store.ask(Ask::Keep(vec![entry.keep()])).await?;
+        self.tell(crate::desk::Message::Learnt);
         self.suppressions.write().unwrap_or_else(PoisonError::into_inner).enter(entry);
         Ok(())
     }
@@ -352,6 +373,7 @@ impl Intake {
     /// The store's.
     pub async fn release(&self, entry: &Entry) -> Result<bool, Error> {
         self.store.ask(Ask::Keep(vec![entry.take()])).await?;
+        self.tell(crate::desk::Message::Learnt);
         Ok(self.suppressions.write().unwrap_or_else(PoisonError::into_inner).strike(entry))
     }
 
@@ -511,7 +533,8 @@ impl Intake {
             self.keep_parts(&orders, attached).await.map_err(|_| Declined::Unavailable)?;
         }
         let campaigns: Vec<_> = orders.iter().map(|(o, _)| o.campaign).collect();
-        match self.store.ask(Ask::Accept { orders, due }).await {
+        let room = orders.first().map_or(Room::UNBOUNDED, |(order, _)| self.room(order.tenant));
+        match self.store.ask(Ask::Accept { orders, due, room }).await {
             Ok(Answer::Accepted(ids)) => {
                 if let Some((due, (priority, tenant))) = first {
                     self.wake(priority, tenant, due);
@@ -522,8 +545,16 @@ impl Intake {
                     .collect())
             }
             Err(Error::Conflict) => Err(Declined::Conflict),
+            Err(Error::Full { tenant }) => Err(Declined::Full(tenant)),
             _ => Err(Declined::Unavailable),
         }
+    }
+
+    /// How many orders of a tenant, and of all, may wait.
+    pub(crate) fn room(&self, tenant: TenantId) -> Room {
+        let settings = self.settings.load();
+        let own = settings.tenants.get(&tenant).map_or(0, |t| t.config.orders_waiting_max);
+        Room { tenant: own, all: settings.orders_waiting_max }
     }
 
     fn paced(&self, now: Now, parsed: &Parsed) -> Result<(), Declined> {
@@ -538,9 +569,18 @@ impl Intake {
 
     /// Tells the desk that there is something to do.
     pub(crate) fn wake(&self, priority: u8, tenant: TenantId, due: Wall) {
+        self.tell(crate::desk::Message::Accepted(priority, tenant, due));
+    }
+
+    /// Its tenant took an order back.
+    pub(crate) fn cancelled(&self, order: OrderId) {
+        self.tell(crate::desk::Message::Cancelled(order));
+    }
+
+    pub(crate) fn tell(&self, message: crate::desk::Message) {
         if let Some(desk) = self.desk.get() {
             // A desk that is too busy to be told looks again by itself.
-            drop(desk.try_send(crate::desk::Message::Accepted(priority, tenant, due)));
+            drop(desk.try_send(message));
         }
     }
 

@@ -13,8 +13,10 @@
 
 mod ending;
 mod facts;
+mod objects;
 pub mod outcome;
 pub mod play;
+mod prepare;
 pub mod route;
 mod second;
 mod talk;
@@ -105,6 +107,8 @@ pub struct Call {
     /// The dialog as a neighbour needs it to end the call.
     dialog: Vec<u8>,
     slot: Option<Slot>,
+    /// The application root that is asked for.
+    root_url: String,
     /// The call that this one was placed for, until that has been told its end.
     first: Option<First>,
     facts: Facts,
@@ -113,8 +117,8 @@ pub struct Call {
 /// What a call is for, once it is answered.
 #[derive(Debug)]
 enum Work {
-    /// To talk by this document.
-    Talk(Fetched),
+    /// To talk by these documents, each under the URL it was asked for: the first, and its application root if it has one.
+    Talk(Vec<(String, Fetched)>),
     /// To be joined to the first call.
     Join,
     /// To stand for a REFER of the first call.
@@ -127,6 +131,7 @@ enum Stage {
         permit: Option<Permit>,
         port: Option<u16>,
         work: Option<Work>,
+        first: Option<Fetched>,
     },
     Intending {
         permit: Permit,
@@ -234,6 +239,7 @@ impl Call {
             route: None,
             dialog: Vec::new(),
             slot: None,
+            root_url: String::new(),
             first: None,
             facts,
         }
@@ -313,6 +319,7 @@ impl Call {
             Told::Reserved(place) => self.reserved(ctx, place),
             Told::Report(report) => self.bearer_told(ctx, report),
             Told::Fetched(Purpose::Document, result) => self.document_here(ctx, result),
+            Told::Fetched(Purpose::Root, result) => self.root_here(ctx, result),
             Told::Stored(Purpose::Intent, result) => self.intent_stored(ctx, result),
             Told::Stored(Purpose::Ack, result) => self.ack_stored(ctx, result),
             Told::Stored(Purpose::Record, result) => self.record_stored(ctx, result),
@@ -329,49 +336,6 @@ impl Call {
         self.settle(ctx);
     }
 
-    /// Finds a place for the bearer and fetches the document, side by side.
-    fn prepare(&mut self, ctx: &mut Ctx<'_>) {
-        ctx.story(
-            self.facts.attempt,
-            "call",
-            format!("prepares {}", talk::without_query(&self.facts.application)),
-        );
-        let place = ctx.token(self.id, Purpose::Place);
-        ctx.out.push_back(Output::Reserve(place, None));
-        if self.facts.application.is_empty() {
-            self.fail(ctx, Disposition::ApplicationError, Cause::NORMAL_UNSPECIFIED, "no such application");
-            return;
-        }
-        let request = FetchRequest {
-            url: self.facts.application.clone(),
-            resource: Resource::Document,
-            method: Method::Get,
-            fields: Vec::new(),
-            timeout_ms: ctx.settings.fetch_timeout_ms,
-            caching: Caching::default(),
-            fetchaudio: None,
-            prefetch: false,
-        };
-        let token = ctx.token(self.id, Purpose::Document);
-        let (call, tenant, order) = (self.id, self.facts.tenant, self.order());
-        ctx.out.push_back(Output::Fetch { token, call, tenant, order, request });
-    }
-
-    fn reserved(&mut self, ctx: &mut Ctx<'_>, place: Option<(BearerId, SocketAddr)>) {
-        let Some((bearer, local)) = place else {
-            self.fail(ctx, Disposition::Congestion, Cause::NO_CIRCUIT, "no bearer is free");
-            return;
-        };
-        self.bearer = Some(bearer);
-        match &mut self.stage {
-            Stage::Preparing { port, .. } => {
-                *port = Some(local.port());
-                self.prepared(ctx);
-            }
-            _ => self.close_bearer(ctx),
-        }
-    }
-
     /// Gives the bearer back: a place at once, an open one when its worker has told its end.
     fn close_bearer(&mut self, ctx: &mut Ctx<'_>) {
         match self.bearer {
@@ -382,42 +346,6 @@ impl Call {
                 ctx.out.push_back(Output::Release(bearer));
             }
             None => {}
-        }
-    }
-
-    fn document_here(&mut self, ctx: &mut Ctx<'_>, result: Result<Fetched, FetchError>) {
-        let Stage::Preparing { work, .. } = &mut self.stage else { return };
-        match result {
-            Ok(fetched) => {
-                *work = Some(Work::Talk(fetched));
-                self.prepared(ctx);
-            }
-            Err(error) => {
-                let why = format!("document: {}", talk::fetch_error(&error));
-                self.fail(ctx, Disposition::ApplicationError, Cause::NORMAL_UNSPECIFIED, &why);
-            }
-        }
-    }
-
-    /// When both are here: write the intent, or take the incoming call.
-    fn prepared(&mut self, ctx: &mut Ctx<'_>) {
-        let ready = matches!(&self.stage, Stage::Preparing { port: Some(_), work: Some(_), .. });
-        if !ready {
-            return;
-        }
-        let Stage::Preparing { permit, port: Some(port), work: Some(work) } =
-            std::mem::replace(&mut self.stage, Stage::Clearing)
-        else {
-            unreachable!("matched above");
-        };
-        self.facts.local_port = port;
-        match permit {
-            Some(permit) => self.intend(ctx, permit, port, work),
-            None => {
-                ctx.leg(self.leg, Action::Accept { media: self.own_media(ctx, port) });
-                self.stage = Stage::Accepting { work };
-                self.stage_until = Some(ctx.after_ms(CLEAR_MS_MAX));
-            }
         }
     }
 
@@ -593,13 +521,13 @@ impl Call {
             ctx.tell(ask);
         }
         match (work, self.first) {
-            (Work::Talk(document), _) => self.begin_talk(ctx, media, document),
+            (Work::Talk(pages), _) => self.begin_talk(ctx, media, pages),
             (_, Some(first)) => self.second_answered(ctx, first, media),
             (_, None) => self.clear(ctx, Cause::NORMAL),
         }
     }
 
-    fn begin_talk(&mut self, ctx: &mut Ctx<'_>, media: &Media, document: Fetched) {
+    fn begin_talk(&mut self, ctx: &mut Ctx<'_>, media: &Media, pages: Vec<(String, Fetched)>) {
         self.far_side(ctx, media);
         let (codec, events) = match media {
             Media::Rtp(far) => (far.codecs.first().copied(), far.telephone_event.is_some()),
@@ -616,7 +544,8 @@ impl Call {
             events,
             url: self.facts.application.clone(),
             connection: std::mem::take(&mut self.facts.connection),
-            document,
+            pages,
+            lenient: self.lenient(ctx),
         };
         self.stage = Stage::Talking(Box::new(Talk::start(ctx, opening)));
         self.talk(ctx, Turn::Begin);
@@ -692,7 +621,7 @@ impl Call {
     }
 
     fn exited(&mut self, ctx: &mut Ctx<'_>, exit: Exit) {
-        ctx.story(self.facts.attempt, "vxml", format!("exit: {}", talk::exit_reason(&exit)));
+        ctx.story_end(self.facts.attempt, "vxml", format!("exit: {}", talk::exit_reason(&exit)));
         if let Stage::Talking(talk) = &mut self.stage {
             let (values, recordings) = talk.results();
             self.facts.values.extend(values);
@@ -730,6 +659,6 @@ pub(crate) struct Arrival {
 
 impl Stage {
     fn preparing(permit: Option<Permit>) -> Self {
-        Stage::Preparing { permit, port: None, work: None }
+        Stage::Preparing { permit, port: None, work: None, first: None }
     }
 }

@@ -42,7 +42,12 @@ impl Call {
         let facts = facts.named(route.from.clone(), order.to.clone(), &route.trunk, application);
         let work = if first.is_some_and(|f| f.blind) { Work::Refer } else { Work::Join };
         let blind = matches!(work, Work::Refer);
-        let stage = Stage::Preparing { permit: Some(permit), port: blind.then_some(0), work: Some(work) };
+        let stage = Stage::Preparing {
+            permit: Some(permit),
+            port: blind.then_some(0),
+            work: Some(work),
+            first: None,
+        };
         let mut call = Self::new(ctx, id, stage, facts);
         call.facts.parent = order.parent();
         let order_id = order.id;

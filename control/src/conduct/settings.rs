@@ -38,6 +38,8 @@ pub struct Settings {
     pub fetch_timeout_ms: u64,
     /// Documents are read leniently.
     pub lenient: bool,
+    /// Languages that text is spoken in; empty: any.
+    pub languages: Vec<String>,
     /// Bounds of the interpreter.
     pub vxml: vxml::Limits,
     /// Bounds scripts by time; without it they are bounded by steps alone, as a simulation wants.
@@ -64,6 +66,7 @@ impl Settings {
             final_ms_max: config.vxml.final_max.ms,
             fetch_timeout_ms: config.vxml.fetch_timeout.ms,
             lenient: config.vxml.lenient,
+            languages: config.speech.languages.clone(),
             vxml: crate::limits::vxml(config),
             script_clock: None,
             inbound: config.inbound.iter().filter_map(|i| Some((i.clone(), tenant(&i.tenant)?))).collect(),

@@ -36,6 +36,10 @@ pub struct Config {
     pub policy: Policy,
     /// Where orders are kept.
     pub store: Store,
+    /// What several processes share.
+    pub cluster: Cluster,
+    /// Records as files.
+    pub cdr: Cdr,
     /// The guarded fetcher.
     pub fetch: Fetch,
     /// Third parties.
@@ -104,6 +108,8 @@ impl Config {
         note(self.smtp != newer.smtp, false, "smtp");
         note(self.http != newer.http, false, "http");
         note(self.store != newer.store, false, "store");
+        note(self.cluster != newer.cluster, false, "cluster");
+        note(self.cdr != newer.cdr, false, "cdr");
         note(self.speech != newer.speech, false, "speech");
         note(self.limits != newer.limits, false, "limits");
         reload

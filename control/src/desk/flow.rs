@@ -1,12 +1,14 @@
 //! The way of an order over the desk.
 
+use super::cluster::Right;
 use super::lines::Line;
-use super::{Desk, Fact, Finished, Held, Judge, Output, Pending, Stage, Start, Token, Topic};
+use super::{Desk, Fact, Finished, Held, Judge, Output, Part, Pending, Stage, Token, Topic};
 use crate::dispatch::Wanted;
 use crate::order::Disposition;
 use crate::policy::pass::NotTaken;
-use crate::policy::{CapsTaken, Verdict, permit};
+use crate::policy::{CapsTaken, Verdict};
 use crate::queue::{self, Next, Recovery};
+use crate::record::Record;
 use crate::store::{Answer, Ask, Claimed, Error, Orphan};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -20,6 +22,9 @@ const AGAIN_SHIFT_MAX: u32 = 5;
 impl<J: Judge> Desk<J> {
     pub(super) fn begin(&mut self, now: Now) {
         self.ask(Topic::Orphans, Ask::Orphans { owner: self.owner });
+        if matches!(self.part, Part::Media) {
+            return;
+        }
         self.ask(Topic::Lines, Ask::Lines);
         self.sweep_at = now.mono + Duration::from_millis(self.limits.sweep_ms);
     }
@@ -36,7 +41,7 @@ impl<J: Judge> Desk<J> {
         }
         self.put_back_late(now);
         self.place_waiting(now);
-        if !self.draining {
+        if self.claims(now) {
             self.lines.ripen(now.wall);
             self.claim_ripe(now);
         }
@@ -88,13 +93,14 @@ impl<J: Judge> Desk<J> {
             Topic::Orphans => self.orphans(now, answer),
             Topic::Lines => {
                 for (priority, tenant, due) in lines(answer) {
-                    self.lines.wake((priority, tenant), due);
+                    self.wake((priority, tenant), due);
                 }
             }
             Topic::Sweep => self.swept(answer),
             Topic::Claim(line, max) => self.claimed(now, line, max, answer),
             Topic::Caps(order) => self.capped(now, order, answer),
             Topic::Second(order, server) => self.second_capped(now, order, server, &answer),
+            Topic::Note => {}
             Topic::Back(order, line, due) => self.is_back(order, line, due, answer),
             Topic::End(order, disposition) => self.is_over(order, disposition, answer),
         }
@@ -276,15 +282,10 @@ impl<J: Judge> Desk<J> {
             self.dispatcher.release(&slot.release(Cause::NORMAL_UNSPECIFIED));
             return true;
         };
-        let minted = match (std::mem::replace(&mut held.stage, Stage::Started), &held.decision) {
-            (Stage::Waiting(taken), Some(decision)) => {
-                permit(decision, &held.claimed.lease, taken, now, &self.limits.policy)
-                    .zip(Some(decision.clone()))
-            }
-            _ => None,
-        };
+        let stage = std::mem::replace(&mut held.stage, Stage::Started);
+        let right = Right::of(&self.part, held, stage, now, &self.limits.policy);
         self.unstarted = self.unstarted.saturating_sub(1);
-        let Some((permit, decision)) = minted else {
+        let Some(right) = right else {
             // The decision is older than a permit lives: back, to be judged again at once.
             self.dispatcher.release(&slot.release(Cause::NORMAL_UNSPECIFIED));
             self.back(
@@ -295,17 +296,7 @@ impl<J: Judge> Desk<J> {
             );
             return true;
         };
-        let claimed = &held.claimed;
-        let start = Start {
-            server: slot.server(),
-            permit,
-            slot,
-            order: claimed.order.clone(),
-            lease: claimed.lease.clone(),
-            decision,
-            nth: claimed.attempts + 1,
-        };
-        self.outputs.push_back(Output::Start(Box::new(start)));
+        self.outputs.push_back(right.over(held, slot));
         true
     }
 
@@ -381,13 +372,13 @@ impl<J: Judge> Desk<J> {
         }
     }
 
-    fn remember_refuser(&mut self, order: OrderId, server: units::ServerId) {
+    pub(super) fn remember_refuser(&mut self, order: OrderId, server: units::ServerId) {
         if self.refusers.len() < self.limits.refusers_max || self.refusers.contains_key(&order) {
             self.refusers.entry(order).or_default().push(server);
         }
     }
 
-    fn back(&mut self, order: OrderId, due: Wall, how: Back, decision: Option<String>) {
+    pub(super) fn back(&mut self, order: OrderId, due: Wall, how: Back, decision: Option<String>) {
         let Some(held) = self.held.get_mut(&order) else { return };
         if matches!(std::mem::replace(&mut held.stage, Stage::Ending), Stage::Capping | Stage::Waiting(_)) {
             self.unstarted = self.unstarted.saturating_sub(1);
@@ -418,7 +409,7 @@ impl<J: Judge> Desk<J> {
         self.held.remove(&order);
         match answer {
             Ok(Answer::Cancelled(_)) => self.tell(Fact::Ended(order, Disposition::Cancelled)),
-            Ok(_) => self.lines.wake(line, due),
+            Ok(_) => self.wake(line, due),
             Err(_) => self.tell(Fact::Fenced(order)),
         }
     }
@@ -494,6 +485,9 @@ impl<J: Judge> Desk<J> {
         };
         self.held.insert(order, Held { claimed, decision: None, stage: Stage::Started });
         let why = |text: &str| Some(serde_json::json!({ "why": text }).to_string());
+        if let Some(record) = Record::cut_off(&orphan, now.wall) {
+            self.ask(Topic::Note, Ask::Append(vec![record]));
+        }
         match recovery {
             Recovery::Requeue | Recovery::Redial if orphan.order.parent().is_some() => {
                 self.end(
@@ -541,11 +535,11 @@ fn claimed_for_transfer(held: &BTreeMap<OrderId, Held>, order: OrderId) -> bool 
 
 /// How an order goes back.
 #[derive(Clone, Copy, Debug)]
-struct Back {
-    deferred: bool,
-    refund: bool,
-    counted: bool,
-    crashed: bool,
+pub(super) struct Back {
+    pub(super) deferred: bool,
+    pub(super) refund: bool,
+    pub(super) counted: bool,
+    pub(super) crashed: bool,
 }
 
 fn lines(answer: Result<Answer, Error>) -> Vec<(u8, units::TenantId, Wall)> {

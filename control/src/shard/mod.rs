@@ -101,7 +101,7 @@ impl Shard {
     pub fn new(settings: Arc<Settings>, endpoint: Endpoint, seed: Seed) -> Self {
         let common = Common {
             bearers: BTreeMap::new(),
-            documents: Documents::default(),
+            documents: Documents::new(settings.vxml.cache_entries_max),
             seed: seed.derive(1),
             rng: seed.rng(),
             letters: VecDeque::new(),
@@ -109,6 +109,7 @@ impl Shard {
             new_legs: Vec::new(),
             leg_asks: VecDeque::new(),
             lines: Vec::new(),
+            stories: BTreeMap::new(),
             next_token: 0,
             next_leg: 0,
         };
@@ -146,7 +147,7 @@ impl Shard {
             Input::Settings(settings) => self.settings = settings,
             Input::Drain(hard) => self.drain(now, hard),
             Input::Clear(attempt, cause) => {
-                self.clear(now, |c| c.attempt() == attempt, cause, Disposition::Completed);
+                self.clear(now, |c| c.attempt() == attempt, cause, Disposition::Cancelled);
             }
             Input::Cancelled(order) => {
                 let ringing = |c: &Call| c.order() == Some(order) && !c.is_answered();
@@ -455,7 +456,7 @@ fn bearer_of(report: &Report) -> Option<BearerId> {
         | Report::FirstPacket { bearer }
         | Report::Silent { bearer, .. }
         | Report::Closed { bearer, .. } => Some(bearer),
-        Report::SpecReturned { .. } | Report::PromptReturned { .. } => None,
+        Report::SpecReturned { .. } | Report::PromptReturned { .. } | Report::Span { .. } => None,
     }
 }
 

@@ -16,7 +16,7 @@ use control::call::Start as CallStart;
 use control::call::play::{Loaded, Wanted};
 use control::desk::{self, Desk};
 use control::shard::{self, Settings, Shard};
-use control::store::{Answer, Ask, Store};
+use control::store::{Answer, Ask, Room, Store};
 use intake::Intake;
 use media::Media;
 use node::store::sqlite::Sqlite;
@@ -106,7 +106,7 @@ impl Sim {
             media: Media::new(IpAddr::V4(SERVER), bearers, seed.derive(5)),
             world,
             wire: Wire::new(plan.weather, seed.derive(6)),
-            site: Site::new(plan.manners, seed.derive(7).rng()),
+            site: Site::new(plan.manners, plan.pages, seed.derive(7).rng()),
             intake: Intake::new(&plan, config, seed.derive(8)),
             plan,
             later: BTreeMap::new(),
@@ -170,7 +170,7 @@ impl Sim {
     fn millisecond(&mut self) {
         for (order, digest, due) in self.intake.give(self.now) {
             let woken = Box::new(intake::woken(&order, due));
-            let ask = Ask::Accept { orders: vec![(order, digest)], due: vec![due] };
+            let ask = Ask::Accept { orders: vec![(order, digest)], due: vec![due], room: Room::UNBOUNDED };
             self.asks.push((Asker::Intake(woken), ask));
         }
         self.datagrams();
@@ -345,7 +345,8 @@ impl Sim {
                     self.shard(shard::Input::Denied(parent, order.id, why));
                 }
                 desk::Output::HangUp(_) => self.facts.push("a former life's call".into()),
-                desk::Output::Fact(_) => {}
+                desk::Output::Fact(_) | desk::Output::Woken { .. } => {}
+                desk::Output::Offer(_) => unreachable!("one process offers nothing"),
             }
         }
     }

@@ -20,7 +20,7 @@ use dataplane::io::recorder::Recorder;
 use dataplane::pool::Prompt;
 use doors::Doors;
 use signalling::leg::Transport;
-use signalling::sip::endpoint::{FlowId, Input as SipInput};
+use signalling::sip::endpoint::{FlowId, Input as SipInput, Output as SipOutput};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -122,6 +122,8 @@ pub enum Listener {
 
 /// Messages that wait for a shard.
 const INBOX_MAX: usize = 65_536;
+/// From the decision to dial to the INVITE's first octet; more is late.
+const LATE: std::time::Duration = std::time::Duration::from_millis(500);
 /// Inputs taken from one door before the others are looked at.
 const BURST: usize = 256;
 
@@ -155,6 +157,8 @@ struct Shell {
     doors: Doors,
     calls: Arc<AtomicU32>,
     draining: bool,
+    /// When the input that is being handled was taken up.
+    taken: units::Mono,
     /// Inputs that a door answered at once.
     next: VecDeque<Input<'static>>,
 }
@@ -178,7 +182,14 @@ impl Shell {
             desk: parts.desk,
             elsewhere: parts.elsewhere,
         });
-        Ok(Self { shard, doors, calls: parts.calls, draining: false, next: VecDeque::new() })
+        Ok(Self {
+            shard,
+            doors,
+            calls: parts.calls,
+            draining: false,
+            taken: units::Mono(0),
+            next: VecDeque::new(),
+        })
     }
 
     async fn run(mut self, mut inbox: mpsc::Receiver<Inbox>) {
@@ -282,6 +293,7 @@ impl Shell {
     /// One input, then all that follows from it. A panic ends the call it belongs to and no other.
     fn handle(&mut self, input: Input<'_>) {
         let now = crate::clock::now();
+        self.taken = now.mono;
         let shard = &mut self.shard;
         if catch_unwind(AssertUnwindSafe(|| shard.handle(now, input))).is_err() {
             metrics::counter!("carillon_calls_broken_total").increment(1);
@@ -294,11 +306,24 @@ impl Shell {
         }
     }
 
+    /// Between the last look at the lease and the first octet of the INVITE nothing can be fenced: a process that is
+    /// stopped just there dials late, and is counted.
+    fn count_late(&self, output: &Output) {
+        let Output::Sip(SipOutput::Transmit { bytes, .. }) = output else { return };
+        if bytes.starts_with(b"INVITE ") && crate::clock::now().mono.since(self.taken) > LATE {
+            metrics::counter!("carillon_dialled_late_total").increment(1);
+            tracing::warn!("an INVITE left later than it was decided: this process was stopped in between");
+        }
+    }
+
     fn drain(&mut self) {
         while let Some(output) = self.shard.poll() {
             match output {
                 Output::Fact(fact) => told(&fact),
-                output => self.next.extend(self.doors.carry_out(output)),
+                output => {
+                    self.count_late(&output);
+                    self.next.extend(self.doors.carry_out(output));
+                }
             }
         }
     }

@@ -23,7 +23,8 @@ fn number(shelf: Shelf) -> i64 {
         Shelf::Campaigns => 4,
         Shelf::Seen => 5,
         Shelf::Customers => 6,
-        Shelf::Policies => 7,
+        Shelf::Errands => 7,
+        Shelf::Policies => 8,
     }
 }
 
