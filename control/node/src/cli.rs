@@ -5,6 +5,7 @@
 
 mod audio;
 mod show;
+mod sign;
 mod tenant;
 mod tools;
 mod vxml;
@@ -80,6 +81,11 @@ enum Command {
     Tenant {
         #[command(subcommand)]
         what: tenant::Tenants,
+    },
+    /// Sign orders (Ed25519), and make keys for that.
+    Sign {
+        #[command(subcommand)]
+        what: sign::Sign,
     },
     /// Look ahead.
     Campaign {
@@ -194,6 +200,7 @@ impl Cli {
             Command::Vxml { what } => what.run(),
             Command::Audio { what } => what.run(),
             Command::Tenant { what } => what.run(),
+            Command::Sign { what } => what.run(),
             Command::Campaign { what: Campaigns::Forecast { id, assume }, node } => {
                 node.ask(&Question::Forecast(id, assume.into_iter().collect()))
             }

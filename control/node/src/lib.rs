@@ -22,6 +22,7 @@ pub mod provision;
 pub mod serve;
 pub mod shard;
 pub mod smtp;
+pub mod sources;
 pub mod speech;
 pub mod store;
 pub mod tls;

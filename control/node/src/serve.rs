@@ -10,8 +10,8 @@ use crate::notify::Notifier;
 use crate::prompts::{Attachments, Prompts, recording_path};
 use crate::shard::{self, Inbox, Listener, Post};
 use crate::speech::Speaker;
-use crate::vault::Vault;
 use crate::store::{Handle, Limits as StoreLimits};
+use crate::vault::Vault;
 use crate::{clock, config, logs};
 use arc_swap::ArcSwap;
 use control::config::{Backend, Config};
@@ -372,6 +372,7 @@ impl Node {
             let notifier = Notifier::new(self.store.clone(), Arc::clone(&self.config))
                 .map_err(|why| ServeError::Setting("fetch.allow_networks", why))?;
             tokio::spawn(notifier.run());
+            tokio::spawn(crate::sources::run(Arc::clone(&self.intake)));
             crate::books::start(&self.store, &self.config);
         }
         let kept = (self.recordings.clone(), Arc::clone(&self.vault));

@@ -411,3 +411,207 @@ async fn the_pages_need_a_key_and_work_without_script() {
     assert!(foreign.contains("403 Forbidden"));
     assert!(h.raw("GET", "/openapi.json", "", "", "").await.contains("\"/v1/calls\""));
 }
+
+#[tokio::test]
+async fn a_parameter_that_nobody_reads_is_refused_and_refusals_are_problems() {
+    let h = house().await;
+    let dry = h.ask("POST", "/v1/calls?dry_run=true", "secret-1", "Idempotency-Key: d\r\n", GOOD).await;
+    assert_eq!(
+        (dry.status, dry.json["errors"][0]["field"].as_str()),
+        (400, Some("query.dry_run")),
+        "{}",
+        dry.json
+    );
+    assert!(dry.json["errors"][0]["fix"].as_str().unwrap().contains("dryrun"));
+    let list = h.ask("GET", "/v1/calls?limt=1", "secret-1", "", "").await;
+    assert_eq!((list.status, list.json["errors"][0]["field"].as_str()), (400, Some("query.limt")));
+    assert_eq!(
+        h.ask("GET", "/v1/calls", "secret-1", "", "").await.json["calls"].as_array().unwrap().len(),
+        0
+    );
+    for (method, path, status, kind) in [
+        ("PATCH", "/v1/calls", 405, "method"),
+        ("GET", "/v1/nothing", 404, "not-found"),
+        ("GET", "/v1/calls/call_1/events?after=x", 400, "invalid-request"),
+    ] {
+        let said = h.raw(method, path, "secret-1", "", "").await;
+        assert!(said.starts_with(&format!("HTTP/1.1 {status}")), "{said}");
+        assert!(said.contains("application/problem+json") && said.contains(kind), "{said}");
+    }
+    let large = "x".repeat((1 << 20) + 1);
+    let said = h
+        .raw(
+            "POST",
+            "/v1/calls",
+            "secret-1",
+            "Content-Type: application/json\r\nIdempotency-Key: l\r\n",
+            &large,
+        )
+        .await;
+    assert!(
+        said.starts_with("HTTP/1.1 413") && said.contains("application/problem+json"),
+        "{}",
+        &said[..200.min(said.len())]
+    );
+}
+
+#[tokio::test]
+async fn a_mail_is_refused_in_its_own_words_and_cancels_by_its_subject() {
+    let h = house().await;
+    let wrong = format!(
+        "{ENVELOPE}{HEAD}Call-To: +12125551234\r\nCall-Purpos: debt\r\nCall-Application: https://a.example/\r\n\r\n\r\n.\r\nQUIT\r\n"
+    );
+    let said = h.mail(&wrong).await;
+    assert!(
+        said.contains("554-5.6.0 Call-Purpos is not a field") && said.contains("did you mean Call-Purpose?"),
+        "{said}"
+    );
+    assert!(said.contains("Call-Purpose is missing"), "{said}");
+    let good = format!(
+        "{ENVELOPE}{HEAD}Call-To: +12125551234\r\nCall-Purpose: debt\r\nCall-Application: https://a.example/\r\n\r\n\r\n.\r\nQUIT\r\n"
+    );
+    let said = h.mail(&good).await;
+    let id = said
+        .lines()
+        .find_map(|l| l.strip_prefix("250 2.0.0 ").filter(|l| l.starts_with("call_")))
+        .unwrap()
+        .to_owned();
+    let about = |word: &str| {
+        format!(
+            "EHLO a\r\nMAIL FROM:<ops@acme.example>\r\nRCPT TO:<{word}+acme@d.example>\r\nDATA\r\nFrom: ops@acme.example\r\nMessage-ID: <{word}@acme.example>\r\nSubject: Re: {id}\r\n\r\n\r\n.\r\nQUIT\r\n"
+        )
+    };
+    assert!(h.mail(&about("status")).await.contains("scheduled, 0 attempts"));
+    assert!(h.mail(&about("cancel")).await.contains("cancelled"));
+    assert_eq!(
+        h.ask("GET", &format!("/v1/calls/{id}"), "secret-1", "", "").await.json["disposition"],
+        "cancelled"
+    );
+}
+
+#[tokio::test]
+async fn tenants_are_provisioned_by_the_operator_and_keys_do_what_their_scopes_say() {
+    let h = house().await;
+    let op = "root-of-all";
+    assert_eq!(h.ask("PUT", "/v1/tenants/new", "secret-1", "", "{}").await.status, 403, "not a tenant's");
+    let made = h.ask("PUT", "/v1/tenants/new", op, "", r#"{"orders_rate":"100/s"}"#).await;
+    assert_eq!((made.status, made.json["id"].as_u64()), (200, Some(3)), "{}", made.json);
+    assert_eq!(h.ask("PUT", "/v1/tenants/new", op, "", r#"{"hours":"noon"}"#).await.status, 400);
+    assert_eq!(h.ask("PUT", "/v1/tenants/acme", op, "", "{}").await.status, 409, "the file's");
+    let key = h.ask("PUT", "/v1/tenants/new/keys/all", op, "", "").await;
+    let key = key.json["key"].as_str().unwrap().to_owned();
+    let reader = h.ask("PUT", "/v1/tenants/new/keys/reader", op, "", r#"{"scopes":["read"]}"#).await;
+    let reader = reader.json["key"].as_str().unwrap().to_owned();
+    let far = h.ask("PUT", "/v1/tenants/new/keys/far", op, "", r#"{"networks":["192.0.2.0/24"]}"#).await;
+    let far = far.json["key"].as_str().unwrap().to_owned();
+    let order = |k: String, id: &'static str| {
+        let h = &h;
+        async move { h.ask("POST", "/v1/calls", &k, &format!("Idempotency-Key: {id}\r\n"), GOOD).await.status }
+    };
+    assert_eq!(order(key.clone(), "a").await, 202);
+    assert_eq!(order(reader.clone(), "b").await, 403);
+    assert_eq!(h.ask("GET", "/v1/calls", &reader, "", "").await.status, 200);
+    assert_eq!(h.ask("POST", "/v1/calls:dryrun", &reader, "", GOOD).await.status, 200);
+    assert_eq!(order(far, "c").await, 401, "from another network");
+    assert_eq!(h.ask("GET", "/v1/tenants", &key, "", "").await.json["tenants"].as_array().unwrap().len(), 1);
+    assert_eq!(h.ask("DELETE", "/v1/tenants/new/keys/all", op, "", "").await.status, 204);
+    assert_eq!(order(key, "d").await, 401);
+    let mut last = 0;
+    h.ask("PUT", "/v1/tenants/new", op, "", r#"{"requests_rate":"1/m"}"#).await;
+    for _ in 0..3 {
+        last = h.ask("GET", "/v1/calls", &reader, "", "").await.status;
+    }
+    assert_eq!(last, 429, "faster than agreed");
+}
+
+#[tokio::test]
+async fn customers_and_stored_policies_tighten() {
+    let h = house().await;
+    let put = h
+        .ask(
+            "PUT",
+            "/v1/customers/+12125551234",
+            "secret-1",
+            "",
+            r#"{"zone":"Asia/Tokyo","hours":"09:00-10:00"}"#,
+        )
+        .await;
+    assert_eq!(put.status, 200, "{}", put.json);
+    let dry =
+        h.ask("POST", "/v1/calls:dryrun", "secret-1", "", &GOOD.replace("}", r#","expires":"+3d"}"#)).await;
+    assert_eq!(
+        dry.json["decisions"][0]["verdict"]["verdict"]
+            .as_str()
+            .or(dry.json["decisions"][0]["verdict"].as_str()),
+        Some("defer"),
+        "{}",
+        dry.json
+    );
+    let csv = "number,opt_out,consents\r\n+12125551234,yes,express_written\r\n12,,\r\n";
+    let up = said(&h.raw("PUT", "/v1/customers", "secret-1", "Content-Type: text/csv\r\n", csv).await);
+    assert_eq!((up.json["entered"].as_u64(), up.json["refused"].as_u64()), (Some(1), Some(1)), "{}", up.json);
+    assert_eq!(h.order("o", GOOD).await.status, 403, "opted out");
+    assert_eq!(h.ask("DELETE", "/v1/suppressions/+12125551234", "secret-1", "", "").await.status, 204);
+    let unknown = h.order("p", &GOOD.replace("}", r#","policy":"night"}"#)).await;
+    assert_eq!((unknown.status, unknown.json["errors"][0]["field"].as_str()), (400, Some("policy")));
+    let rules = r#"{"version":"7","rules":[{"id":"none","check":{"deny_prefixes":["+1212"]}}]}"#;
+    assert_eq!(h.ask("PUT", "/v1/policies/night", "secret-1", "", rules).await.status, 200);
+    let named = h.order("q", &GOOD.replace("}", r#","policy":"night"}"#)).await;
+    assert_eq!(named.status, 403, "{}", named.json);
+    assert!(named.json["decision"].to_string().contains("tenant/night/none"), "{}", named.json);
+    assert_eq!(h.order("r", GOOD).await.status, 202);
+    assert_eq!(h.ask("PUT", "/v1/policies/house", "root-of-all", "", rules).await.status, 200);
+    assert_eq!(h.order("s", GOOD).await.status, 403, "the operator's hold for everybody");
+}
+
+#[tokio::test]
+async fn a_series_is_a_campaign_of_its_occurrences() {
+    let h = house().await;
+    let body = GOOD.replace("}", r#","repeat":"FREQ=DAILY;COUNT=3;BYHOUR=9;BYMINUTE=0"}"#);
+    let made = h.order("series-1", &body).await;
+    assert_eq!((made.status, made.json["calls"].as_array().map(Vec::len)), (202, Some(3)), "{}", made.json);
+    let again = h.order("series-1", &body).await;
+    assert_eq!(again.json["id"], made.json["id"], "a repeat is the same series");
+    let campaign = made.json["campaign"].as_str().unwrap();
+    let last = made.json["calls"][2]["status_url"].as_str().unwrap();
+    assert_eq!(h.ask("GET", last, "secret-1", "", "").await.json["campaign"], made.json["campaign"]);
+    let ahead = h
+        .ask(
+            "POST",
+            &format!("/v1/campaigns/{campaign}:forecast"),
+            "secret-1",
+            "",
+            r#"{"answered_permille":1000,"busy_permille":0}"#,
+        )
+        .await;
+    assert_eq!((ahead.status, ahead.json["completed"].as_u64()), (200, Some(3)), "{}", ahead.json);
+    assert!(ahead.json["duration_s"].as_u64().unwrap() >= 2 * 86_400 - 3_600, "{}", ahead.json);
+    assert_eq!(
+        h.ask("POST", &format!("/v1/campaigns/{campaign}:abort"), "secret-1", "", "").await.status,
+        200
+    );
+    let bad = h.order("series-2", &GOOD.replace("}", r#","repeat":"FREQ=DAILY"}"#)).await;
+    assert_eq!((bad.status, bad.json["errors"][0]["field"].as_str()), (400, Some("repeat")));
+}
+
+#[tokio::test]
+async fn a_list_that_came_with_a_mail_is_whom_to_call() {
+    let h = house().await;
+    let mail = |rows: &str, id: &str| {
+        format!(
+            "{ENVELOPE}From: ops@acme.example\r\nMessage-ID: <{id}@acme.example>\r\nCall-Purpose: debt\r\nCall-Application: https://a.example/\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: text/csv\r\nContent-ID: <list@1>\r\n\r\n{rows}\r\n--b--\r\n.\r\nQUIT\r\n"
+        )
+    };
+    let said = h
+        .mail(&mail("to,tz,param.name\r\n+12125551234,America/New_York,Ann\r\n+12125551235,,Bob", "l1"))
+        .await;
+    assert!(said.contains("250 2.0.0 call_"), "{said}");
+    let calls = h.ask("GET", "/v1/calls", "secret-1", "", "").await;
+    assert_eq!(calls.json["calls"].as_array().map(Vec::len), Some(2), "{}", calls.json);
+    let bad = h.mail(&mail("to,tz\r\n+12125551236,\r\n\"x", "l2")).await;
+    assert!(bad.contains("554 5.6.0 row 2"), "{bad}");
+    assert_eq!(
+        h.ask("GET", "/v1/calls", "secret-1", "", "").await.json["calls"].as_array().map(Vec::len),
+        Some(2)
+    );
+}

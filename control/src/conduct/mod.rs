@@ -19,7 +19,8 @@ use signalling::sip::endpoint::Output as SipOutput;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 use units::{
-    AttemptId, BearerId, CallId, Cause, Codec, LegId, Mono, Now, OrderId, Private, Rng, Samples, Seed, TenantId,
+    AttemptId, BearerId, CallId, Cause, Codec, LegId, Mono, Now, OrderId, Private, Rng, Samples, Seed,
+    TenantId,
 };
 use vxml::Documents;
 use vxml::session::{Caching, FetchId, FetchRequest, Speech};

@@ -26,6 +26,7 @@ pub(super) fn faults(config: &Config) -> Vec<(String, Fault)> {
         tenant_faults(tenant, &format!("tenants[{i}]"), &mut found);
     }
     ways(config, &mut found);
+    sources(config, &mut found);
     found.0
 }
 
@@ -253,6 +254,30 @@ fn tenant_faults(t: &Tenant, at: &str, found: &mut Found) {
         "tenants.retries.attempts_max",
         "at least 1",
     );
+}
+
+fn sources(config: &Config, found: &mut Found) {
+    let tenants: Vec<String> = config.tenants.iter().map(|t| t.name.clone()).collect();
+    unique("sources", config.sources.iter().map(|s| s.name.clone()), found);
+    for (i, source) in config.sources.iter().enumerate() {
+        let path = |key: &str| format!("sources[{i}].{key}");
+        if !tenants.contains(&source.tenant) {
+            let fault = Fault::NoSuch("tenant", source.tenant.as_str().into(), tenants.clone());
+            found.0.push((path("tenant"), fault));
+        }
+        let fits = source.is_postgres() || is_web(source.url.expose());
+        found.range(!fits, path("url"), "sources.url", "https://… or postgres://…");
+        let queried = source.is_postgres() != source.query.is_some();
+        found.against(
+            queried,
+            path("query"),
+            "sources.query",
+            "postgres:// needs a query, and nothing else has one",
+        );
+        found.range(source.every.ms < 1_000, path("every"), "sources.every", "at least 1s");
+        let more = source.feeds == super::Feeds::Customers && !source.order.is_empty();
+        found.against(more, path("order"), "sources.order", "only rows that are orders share its fields");
+    }
 }
 
 fn ways(config: &Config, found: &mut Found) {

@@ -6,11 +6,13 @@ pub mod check;
 mod place;
 mod problem;
 mod sections;
+mod source;
 mod tenant;
 mod values;
 
 pub use problem::{Fault, Problem};
 pub use sections::*;
+pub use source::{Feeds, Source};
 pub use tenant::{Fingerprint, Key, MailTls, Network, Retries, Scope, Secret, Signer, Tenant, octets_32};
 pub use values::{BadValue, Percent, Rate, Size, Span};
 
@@ -44,6 +46,8 @@ pub struct Config {
     pub fetch: Fetch,
     /// Third parties.
     pub tenants: Vec<Tenant>,
+    /// Databases of third parties that are looked at.
+    pub sources: Vec<Source>,
     /// Ways out.
     pub trunks: Vec<Trunk>,
     /// Ways in.
@@ -97,6 +101,7 @@ impl Config {
             }
         };
         note(self.tenants != newer.tenants, true, "tenants");
+        note(self.sources != newer.sources, true, "sources");
         note(self.trunks != newer.trunks, true, "trunks");
         note(self.inbound != newer.inbound, true, "inbound");
         note(self.policy != newer.policy, true, "policy");

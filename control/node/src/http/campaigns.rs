@@ -43,6 +43,11 @@ async fn load(api: &Api, tenant: Option<TenantId>, id: CampaignId) -> Result<Cam
     if tenant.is_none_or(|t| t == campaign.tenant) { Ok(campaign) } else { Err(Problem::not_found()) }
 }
 
+/// A campaign for its page.
+pub(super) async fn owned(api: &Api, tenant: Option<TenantId>, id: &str) -> Result<Campaign, Problem> {
+    load(api, tenant, campaign_id(id)?).await
+}
+
 async fn save(api: &Api, campaign: &Campaign, mut more: Vec<Keep>) -> Result<(), Problem> {
     let value = serde_json::to_vec(campaign).map_err(|_| Problem::from(Error::Corrupt))?;
     more.push(Keep { shelf: Shelf::Campaigns, name: head(campaign.id), value: Some(value) });

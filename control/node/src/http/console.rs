@@ -123,6 +123,7 @@ pub(super) fn routes() -> axum::Router<Api> {
         .route("/console/calls", get(calls))
         .route("/console/calls/{id}", get(call))
         .route("/console/calls/{id}/cancel", post(cancel))
+        .route("/console/campaigns/{id}", get(campaign))
         .route("/console/style.css", get(style))
         .layer(axum::middleware::map_response(headers))
 }
@@ -319,6 +320,54 @@ fn call_page(s: &Status) -> CallPage {
     }
 }
 
+#[derive(Template)]
+#[template(path = "campaign.html")]
+struct CampaignPage {
+    name: String,
+    stage: String,
+    running: bool,
+    facts: Vec<(&'static str, String)>,
+    calls: Vec<Row>,
+}
+
+/// Calls of a campaign that its page shows, and calls of the tenant that are looked through for them.
+const SHOWN_MAX: usize = 50;
+const LOOKED_MAX: u32 = 1_000;
+
+async fn campaign(State(api): State<Api>, SignedIn(caller): SignedIn, Path(id): Path<String>) -> Response {
+    let Ok(campaign) = super::campaigns::owned(&api, caller.scope(), &id).await else {
+        return Problem::not_found().into_response();
+    };
+    let ask = Ask::List { tenant: caller.scope(), after: None, state: None, limit: LOOKED_MAX };
+    let Ok(Answer::List(statuses)) = api.intake.store.ask(ask).await else {
+        return Problem::unavailable().into_response();
+    };
+    let own = statuses.iter().filter(|s| s.order.campaign == Some(campaign.id)).take(SHOWN_MAX);
+    let calls = own.map(row_of).collect();
+    let facts = vec![
+        ("Campaign", campaign.id.to_string()),
+        ("Made", rfc3339(campaign.created)),
+        ("Rows read", campaign.rows.to_string()),
+        ("Orders", campaign.accepted.to_string()),
+        ("Rows refused", campaign.refused.to_string()),
+    ];
+    let running = campaign.stage == control::campaign::Stage::Running;
+    page(
+        StatusCode::OK,
+        &CampaignPage { name: campaign.name, stage: word(&campaign.stage), running, facts, calls },
+    )
+}
+
+fn row_of(s: &Status) -> Row {
+    Row {
+        id: s.order.id.to_string(),
+        to: s.order.to.expose().clone(),
+        state: state_text(s.state, s.disposition),
+        accepted: rfc3339(s.accepted),
+        attempts: s.attempts,
+    }
+}
+
 #[derive(Deserialize)]
 struct Cursor {
     cursor: Option<String>,
@@ -335,13 +384,7 @@ async fn calls(
         return Problem::unavailable().into_response();
     };
     let next = statuses.last().filter(|_| statuses.len() == 50).map(|s| s.order.id.to_string());
-    let rows = statuses.iter().map(|s| Row {
-        id: s.order.id.to_string(),
-        to: s.order.to.expose().clone(),
-        state: state_text(s.state, s.disposition),
-        accepted: rfc3339(s.accepted),
-        attempts: s.attempts,
-    });
+    let rows = statuses.iter().map(row_of);
     page(StatusCode::OK, &CallsPage { calls: rows.collect(), next: next.unwrap_or_default() })
 }
 

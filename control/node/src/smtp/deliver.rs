@@ -2,7 +2,9 @@
 
 use super::prove::{Came, Dkim, Pins, Proof, Prover};
 use crate::intake::{Accepted, Arrival, Declined, Intake, Settings, Tenant, is_listed, takes_mail_from};
+use control::campaign::{Form, RowLimits, Rows};
 use control::config::{MailTls, Scope};
+use control::order::form::Fields;
 use control::order::mail::{self, Attachment, Mail, Seen, Turned, Written};
 use control::order::proof::{self, Expected, SignatureField};
 use control::order::smtp::{Action, Envelope, Rcpt, Reply};
@@ -10,6 +12,7 @@ use control::order::time::rfc3339;
 use control::order::{Application, Origin, Parsed, Reason, Refusal, canon};
 use control::policy::{Decision, Verdict};
 use control::store::{Answer, Ask, Error};
+use serde_json::Value;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use units::{OrderId, Private, TenantId};
@@ -100,6 +103,8 @@ struct Case<'a> {
     rcpt: &'a Rcpt,
     mail: &'a Mail,
     level: u8,
+    /// The request, with the people of an attached list.
+    fields: Fields,
     /// Under a manifest only what it names; else all that came.
     parts: Vec<Attachment>,
 }
@@ -117,7 +122,8 @@ impl<'a> Case<'a> {
     ) -> Result<Self, Reply> {
         let tenant = settings.tenants.get(&rcpt.tenant).ok_or_else(denied)?;
         transport(tenant, envelope)?;
-        let mut case = Self { intake, rcpt, mail, level: 0, parts: mail.attachments.clone() };
+        let fields = with_list(mail).map_err(|r| refused_reply(&[r], mail.written))?;
+        let mut case = Self { intake, rcpt, mail, level: 0, fields, parts: mail.attachments.clone() };
         let parsed = case.parsed()?;
         let signed = case.manifest(tenant, parsed.as_ref())?;
         case.level = match proof.dkim {
@@ -146,7 +152,7 @@ impl<'a> Case<'a> {
         if self.mail.written == Written::Nowhere {
             return Err(refused_reply(&[Refusal::new("body", Reason::NoForm)], Written::Nowhere));
         }
-        let read = self.intake.read(&self.mail.fields, self.arrival(), (self.intake.now)());
+        let read = self.intake.read(&self.fields, self.arrival(), (self.intake.now)());
         read.map(Some).map_err(|declined| declined_reply(&declined, self.mail.written))
     }
 
@@ -229,14 +235,14 @@ impl<'a> Case<'a> {
     }
 
     async fn call(&self) -> Reply {
-        match self.intake.accept(&self.mail.fields, self.arrival()).await {
+        match self.intake.accept(&self.fields, self.arrival()).await {
             Ok(accepted) => accepted_reply(&accepted),
             Err(declined) => declined_reply(&declined, self.mail.written),
         }
     }
 
     fn dry_run(&self) -> Reply {
-        match self.intake.dry_run(&self.mail.fields, self.arrival()) {
+        match self.intake.dry_run(&self.fields, self.arrival()) {
             Ok(decisions) => {
                 let text = decisions.iter().map(verdict_text).collect::<Vec<_>>().join(", ");
                 Reply::new(250, "2.0.0", format!("dry run: {text}"))
@@ -265,6 +271,32 @@ impl<'a> Case<'a> {
             Err(_) => Reply::new(451, "4.3.0", "Not now, try again later"),
         }
     }
+}
+
+/// The request of a mail; if it names nobody to call, the people of the contact list that came along (CSV with a header
+/// row, or JSON lines). One bad row refuses the mail: there is no half of a mail.
+fn with_list(mail: &Mail) -> Result<Fields, Refusal> {
+    let mut fields = mail.fields.clone();
+    if fields.is_empty() || fields.contains_key("to") {
+        return Ok(fields);
+    }
+    let form_of = |kind: &str| match kind {
+        "text/csv" => Some(Form::Csv),
+        "application/jsonl" | "application/x-ndjson" => Some(Form::Jsonl),
+        _ => None,
+    };
+    let found = mail.attachments.iter().find_map(|a| Some((a, form_of(&a.media_type)?)));
+    let Some((list, form)) = found else { return Ok(fields) };
+    let mut rows = Rows::resume(form, Vec::new(), 0, 0, RowLimits::default());
+    rows.push(&list.content);
+    let mut people = Vec::new();
+    while let Some(row) = rows.next_row()?.map_or_else(|| rows.finish(), |row| Ok(Some(row)))? {
+        let own =
+            row.fields.map_err(|r| Refusal::new(format!("row {}: {}", row.number, r.field), r.reason))?;
+        people.push(Value::Object(own));
+    }
+    fields.insert("to".into(), Value::Array(people));
+    Ok(fields)
 }
 
 /// TLS as the tenant wants it.
