@@ -300,6 +300,13 @@ pub enum Ask {
         /// No more tries.
         given_up: bool,
     },
+    /// Tell the webhooks of an order again how it stands: at the wish of its tenant, who lost what was told.
+    Replay {
+        /// Whose.
+        tenant: TenantId,
+        /// Which.
+        order: OrderId,
+    },
     /// After a restart: leases of this owner that are still open, with what was journalled for them. Each gets a new
     /// epoch, so whatever still runs under the old one is fenced.
     Orphans {
@@ -441,6 +448,8 @@ pub enum Shelf {
     Seen,
     /// The customer table: zone, language, last conversation.
     Customers,
+    /// Rule sets stored by API.
+    Policies,
     /// Errands for servers that the bus does not reach: `<server>/<order>`.
     Errands,
 }

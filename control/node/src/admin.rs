@@ -37,6 +37,12 @@ pub enum Question {
     Block(u16, Option<u8>, bool),
     /// End a call.
     Clear(AttemptId),
+    /// Change tenants, keys, limits.
+    Provision(crate::provision::Change),
+    /// What would become of a campaign, under assumptions.
+    Forecast(units::CampaignId, serde_json::Map<String, serde_json::Value>),
+    /// Tenants in force, one if it is named.
+    Tenants(Option<String>),
     /// As SIGHUP.
     Reload,
     /// As SIGTERM.
@@ -65,6 +71,8 @@ pub struct Admin {
     pub others: Option<Arc<ArcSwap<Vec<Node>>>>,
     /// The desk.
     pub desk: crate::desk::Way,
+    /// Who may order.
+    pub intake: Arc<crate::intake::Intake>,
     /// As SIGHUP.
     pub reload: Arc<tokio::sync::Notify>,
     /// As SIGTERM.
@@ -149,6 +157,21 @@ impl Admin {
                     shard.send(Inbox::Clear(attempt, Cause::NORMAL)).await.map_err(|e| e.to_string())?;
                 }
                 Ok(serde_json::json!("told"))
+            }
+            Question::Provision(change) => self.intake.provision(change).await.map_err(|why| why.to_string()),
+            Question::Forecast(id, assume) => self.intake.forecast_of(id, assume).await,
+            Question::Tenants(name) => {
+                let config = self.intake.config.load();
+                let asked = |t: &&control::config::Tenant| {
+                    name.as_ref().is_none_or(|n| t.name.eq_ignore_ascii_case(n))
+                };
+                let found: Vec<_> = config.tenants.iter().filter(asked).map(crate::provision::told).collect();
+                match name {
+                    Some(name) => {
+                        found.into_iter().next().ok_or_else(|| format!("there is no tenant called `{name}`"))
+                    }
+                    None => Ok(found.into()),
+                }
             }
             Question::Reload => {
                 self.reload.notify_one();

@@ -5,6 +5,7 @@
 
 mod audio;
 mod show;
+mod sign;
 mod tenant;
 mod tools;
 mod vxml;
@@ -81,6 +82,18 @@ enum Command {
         #[command(subcommand)]
         what: tenant::Tenants,
     },
+    /// Sign orders (Ed25519), and make keys for that.
+    Sign {
+        #[command(subcommand)]
+        what: sign::Sign,
+    },
+    /// Look ahead.
+    Campaign {
+        #[command(subcommand)]
+        what: Campaigns,
+        #[command(flatten)]
+        node: Running,
+    },
     /// Look into a running node.
     Show {
         #[command(subcommand)]
@@ -149,6 +162,20 @@ enum Maintain {
 }
 
 #[derive(Debug, Subcommand)]
+enum Campaigns {
+    /// How long a campaign will take, how many of its orders are blocked and why, and how many channels it needs: by the
+    /// running node's own rules, in virtual time.
+    Forecast {
+        /// The campaign, `camp_…`.
+        id: units::CampaignId,
+        /// What is assumed: `channels=100`, `calls_per_1000s=10000`, `answered_permille=600`, `busy_permille=100`,
+        /// `talk_s=45`, `ring_s=30`.
+        #[arg(value_parser = tenant::word)]
+        assume: Vec<(String, serde_json::Value)>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
 enum Show {
     /// Calls that are up.
     Calls,
@@ -201,6 +228,10 @@ impl Cli {
             Command::Vxml { what } => what.run(),
             Command::Audio { what } => what.run(),
             Command::Tenant { what } => what.run(),
+            Command::Sign { what } => what.run(),
+            Command::Campaign { what: Campaigns::Forecast { id, assume }, node } => {
+                node.ask(&Question::Forecast(id, assume.into_iter().collect()))
+            }
             Command::Show { what, node } => {
                 let question = match &what {
                     Show::Calls => Question::Calls,

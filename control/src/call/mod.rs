@@ -636,6 +636,7 @@ impl Call {
             doubt: Default::default(),
             campaign: None,
             lenient: false,
+            repeat: None,
         };
         if let Stage::Talking(talk) = &mut self.stage {
             talk.asked(id);

@@ -20,7 +20,8 @@ use signalling::tdm::Output as TdmOutput;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 use units::{
-    AttemptId, BearerId, CallId, Cause, Codec, LegId, Mono, Now, OrderId, Rng, Samples, Seed, TenantId,
+    AttemptId, BearerId, CallId, Cause, Codec, LegId, Mono, Now, OrderId, Private, Rng, Samples, Seed,
+    TenantId,
 };
 use vxml::Documents;
 use vxml::session::{Caching, FetchId, FetchRequest, Hypothesis, Listen, ListenId, Recording, Speech};
@@ -191,6 +192,10 @@ pub struct Finished {
     pub lease: Option<Lease>,
     /// Which way it went.
     pub direction: Direction,
+    /// Whose.
+    pub tenant: TenantId,
+    /// Who was called, or who called.
+    pub customer: Private<String>,
     /// How it counts.
     pub disposition: Disposition,
     /// Q.850.

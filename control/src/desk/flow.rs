@@ -345,10 +345,12 @@ impl<J: Judge> Desk<J> {
         let again = held.again.is_some();
         let (attempts, tries) = (held.claimed.attempts + u32::from(outcome.dialled), held.claimed.tries + 1);
         let expires = held.claimed.order.expires;
+        let own = self.judge.retries(&held.claimed.order);
+        let table = own.as_ref().unwrap_or(&self.limits.retry);
         let next = match held.claimed.order.parent() {
             // Whoever is transferred hears how it went, and chooses what to do.
             Some(_) => Next::End(outcome.disposition),
-            None => queue::after(&outcome, attempts, tries, &self.limits.retry, &mut self.rng),
+            None => queue::after(&outcome, attempts, tries, table, &mut self.rng),
         };
         if outcome.disposition == Disposition::Congestion {
             self.dispatcher.refused(now.mono, released.server);

@@ -41,6 +41,11 @@ pub struct Token(pub u64);
 pub trait Judge {
     /// May this order be dialled now?
     fn judge(&mut self, now: Now, order: &Order) -> Decision;
+
+    /// What follows failed attempts of this order, where its tenant has its own table.
+    fn retries(&self, _order: &Order) -> Option<RetryTable> {
+        None
+    }
 }
 
 /// What the desk must be given.

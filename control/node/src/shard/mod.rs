@@ -104,6 +104,8 @@ pub struct Parts {
     pub recorder: Arc<Recorder>,
     /// Where recordings go.
     pub recordings: PathBuf,
+    /// What they are sealed by.
+    pub vault: Arc<crate::vault::Vault>,
     /// The store.
     pub store: Handle,
     /// The fetcher in force.
@@ -188,6 +190,7 @@ impl Shell {
             spans: parts.spans,
             recorder: parts.recorder,
             recordings: parts.recordings,
+            vault: parts.vault,
             store: parts.store,
             fetcher: parts.fetcher,
             prompts: parts.prompts,

@@ -185,6 +185,7 @@ impl<'a, D: Db> Batch<'a, D> {
             Ask::Records { tenant, order, after, limit } => self.records(*tenant, *order, *after, *limit),
             Ask::StoryOf(order) => self.story_of(*order),
             Ask::Notices { max } => self.notices(*max),
+            Ask::Replay { tenant, order } => self.replay(*tenant, *order),
             Ask::NoticeDone { id, retry, given_up } => self.notice_done(*id, *retry, *given_up),
             Ask::Orphans { owner } => self.orphans(*owner, *owner),
             Ask::Adopt { from, to } => self.orphans(*from, *to),
