@@ -10,6 +10,7 @@ use crate::notify::Notifier;
 use crate::prompts::{Attachments, Prompts, recording_path};
 use crate::shard::{self, Inbox, Listener, Post};
 use crate::speech::Speaker;
+use crate::spoken::Spoken;
 use crate::store::{Handle, Limits as StoreLimits};
 use crate::{clock, config, logs};
 use arc_swap::ArcSwap;
@@ -518,8 +519,10 @@ fn prompt_store(
     attachments: &Attachments,
 ) -> Arc<Prompts> {
     let speaker = Speaker::start(&config.speech, state);
+    let spoken =
+        Spoken::new(state.join("spoken"), u64::try_from(config.speech.cache_max.len()).unwrap_or(u64::MAX));
     let (fetcher, attachments) = (Arc::clone(fetcher), Arc::clone(attachments));
-    Arc::new(Prompts::new(fetcher, speaker, recordings.to_owned(), attachments, &config.media))
+    Arc::new(Prompts::new(fetcher, speaker, spoken, recordings.to_owned(), attachments, &config.media))
 }
 
 /// What came with orders lies in the store.

@@ -549,6 +549,12 @@ pub struct Speech {
     pub model: String,
     /// An answer to what was understood may take so long; a longer one is `error.noresource`.
     pub recognition_max: Span,
+    /// URL of an engine that understands what the own recogniser does not speak (`docs/speech.md`); empty: none.
+    pub engine: String,
+    /// That engine speaks as well; what it cannot speak is spoken by the own voices.
+    pub engine_speaks: bool,
+    /// Spoken texts kept on disk take no more than this; 0: none are kept.
+    pub cache_max: Size,
 }
 
 impl Default for Speech {
@@ -561,6 +567,9 @@ impl Default for Speech {
             recognisers: 0,
             model: String::new(),
             recognition_max: Span::from_s(5),
+            engine: String::new(),
+            engine_speaks: false,
+            cache_max: Size::from_bytes(256_000_000),
         }
     }
 }
@@ -569,7 +578,7 @@ impl Speech {
     /// Some engine understands callers.
     #[must_use]
     pub fn recognises(&self) -> bool {
-        self.recognisers > 0
+        self.recognisers > 0 || !self.engine.is_empty()
     }
 }
 
