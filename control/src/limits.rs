@@ -60,6 +60,8 @@ pub fn desk(config: &Config) -> crate::desk::Limits {
     };
     crate::desk::Limits {
         lease_ms: config.store.lease.ms,
+        // Well within the lease, however short it is.
+        put_back_ms: crate::desk::Limits::default().put_back_ms.min(config.store.lease.ms / 3),
         policy: PolicyLimits { permit_ms: config.policy.permit_max.ms, ..PolicyLimits::default() },
         retry,
         ..crate::desk::Limits::default()

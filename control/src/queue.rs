@@ -124,10 +124,13 @@ pub enum Recovery {
     Unknown,
     /// Nobody can know, and a second ring is acceptable: it is dialled anew.
     Redial,
+    /// Nobody can know: it waits until someone decides, or its time runs out.
+    Ask,
 }
 
-/// RFC 3261 §17.2.3: a server transaction repeats its answer to the same INVITE for 64·T1.
-const RESEND_WITHIN: Duration = Duration::from_secs(32);
+/// RFC 3261 §17.2.3: a server transaction repeats its answer to the same INVITE for 64·T1, which is 32 s; less what it takes
+/// to fetch the document again before it is sent.
+const RESEND_WITHIN: Duration = Duration::from_secs(24);
 
 /// Decides over an orphan. `resend`: the shell can send a journalled INVITE again from the same address.
 #[must_use]
@@ -142,7 +145,8 @@ pub fn recover(orphan: &Orphan, now: Now, resend: bool) -> Recovery {
     match (resend && young, orphan.order.doubt) {
         (true, _) => Recovery::Resend,
         (false, Doubt::AtLeastOnce) => Recovery::Redial,
-        (false, Doubt::AtMostOnce | Doubt::Ask) => Recovery::Unknown,
+        (false, Doubt::Ask) => Recovery::Ask,
+        (false, Doubt::AtMostOnce) => Recovery::Unknown,
     }
 }
 

@@ -177,6 +177,15 @@ pub enum Command {
         /// Which.
         bearer: BearerId,
     },
+    /// Send these signalling bits in a slot of the worker's card. For one worker: `ControlEnd::set_bits`.
+    SetBits {
+        /// Span on the card, from 0.
+        span: u16,
+        /// From 1.
+        slot: u8,
+        /// ABCD in the low nibble.
+        abcd: u8,
+    },
     /// A prompt may be forgotten: the worker answers `PromptReturned` when no bearer plays it.
     ReturnPrompt {
         /// Which.
@@ -185,7 +194,7 @@ pub enum Command {
 }
 
 impl Command {
-    /// The bearer it concerns (of a bridge, the first); `None` for a prompt.
+    /// The bearer it concerns (of a bridge, the first); `None` for a prompt and a span.
     #[must_use]
     pub fn bearer(&self) -> Option<BearerId> {
         match *self {
@@ -204,7 +213,7 @@ impl Command {
             | Command::Unbridge { bearer }
             | Command::Close { bearer }
             | Command::Bridge { a: bearer, .. } => Some(bearer),
-            Command::ReturnPrompt { .. } => None,
+            Command::ReturnPrompt { .. } | Command::SetBits { .. } => None,
         }
     }
 }

@@ -19,7 +19,7 @@ use vxml::session::{Fetched, Input, Output};
 use vxml::{Documents, Session, SessionConfig};
 
 /// Name and work; the work is done so many times.
-pub const ALL: &[(&str, fn(u32))] = &[
+pub(crate) const ALL: &[(&str, fn(u32))] = &[
     ("session", |n| sessions(PLAIN, n)),
     ("session_script", |n| sessions(SCRIPT, n)),
     ("visit", visits),

@@ -10,6 +10,8 @@ mod caller;
 mod customer;
 mod demo;
 mod farend;
+mod loadtool;
 mod third_party;
+mod transfer;
 mod voice;
 mod world;

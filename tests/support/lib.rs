@@ -8,6 +8,8 @@
 )]
 
 pub mod fuzz;
+pub mod infra;
 pub mod peers;
 pub mod repo;
 pub mod sim;
+pub mod tone;

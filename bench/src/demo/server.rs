@@ -38,6 +38,44 @@ pub struct Server {
     log: PathBuf,
 }
 
+/// The program `carillon`: the one that is named, or the one beside this.
+///
+/// # Errors
+/// There is none.
+pub fn program(named: Option<&Path>) -> Result<PathBuf, Box<dyn std::error::Error>> {
+    let program = match named {
+        Some(p) => p.to_owned(),
+        None => std::env::current_exe()?.with_file_name("carillon"),
+    };
+    if program.is_file() {
+        Ok(program)
+    } else {
+        Err(format!("{}: not found; build it with `cargo build -p carillon`", program.display()).into())
+    }
+}
+
+/// Where a server listens.
+#[derive(Clone, Copy, Debug)]
+pub struct Addresses {
+    /// HTTP.
+    pub http: SocketAddr,
+    /// SMTP.
+    pub smtp: SocketAddr,
+    /// SIP.
+    pub sip: SocketAddr,
+}
+
+impl Addresses {
+    /// Free ones on loopback.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn free() -> std::io::Result<Self> {
+        let sip = UdpSocket::bind("127.0.0.1:0")?.local_addr()?;
+        Ok(Self { http: free_tcp()?, smtp: free_tcp()?, sip })
+    }
+}
+
 fn free_tcp() -> std::io::Result<SocketAddr> {
     TcpListener::bind("127.0.0.1:0")?.local_addr()
 }
@@ -48,22 +86,27 @@ impl Server {
     /// # Errors
     /// What the system says; a missing program is named.
     pub fn start(setup: &Setup<'_>) -> Result<Self, Box<dyn std::error::Error>> {
+        let dir = setup.dir;
+        let program = program(setup.program)?;
+        let at = Addresses::free()?;
+        Self::launch(&program, dir, at, &text(setup, at.http, at.smtp, at.sip))
+    }
+
+    /// Writes this configuration, which names these addresses, into a folder and starts the program with it.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn launch(
+        program: &Path,
+        dir: &Path,
+        at: Addresses,
+        text: &str,
+    ) -> Result<Self, Box<dyn std::error::Error>> {
         // One provider for the process; a second call finds it there.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let dir = setup.dir;
-        let program = match setup.program {
-            Some(p) => p.to_owned(),
-            None => std::env::current_exe()?.with_file_name("carillon"),
-        };
-        if !program.is_file() {
-            return Err(
-                format!("{}: not found; build it with `cargo build -p carillon`", program.display()).into()
-            );
-        }
-        let (http, smtp) = (free_tcp()?, free_tcp()?);
-        let sip = UdpSocket::bind("127.0.0.1:0")?.local_addr()?;
+        let Addresses { http, smtp, sip } = at;
         let config = dir.join("carillon.toml");
-        std::fs::write(&config, text(setup, http, smtp, sip))?;
+        std::fs::write(&config, text)?;
         let log = dir.join("carillon.log");
         let sink = std::fs::File::create(&log)?;
         let child = Command::new(program)

@@ -3,8 +3,9 @@
 
 use crate::shard::{Inbox, Post};
 use crate::store::Handle;
+use arc_swap::ArcSwap;
 use control::shard::CallView;
-use control::store::{Answer, Ask};
+use control::store::{Answer, Ask, Node};
 use serde::{Deserialize, Serialize};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -28,6 +29,12 @@ pub enum Question {
     Servers,
     /// Why an order is not being dialled now.
     Why(OrderId),
+    /// Spans in a line each.
+    Spans,
+    /// One span with its timeslots.
+    Span(u16),
+    /// Take a span, or one slot of it, out (`true`) or put it back.
+    Block(u16, Option<u8>, bool),
     /// End a call.
     Clear(AttemptId),
     /// As SIGHUP.
@@ -54,6 +61,8 @@ pub struct Admin {
     pub store: Handle,
     /// Lines on the workers.
     pub workers: Arc<dyn Fn() -> Vec<String> + Send + Sync>,
+    /// The processes of the cluster, as last seen.
+    pub others: Option<Arc<ArcSwap<Vec<Node>>>>,
     /// The desk.
     pub desk: crate::desk::Way,
     /// As SIGHUP.
@@ -119,6 +128,22 @@ impl Admin {
             Question::Workers => Ok(serde_json::json!((self.workers)())),
             Question::Servers => self.servers().await,
             Question::Why(order) => self.why(order).await,
+            Question::Spans => Ok(serde_json::json!(self.spans().await)),
+            Question::Span(number) => {
+                let mut spans = self.spans().await;
+                spans.retain(|s| s["span"] == number);
+                spans.pop().ok_or_else(|| format!("there is no span {number}"))
+            }
+            Question::Block(span, slot, on) => {
+                let known = self.spans().await;
+                if !known.iter().any(|s| s["span"] == span) {
+                    return Err(format!("there is no span {span}"));
+                }
+                for shard in &self.shards {
+                    shard.send(Inbox::Block(span, slot, on)).await.map_err(|e| e.to_string())?;
+                }
+                Ok(serde_json::json!("told"))
+            }
             Question::Clear(attempt) => {
                 for shard in &self.shards {
                     shard.send(Inbox::Clear(attempt, Cause::NORMAL)).await.map_err(|e| e.to_string())?;
@@ -147,13 +172,42 @@ impl Admin {
         calls
     }
 
+    async fn spans(&self) -> Vec<serde_json::Value> {
+        let mut spans = Vec::new();
+        for shard in &self.shards {
+            let (answer, waits) = oneshot::channel();
+            if shard.send(Inbox::Spans(answer)).await.is_ok() {
+                spans.extend(waits.await.unwrap_or_default());
+            }
+        }
+        spans
+    }
+
     async fn servers(&self) -> Result<serde_json::Value, String> {
         let (answer, waits) = oneshot::channel();
         let asked = self.desk.send(crate::desk::Message::Servers(answer)).await;
         asked.map_err(|error| error.to_string())?;
         let servers = waits.await.map_err(|error| error.to_string())?;
-        let row = |(server, used, capacity): (units::ServerId, f64, u32)| serde_json::json!({ "server": server.0, "used": used, "capacity": capacity });
-        Ok(servers.into_iter().map(row).collect())
+        let others = self.others.as_ref().map(|others| others.load_full());
+        let now = crate::clock::now().wall;
+        let row = |(server, used, capacity): (units::ServerId, f64, u32)| {
+            let node = others.iter().flat_map(|all| all.iter()).find(|n| n.id == server);
+            let mut row = serde_json::json!({ "server": server.0, "used": used, "capacity": capacity });
+            if let Some(node) = node {
+                row["name"] = node.name.clone().into();
+                row["role"] = node.role.clone().into();
+                row["address"] = node.address.clone().into();
+                row["seen_ms_ago"] = now.ms_since(node.seen).into();
+                row["state"] = state(node, now).into();
+            }
+            row
+        };
+        let known: Vec<_> = servers.iter().map(|(server, ..)| *server).collect();
+        let mut rows: Vec<serde_json::Value> = servers.into_iter().map(row).collect();
+        // Those that carry no calls: control nodes, and servers that left.
+        let rest = others.iter().flat_map(|all| all.iter()).filter(|n| !known.contains(&n.id));
+        rows.extend(rest.map(|n| row((n.id, 0.0, 0))));
+        Ok(rows.into())
     }
 
     async fn call(&self, order: OrderId) -> Result<serde_json::Value, String> {
@@ -188,6 +242,19 @@ impl Admin {
 
     async fn ask(&self, ask: Ask) -> Result<Answer, String> {
         self.store.ask(ask).await.map_err(|error| format!("the store says {error:?}"))
+    }
+}
+
+/// What people call it. The times are of several clocks, so a second or two is no sign of anything.
+fn state(node: &Node, now: units::Wall) -> &'static str {
+    if node.role == control::watch::LEFT {
+        "left"
+    } else if now.ms_since(node.seen) > 5_000 {
+        "silent"
+    } else if node.load.is_some_and(|load| load.draining) {
+        "draining"
+    } else {
+        "up"
     }
 }
 

@@ -10,6 +10,7 @@ mod tools;
 mod vxml;
 
 use crate::admin::Question;
+use crate::cluster::Role;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -31,6 +32,18 @@ enum Command {
         #[arg(long, default_value = "/etc/carillon/carillon.toml")]
         config: PathBuf,
     },
+    /// One process of a cluster: intake, policy, queue, dispatch, console.
+    Control {
+        /// The configuration.
+        #[arg(long, default_value = "/etc/carillon/carillon.toml")]
+        config: PathBuf,
+    },
+    /// One process of a cluster: a telephony server.
+    Media {
+        /// The configuration.
+        #[arg(long, default_value = "/etc/carillon/carillon.toml")]
+        config: PathBuf,
+    },
     /// Read a configuration and say what is wrong with it.
     CheckConfig {
         /// The configuration.
@@ -42,6 +55,11 @@ enum Command {
         /// The configuration.
         #[arg(long, default_value = "/etc/carillon/carillon.toml")]
         config: PathBuf,
+    },
+    /// Records as files.
+    Cdr {
+        #[command(subcommand)]
+        what: tools::Cdr,
     },
     /// Replay in virtual time, with the production code.
     Sim {
@@ -67,6 +85,18 @@ enum Command {
     Show {
         #[command(subcommand)]
         what: Show,
+        #[command(flatten)]
+        node: Running,
+    },
+    /// Take a T1 or E1 line, or a timeslot of it, out for new calls, or put it back.
+    Span {
+        /// Its number.
+        number: u16,
+        /// What.
+        what: Maintain,
+        /// One timeslot only.
+        #[arg(long)]
+        slot: Option<u8>,
         #[command(flatten)]
         node: Running,
     },
@@ -109,6 +139,15 @@ enum Format {
     Json,
 }
 
+/// What is done to a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Maintain {
+    /// No new call; those that are up go on.
+    Block,
+    /// As before.
+    Unblock,
+}
+
 #[derive(Debug, Subcommand)]
 enum Show {
     /// Calls that are up.
@@ -120,6 +159,13 @@ enum Show {
     },
     /// Servers and their load.
     Servers,
+    /// T1 and E1 lines.
+    Spans,
+    /// One of them, with its timeslots.
+    Span {
+        /// Its number.
+        number: u16,
+    },
     /// Workers: core, scheduling, network backend, and why not better.
     Workers,
     /// Why an order is not being dialled now.
@@ -139,10 +185,9 @@ impl Cli {
     #[must_use]
     pub fn run(self) -> ExitCode {
         match self.command {
-            Command::Serve { config } => match crate::serve::serve(&config) {
-                Ok(()) => ExitCode::SUCCESS,
-                Err(error) => no(&error),
-            },
+            Command::Serve { config } => serve(&config, None),
+            Command::Control { config } => serve(&config, Some(Role::Control)),
+            Command::Media { config } => serve(&config, Some(Role::Media)),
             Command::CheckConfig { config } => match crate::serve::check(&config) {
                 Ok(said) => {
                     print(&said);
@@ -151,6 +196,7 @@ impl Cli {
                 Err(error) => no(&error),
             },
             Command::Migrate { config } => tools::migrate(&config),
+            Command::Cdr { what } => what.run(),
             Command::Sim { what } => what.run(),
             Command::Vxml { what } => what.run(),
             Command::Audio { what } => what.run(),
@@ -160,10 +206,15 @@ impl Cli {
                     Show::Calls => Question::Calls,
                     Show::Call { id } => Question::Call(*id),
                     Show::Servers => Question::Servers,
+                    Show::Spans => Question::Spans,
+                    Show::Span { number } => Question::Span(*number),
                     Show::Workers => Question::Workers,
                     Show::Why { id } => Question::Why(*id),
                 };
                 node.ask(&question)
+            }
+            Command::Span { number, what, slot, node } => {
+                node.ask(&Question::Block(number, slot, what == Maintain::Block))
             }
             Command::Clear { attempt, node } => node.ask(&Question::Clear(attempt)),
             Command::Reload { node } => node.ask(&Question::Reload),
@@ -194,6 +245,13 @@ impl Running {
     }
 }
 
+fn serve(config: &std::path::Path, role: Option<Role>) -> ExitCode {
+    match crate::serve::serve(config, role) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => no(&error),
+    }
+}
+
 fn no(error: &dyn std::fmt::Display) -> ExitCode {
     eprintln!("{error}");
     ExitCode::from(NO)
@@ -216,5 +274,7 @@ mod tests {
         let id = OrderId(1).to_string();
         assert!(Cli::try_parse_from(["carillon", "show", "call", &id, "-o", "json"]).is_ok());
         assert!(Cli::try_parse_from(["carillon", "show", "call", "17"]).is_err());
+        assert!(Cli::try_parse_from(["carillon", "show", "span", "3"]).is_ok());
+        assert!(Cli::try_parse_from(["carillon", "span", "3", "block", "--slot", "5"]).is_ok());
     }
 }

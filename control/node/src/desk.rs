@@ -1,25 +1,30 @@
 //! The desk's shell: one task that drives the pure [`Desk`], asks the store for it, and hands calls to the shards.
 
+use crate::cluster::{self, Ours};
 use crate::intake::Bench;
 use crate::shard::{Inbox, Post};
 use crate::store::Handle;
+use crate::store::bus::Asking;
 use arc_swap::ArcSwap;
+use control::bus::{Load, Word};
 use control::call::Start;
 use control::call::route::{NoRoute, Route};
 use control::conduct::Denied;
 use control::config::Config;
-use control::desk::{Desk, Fact, Finished, Input, Output};
+use control::desk::{Desk, Fact, Finished, HandedBack, Input, Output};
 use control::dispatch::ServerReport;
 use control::order::{Disposition, Order};
+use control::permit::{Permit, Slot};
 use control::queue::Outcome;
 use control::shard::Finished as Over;
+use control::store::Lease;
 use control::store::Orphan;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
-use units::{Cause, OrderId, ServerId, TenantId, Wall};
+use units::{Cause, Mono, OrderId, ServerId, TenantId, Wall};
 
 /// What the desk is told by other parts of the node.
 #[derive(Debug)]
@@ -28,6 +33,18 @@ pub enum Message {
     Accepted(u8, TenantId, Wall),
     /// Its tenant took an order back.
     Cancelled(OrderId),
+    /// Suppression lists or campaigns changed.
+    Learnt,
+    /// Another process says so.
+    Word(Word),
+    /// A media server's load.
+    Load(ServerReport),
+    /// These shards of tenants are ours until then.
+    Shards(BTreeSet<u8>, Mono),
+    /// Another process is dead.
+    Dead(ServerId),
+    /// Another process asks.
+    Errand(Box<Asking>),
     /// Claim nothing more.
     Drain,
     /// A call of this shard wants to transfer its caller by this order.
@@ -42,7 +59,9 @@ pub type Way = mpsc::Sender<Message>;
 /// Messages that wait for the desk.
 pub const WAITING_MAX: usize = 65_536;
 /// How often this server reports its load to the dispatcher.
-const REPORT: Duration = Duration::from_millis(250);
+const REPORT: Duration = Duration::from_millis(100);
+/// A change of load is told at once, but not sooner than this after the last.
+const REPORT_GAP_MS: u64 = 10;
 
 /// What the task works with.
 pub struct Parts {
@@ -64,6 +83,19 @@ pub struct Parts {
     pub draining: bool,
     /// Shards of the calls whose transfers are being judged.
     pub seconds: BTreeMap<OrderId, usize>,
+    /// The other processes; `None`: all is in this one.
+    pub ours: Option<Ours>,
+}
+
+/// What comes back to the desk from its own errands.
+#[derive(Debug)]
+pub enum Back {
+    /// The store answers.
+    Stored(control::desk::Token, Result<control::store::Answer, control::store::Error>),
+    /// What became of an offer of ours.
+    Handed(Box<HandedBack>),
+    /// The claim that was offered to us is ours, or is not.
+    Took(Box<cluster::media::Took>),
 }
 
 /// Drives the desk until its shards are gone and nothing is left in hand.
@@ -74,7 +106,9 @@ pub async fn run(
 ) {
     let (answers, mut answered) = mpsc::unbounded_channel();
     let mut report = tokio::time::interval(REPORT);
-    parts.step(Input::Report(parts.load()), &answers).await;
+    if !parts.shards.is_empty() {
+        parts.step(Input::Report(parts.load().report(parts.server)), &answers).await;
+    }
     parts.step(Input::Begin, &answers).await;
     let mut shards_up = true;
     // Once the shards are gone, what they left is still booked: each end that is under way gets its answer.
@@ -83,21 +117,23 @@ pub async fn run(
         tokio::select! {
             message = messages.recv() => {
                 let Some(message) = message else { return };
-                if let Some(input) = parts.message(message) {
-                    parts.step(input, &answers).await;
-                }
+                parts.message(message, &answers).await;
             }
             finished = over.recv(), if shards_up => match finished.map(|f| booked(*f)) {
                 Some(Some(input)) => parts.step(input, &answers).await,
                 Some(None) => {}
                 None => shards_up = false,
             },
-            Some((token, answer)) = answered.recv() => parts.step(Input::Stored(token, answer), &answers).await,
-            _ = report.tick() => {
+            Some(back) = answered.recv() => parts.came_back(back, &answers).await,
+            _ = report.tick(), if !parts.shards.is_empty() => {
                 let load = parts.load();
-                parts.step(Input::Report(load), &answers).await;
+                parts.step(Input::Report(load.report(parts.server)), &answers).await;
+                parts.say_load(load, true);
             }
             () = wait(deadline) => parts.step(Input::Timer, &answers).await,
+        }
+        if parts.ours.is_some() && !parts.shards.is_empty() {
+            parts.say_load(parts.load(), false);
         }
     }
 }
@@ -109,8 +145,8 @@ async fn wait(deadline: Option<units::Mono>) {
     }
 }
 
-type Answers =
-    mpsc::UnboundedSender<(control::desk::Token, Result<control::store::Answer, control::store::Error>)>;
+/// A way for what comes back.
+pub type Answers = mpsc::UnboundedSender<Back>;
 
 /// A finished call as the desk books it. Incoming calls took no capacity of the dispatcher.
 fn booked(over: Over) -> Option<Input> {
@@ -125,41 +161,94 @@ fn booked(over: Over) -> Option<Input> {
 }
 
 impl Parts {
-    fn load(&self) -> ServerReport {
+    /// What this server carries: calls that are up, and those on their way to it.
+    pub(crate) fn load(&self) -> Load {
         let config = self.config.load();
         let rate = u32::try_from(config.limits.calls_rate.milli_hz / 1_000).unwrap_or(u32::MAX).max(1);
-        ServerReport {
-            server: self.server,
+        let out = if self.ours.is_some() { self.desk.dispatcher().slots_out(self.server) } else { 0 };
+        Load {
             capacity: config.limits.calls_max,
-            used: self.calls.load(Ordering::Relaxed),
+            used: self.calls.load(Ordering::Relaxed).max(out),
             rate: control::dispatch::Rate::per_second(rate),
             draining: self.draining,
-            seen: None,
         }
     }
 
-    fn message(&mut self, message: Message) -> Option<Input> {
-        match message {
-            Message::Accepted(priority, tenant, due) => Some(Input::Woken { priority, tenant, due }),
-            Message::Cancelled(order) => Some(Input::Cancelled(order)),
+    /// Tells the others, if it is time to or if it has changed.
+    fn say_load(&mut self, load: Load, time_to: bool) {
+        let Some(ours) = &mut self.ours else { return };
+        let now = crate::clock::now().mono;
+        let changed = ours.load.borrow().as_ref() != Some(&load);
+        let soon = now.since(ours.said) < Duration::from_millis(REPORT_GAP_MS);
+        if time_to || (changed && !soon) {
+            (ours.said, ours.words) = (now, ours.words + 1);
+            ours.bus.say(&load.word(ours.member.id, ours.member.epoch, ours.words));
+            ours.load.send_replace(Some(load));
+        }
+    }
+
+    async fn message(&mut self, message: Message, answers: &Answers) {
+        let input = match message {
+            Message::Accepted(priority, tenant, due) => {
+                self.say(&Word::Wake { priority, tenant, due });
+                Input::Woken { priority, tenant, due }
+            }
+            Message::Word(Word::Wake { priority, tenant, due }) => Input::Woken { priority, tenant, due },
+            Message::Cancelled(order) => {
+                self.say(&Word::Cancel { order });
+                self.cancelled(order).await
+            }
+            Message::Word(Word::Cancel { order }) => self.cancelled(order).await,
+            Message::Word(_) => return,
+            Message::Learnt => return self.say(&Word::Learn),
+            Message::Load(report) => Input::Report(report),
+            Message::Shards(shards, until) => Input::Shards(shards, until),
+            Message::Dead(server) => Input::Dead(server),
+            Message::Errand(asking) => return self.errand(*asking, answers).await,
             Message::Second(shard, order) => {
                 self.seconds.insert(order.id, usize::from(shard));
-                Some(Input::Second(order, self.server))
+                Input::Second(order, self.server)
             }
             Message::Drain => {
                 self.draining = true;
-                Some(Input::Drain)
+                if let Some(ours) = &mut self.ours {
+                    ours.keep = None;
+                }
+                Input::Drain
             }
             Message::Servers(answer) => {
                 let view = self.desk.dispatcher().view(crate::clock::now().mono).collect();
                 // Who asked may have gone.
-                drop(answer.send(view));
-                None
+                return drop(answer.send(view));
             }
+        };
+        self.step(input, answers).await;
+    }
+
+    pub(crate) fn say(&self, word: &Word) {
+        if let Some(ours) = &self.ours {
+            ours.bus.say(word);
         }
     }
 
-    async fn step(&mut self, input: Input, answers: &Answers) {
+    /// What rings is hung up on.
+    async fn cancelled(&self, order: OrderId) -> Input {
+        if let Some(shard) = self.shards.get(self.shard_of(order)) {
+            // A shard that is gone has no calls.
+            drop(shard.send(Inbox::Cancelled(order)).await);
+        }
+        Input::Cancelled(order)
+    }
+
+    async fn came_back(&mut self, back: Back, answers: &Answers) {
+        match back {
+            Back::Stored(token, answer) => self.step(Input::Stored(token, answer), answers).await,
+            Back::Handed(back) => self.step(Input::Handed(back), answers).await,
+            Back::Took(took) => self.took(*took, answers).await,
+        }
+    }
+
+    pub(crate) async fn step(&mut self, input: Input, answers: &Answers) {
         self.desk.handle(crate::clock::now(), input);
         let mut outputs = Vec::new();
         while let Some(output) = self.desk.poll() {
@@ -172,10 +261,12 @@ impl Parts {
                     tokio::spawn(async move {
                         let answer = store.ask(ask).await;
                         // A desk that is gone needs no answer.
-                        drop(answers.send((token, answer)));
+                        drop(answers.send(Back::Stored(token, answer)));
                     });
                 }
                 Output::Start(start) => self.start(*start, answers).await,
+                Output::Offer(offer) => self.offer(*offer, answers),
+                Output::Woken { priority, tenant, due } => self.say(&Word::Wake { priority, tenant, due }),
                 Output::HangUp(orphan) => self.hang_up(*orphan).await,
                 Output::Denied(order, _, why) => self.deny(&order, why).await,
                 Output::Fact(fact) => told(&fact),
@@ -187,8 +278,11 @@ impl Parts {
     async fn hang_up(&self, orphan: Orphan) {
         let (order, attempt) = (orphan.order.id, orphan.lease.attempt);
         tracing::warn!(%order, %attempt, "a former life left a call; it is ended");
-        let told = Inbox::TakeOver(attempt, orphan.acked.unwrap_or_default());
-        if self.shards[self.shard_of(order)].send(told).await.is_err() {
+        let dialog = orphan.acked.unwrap_or_default();
+        let Some(shard) = self.shards.get(self.shard_of(order)) else {
+            return self.ask_neighbour(order, attempt, dialog);
+        };
+        if shard.send(Inbox::TakeOver(attempt, dialog)).await.is_err() {
             tracing::error!(%order, "a shard is gone; the callee's session timer ends the call");
         }
     }
@@ -198,7 +292,8 @@ impl Parts {
         let Some(parent) = order.parent() else { return };
         let shard = self.shard_for(order.id);
         let told = Inbox::Denied(parent, order.id, why);
-        if self.shards[shard].send(told).await.is_err() {
+        let Some(shard) = self.shards.get(shard) else { return };
+        if shard.send(told).await.is_err() {
             tracing::error!(order = %order.id, "a shard is gone, and its calls with it");
         }
     }
@@ -214,11 +309,18 @@ impl Parts {
     }
 
     async fn start(&mut self, start: control::desk::Start, answers: &Answers) {
-        let control::desk::Start { permit, slot, order, lease, nth, .. } = start;
-        match self.route(&order, nth) {
+        let control::desk::Start { permit, slot, order, lease, nth, again, .. } = start;
+        let (trunks, again) = (again.clone().map(|trunk| vec![trunk]), again.is_some());
+        self.place(Placing { permit, slot, order, lease, nth, trunks, again }, answers).await;
+    }
+
+    /// Gives a call to its shard.
+    pub(crate) async fn place(&mut self, placing: Placing, answers: &Answers) {
+        let Placing { permit, slot, order, lease, nth, trunks, again } = placing;
+        match self.route(&order, nth, trunks.as_deref()) {
             Ok(route) => {
                 let shard = self.shard_for(order.id);
-                let call = Box::new(Start { permit, slot, order, lease, route });
+                let call = Box::new(Start { permit, slot, order, lease, route, again });
                 if self.shards[shard].send(Inbox::Start(call)).await.is_err() {
                     tracing::error!("a shard is gone; the order comes back when its lease lapses");
                 }
@@ -240,15 +342,41 @@ impl Parts {
         }
     }
 
-    /// The first attempt leaves by the best trunk, later ones by the next.
-    fn route(&self, order: &Order, nth: u32) -> Result<Route, NoRoute> {
+    /// The ways out for an order, best first.
+    pub(crate) fn routes(&self, order: &Order) -> Result<Vec<Route>, NoRoute> {
         let config = self.config.load();
         let tenant = config.tenants.iter().find(|t| t.id == order.tenant.0);
-        let ring = config.policy.ring_max.ms;
-        let mut routes = Route::all(&config.trunks, tenant, order, &self.host, ring)?;
+        Route::all(&config.trunks, tenant, order, &self.host, config.policy.ring_max.ms)
+    }
+
+    /// The first attempt leaves by the best trunk, later ones by the next; of those that were named, if any were.
+    fn route(&self, order: &Order, nth: u32, named: Option<&[String]>) -> Result<Route, NoRoute> {
+        let mut routes = self.routes(order)?;
+        if let Some(named) = named {
+            let rank = |route: &Route| named.iter().position(|name| *name == route.trunk);
+            routes.retain(|route| rank(route).is_some());
+            routes.sort_by_key(rank);
+        }
+        if routes.is_empty() {
+            return Err(NoRoute::NoTrunk);
+        }
         let which = usize::try_from(nth.saturating_sub(1)).unwrap_or(0) % routes.len();
         Ok(routes.swap_remove(which))
     }
+}
+
+/// A call on its way to a shard.
+pub(crate) struct Placing {
+    pub(crate) permit: Permit,
+    pub(crate) slot: Slot,
+    pub(crate) order: Box<Order>,
+    pub(crate) lease: Lease,
+    /// Which attempt this will be, from 1.
+    pub(crate) nth: u32,
+    /// Trunks that another process named, best first.
+    pub(crate) trunks: Option<Vec<String>>,
+    /// The same attempt after a crash.
+    pub(crate) again: bool,
 }
 
 fn told(fact: &Fact) {

@@ -9,7 +9,7 @@ impl Call {
         self.facts.over.get_or_insert(ctx.now);
         let status = ended.status.map_or_else(String::new, |s| format!(" {s}"));
         let who = if ended.by_peer { "by the far end" } else { "by us" };
-        ctx.story(self.facts.attempt, "sip", format!("over{status}, cause {}, {who}", ended.cause.0));
+        ctx.story_end(self.facts.attempt, "sip", format!("over{status}, cause {}, {who}", ended.cause.0));
         self.facts.cause = ended.cause;
         if self.facts.answered.is_none() {
             let how = outcome::unanswered(&ended, self.facts.rang_out);
@@ -50,7 +50,7 @@ impl Call {
 
     /// Ends a call that was never answered, with its reason.
     pub(super) fn fail(&mut self, ctx: &mut Ctx<'_>, disposition: Disposition, cause: Cause, why: &str) {
-        ctx.story(self.facts.attempt, "call", why.to_owned());
+        ctx.story_end(self.facts.attempt, "call", why.to_owned());
         self.facts.disposition.get_or_insert(disposition);
         self.facts.why.get_or_insert_with(|| why.to_owned());
         self.clear(ctx, cause);
@@ -185,6 +185,7 @@ impl Call {
     }
 
     pub(super) fn finish(&mut self, ctx: &mut Ctx<'_>) {
+        ctx.close_story(self.facts.attempt);
         let facts = &self.facts;
         let slot = self.slot.take().expect("a call hands its slot back once, here");
         let result = (!facts.values.is_empty() || !facts.recordings.is_empty()).then(|| facts.result());
@@ -211,6 +212,7 @@ impl Call {
     /// The call broke: a panic of ours. Everything it holds goes back; what can be told of it is told.
     pub(crate) fn bury(&mut self, ctx: &mut Ctx<'_>) {
         if self.is_over() || self.slot.is_none() {
+            ctx.close_story(self.facts.attempt);
             self.stage = Stage::Over;
             return;
         }

@@ -13,8 +13,10 @@
 
 mod ending;
 mod facts;
+mod objects;
 pub mod outcome;
 pub mod play;
+mod prepare;
 pub mod route;
 mod second;
 mod talk;
@@ -56,6 +58,8 @@ pub struct Start {
     pub lease: Lease,
     /// How it leaves.
     pub route: Route,
+    /// The same attempt after a crash: the far side may know an older offer of ours.
+    pub again: bool,
 }
 
 /// What a call is told.
@@ -99,15 +103,20 @@ pub struct Call {
     pub(crate) bearer: Option<BearerId>,
     /// The worker has the bearer; else it is a reserved place only.
     opened: bool,
+    /// It is carried by a timeslot, not by RTP.
+    timeslot: bool,
     stage: Stage,
     stage_until: Option<Mono>,
     call_until: Mono,
     lease: Option<Lease>,
     order: Option<Box<Order>>,
     route: Option<Route>,
+    again: bool,
     /// The dialog as a neighbour needs it to end the call.
     dialog: Vec<u8>,
     slot: Option<Slot>,
+    /// The application root that is asked for.
+    root_url: String,
     /// The call that this one was placed for, until that has been told its end.
     first: Option<First>,
     facts: Facts,
@@ -116,8 +125,8 @@ pub struct Call {
 /// What a call is for, once it is answered.
 #[derive(Debug)]
 enum Work {
-    /// To talk by this document.
-    Talk(Fetched),
+    /// To talk by these documents, each under the URL it was asked for: the first, and its application root if it has one.
+    Talk(Vec<(String, Fetched)>),
     /// To be joined to the first call.
     Join,
     /// To stand for a REFER of the first call.
@@ -130,6 +139,7 @@ enum Stage {
         permit: Option<Permit>,
         port: Option<u16>,
         work: Option<Work>,
+        first: Option<Fetched>,
     },
     Intending {
         permit: Permit,
@@ -166,13 +176,14 @@ const WRITE_RETRY_MS: u64 = 1_000;
 impl Call {
     /// An ordered call.
     pub(crate) fn outbound(ctx: &mut Ctx<'_>, id: CallId, start: Start) -> Self {
-        let Start { permit, slot, order, lease, route } = start;
+        let Start { permit, slot, order, lease, route, again } = start;
+        let (protocol_name, protocol_version) = protocol(route.is_timeslot());
         let application = ctx.settings.application(&order.application);
         let connection = Connection {
             local_uri: route.from.clone(),
             remote_uri: route.uri.clone(),
-            protocol_name: "sip".into(),
-            protocol_version: "2.0".into(),
+            protocol_name,
+            protocol_version,
             originator_is_local: true,
             ..Connection::default()
         };
@@ -186,7 +197,9 @@ impl Call {
         call.slot = Some(slot);
         call.lease = Some(lease);
         call.order = Some(order);
+        call.timeslot = route.is_timeslot();
         call.route = Some(route);
+        call.again = again;
         call.prepare(ctx);
         call
     }
@@ -194,6 +207,8 @@ impl Call {
     /// A call that comes in and is to be taken.
     pub(crate) fn inbound(ctx: &mut Ctx<'_>, id: CallId, leg: LegId, arrival: Arrival) -> Self {
         let Arrival { incoming, attempt, slot, tenant, url } = arrival;
+        let timeslot = matches!(incoming.offer, Some(Media::Timeslot { .. }));
+        let (protocol_name, protocol_version) = protocol(timeslot);
         let redirect = incoming.redirects.iter().map(|r| Redirect {
             uri: r.uri.clone(),
             pi: r.privacy.clone(),
@@ -203,8 +218,8 @@ impl Call {
         let connection = Connection {
             local_uri: incoming.to.clone(),
             remote_uri: incoming.from.clone(),
-            protocol_name: "sip".into(),
-            protocol_version: "2.0".into(),
+            protocol_name,
+            protocol_version,
             headers: incoming.headers.clone(),
             redirect: redirect.collect(),
             aai: None,
@@ -219,6 +234,7 @@ impl Call {
         let mut call = Self::new(ctx, id, Stage::preparing(None), facts);
         call.slot = Some(slot);
         call.leg = Some(leg);
+        call.timeslot = timeslot;
         call.prepare(ctx);
         call
     }
@@ -229,14 +245,17 @@ impl Call {
             leg: None,
             bearer: None,
             opened: false,
+            timeslot: false,
             stage,
             stage_until: Some(ctx.after_ms(PREPARE_MS_MAX)),
             call_until: ctx.after_ms(ctx.settings.call_ms_max),
             lease: None,
             order: None,
             route: None,
+            again: false,
             dialog: Vec::new(),
             slot: None,
+            root_url: String::new(),
             first: None,
             facts,
         }
@@ -316,6 +335,7 @@ impl Call {
             Told::Reserved(place) => self.reserved(ctx, place),
             Told::Report(report) => self.bearer_told(ctx, report),
             Told::Fetched(Purpose::Document, result) => self.document_here(ctx, result),
+            Told::Fetched(Purpose::Root, result) => self.root_here(ctx, result),
             Told::Stored(Purpose::Intent, result) => self.intent_stored(ctx, result),
             Told::Stored(Purpose::Ack, result) => self.ack_stored(ctx, result),
             Told::Stored(Purpose::Record, result) => self.record_stored(ctx, result),
@@ -334,49 +354,6 @@ impl Call {
         self.settle(ctx);
     }
 
-    /// Finds a place for the bearer and fetches the document, side by side.
-    fn prepare(&mut self, ctx: &mut Ctx<'_>) {
-        ctx.story(
-            self.facts.attempt,
-            "call",
-            format!("prepares {}", talk::without_query(&self.facts.application)),
-        );
-        let place = ctx.token(self.id, Purpose::Place);
-        ctx.out.push_back(Output::Reserve(place, None));
-        if self.facts.application.is_empty() {
-            self.fail(ctx, Disposition::ApplicationError, Cause::NORMAL_UNSPECIFIED, "no such application");
-            return;
-        }
-        let request = FetchRequest {
-            url: self.facts.application.clone(),
-            resource: Resource::Document,
-            method: Method::Get,
-            fields: Vec::new(),
-            timeout_ms: ctx.settings.fetch_timeout_ms,
-            caching: Caching::default(),
-            fetchaudio: None,
-            prefetch: false,
-        };
-        let token = ctx.token(self.id, Purpose::Document);
-        let (call, tenant, order) = (self.id, self.facts.tenant, self.order());
-        ctx.out.push_back(Output::Fetch { token, call, tenant, order, request });
-    }
-
-    fn reserved(&mut self, ctx: &mut Ctx<'_>, place: Option<(BearerId, SocketAddr)>) {
-        let Some((bearer, local)) = place else {
-            self.fail(ctx, Disposition::Congestion, Cause::NO_CIRCUIT, "no bearer is free");
-            return;
-        };
-        self.bearer = Some(bearer);
-        match &mut self.stage {
-            Stage::Preparing { port, .. } => {
-                *port = Some(local.port());
-                self.prepared(ctx);
-            }
-            _ => self.close_bearer(ctx),
-        }
-    }
-
     /// Gives the bearer back: a place at once, an open one when its worker has told its end.
     fn close_bearer(&mut self, ctx: &mut Ctx<'_>) {
         match self.bearer {
@@ -387,42 +364,6 @@ impl Call {
                 ctx.out.push_back(Output::Release(bearer));
             }
             None => {}
-        }
-    }
-
-    fn document_here(&mut self, ctx: &mut Ctx<'_>, result: Result<Fetched, FetchError>) {
-        let Stage::Preparing { work, .. } = &mut self.stage else { return };
-        match result {
-            Ok(fetched) => {
-                *work = Some(Work::Talk(fetched));
-                self.prepared(ctx);
-            }
-            Err(error) => {
-                let why = format!("document: {}", talk::fetch_error(&error));
-                self.fail(ctx, Disposition::ApplicationError, Cause::NORMAL_UNSPECIFIED, &why);
-            }
-        }
-    }
-
-    /// When both are here: write the intent, or take the incoming call.
-    fn prepared(&mut self, ctx: &mut Ctx<'_>) {
-        let ready = matches!(&self.stage, Stage::Preparing { port: Some(_), work: Some(_), .. });
-        if !ready {
-            return;
-        }
-        let Stage::Preparing { permit, port: Some(port), work: Some(work) } =
-            std::mem::replace(&mut self.stage, Stage::Clearing)
-        else {
-            unreachable!("matched above");
-        };
-        self.facts.local_port = port;
-        match permit {
-            Some(permit) => self.intend(ctx, permit, port, work),
-            None => {
-                ctx.leg(self.leg, Action::Accept { media: self.own_media(ctx, port) });
-                self.stage = Stage::Accepting { work };
-                self.stage_until = Some(ctx.after_ms(CLEAR_MS_MAX));
-            }
         }
     }
 
@@ -485,12 +426,17 @@ impl Call {
         self.leg = Some(leg);
         self.facts.dialled = true;
         ctx.leg(self.leg, Action::Place(Box::new(place)));
-        ctx.story(self.facts.attempt, "sip", format!("INVITE by trunk {}", self.facts.trunk));
+        let (kind, said) = if self.timeslot { ("tdm", "SETUP") } else { ("sip", "INVITE") };
+        ctx.story(self.facts.attempt, kind, format!("{said} by trunk {}", self.facts.trunk));
         self.stage = Stage::Dialling { work };
         self.stage_until = Some(ctx.after_ms(route.ring_ms_max + CLEAR_MS_MAX));
     }
 
     fn own_media(&self, ctx: &Ctx<'_>, port: u16) -> Media {
+        if self.timeslot {
+            // Which one is for the span's signalling to say.
+            return Media::Timeslot { span: 0, slot: 0 };
+        }
         let codecs = match &self.route {
             Some(route) if !route.codecs.is_empty() => route.codecs.clone(),
             _ => ctx.settings.codecs.clone(),
@@ -565,18 +511,25 @@ impl Call {
     fn ack(&self, ctx: &mut Ctx<'_>) {
         if let Some(leg) = self.leg {
             ctx.acked(leg);
+            if self.again {
+                // The copy of the INVITE that was answered named the address of a former life.
+                ctx.leg(self.leg, Action::Reoffer(self.own_media(ctx, self.facts.local_port)));
+            }
             self.tell_first(ctx, Letter::Up(leg));
         }
     }
 
     fn far_side(&mut self, ctx: &mut Ctx<'_>, media: &Media) {
-        if let (Some(bearer), Media::Rtp(far)) = (self.bearer, media) {
-            let far = Box::new(far.clone());
-            let output =
-                if self.opened { Output::Respec { bearer, far } } else { Output::Open { bearer, far } };
-            self.opened = true;
-            ctx.out.push_back(output);
-        }
+        let Some(bearer) = self.bearer else { return };
+        let output = match media {
+            // A timeslot stays what it is.
+            Media::Timeslot { .. } if self.opened => return,
+            Media::Timeslot { span, slot } => Output::OpenSlot { bearer, span: *span, slot: *slot },
+            Media::Rtp(far) if self.opened => Output::Respec { bearer, far: Box::new(far.clone()) },
+            Media::Rtp(far) => Output::Open { bearer, far: Box::new(far.clone()) },
+        };
+        self.opened = true;
+        ctx.out.push_back(output);
     }
 
     fn answered(&mut self, ctx: &mut Ctx<'_>, media: &Media) {
@@ -598,17 +551,17 @@ impl Call {
             ctx.tell(ask);
         }
         match (work, self.first) {
-            (Work::Talk(document), _) => self.begin_talk(ctx, media, document),
+            (Work::Talk(pages), _) => self.begin_talk(ctx, media, pages),
             (_, Some(first)) => self.second_answered(ctx, first, media),
             (_, None) => self.clear(ctx, Cause::NORMAL),
         }
     }
 
-    fn begin_talk(&mut self, ctx: &mut Ctx<'_>, media: &Media, document: Fetched) {
+    fn begin_talk(&mut self, ctx: &mut Ctx<'_>, media: &Media, pages: Vec<(String, Fetched)>) {
         self.far_side(ctx, media);
         let (codec, events) = match media {
             Media::Rtp(far) => (far.codecs.first().copied(), far.telephone_event.is_some()),
-            Media::Timeslot { .. } => (None, false),
+            Media::Timeslot { span, .. } => (Some(ctx.settings.span_codec(*span)), false),
         };
         let bearer = self.bearer.expect("a call is answered with its bearer open");
         let opening = talk::Opening {
@@ -621,7 +574,8 @@ impl Call {
             events,
             url: self.facts.application.clone(),
             connection: std::mem::take(&mut self.facts.connection),
-            document,
+            pages,
+            lenient: self.lenient(ctx),
         };
         self.stage = Stage::Talking(Box::new(Talk::start(ctx, opening)));
         self.talk(ctx, Turn::Begin);
@@ -696,7 +650,7 @@ impl Call {
     }
 
     fn exited(&mut self, ctx: &mut Ctx<'_>, exit: Exit) {
-        ctx.story(self.facts.attempt, "vxml", format!("exit: {}", talk::exit_reason(&exit)));
+        ctx.story_end(self.facts.attempt, "vxml", format!("exit: {}", talk::exit_reason(&exit)));
         if let Stage::Talking(talk) = &mut self.stage {
             let (values, recordings) = talk.results();
             self.facts.values.extend(values);
@@ -722,6 +676,12 @@ impl Call {
 /// Payload type we offer for `telephone-event/8000`; the one most peers use.
 const TELEPHONE_EVENT: u8 = 101;
 
+/// `session.connection.protocol` (VoiceXML 2.1 §5.1.4): its name and version.
+fn protocol(timeslot: bool) -> (String, String) {
+    let (name, version) = if timeslot { ("isdn", "q931") } else { ("sip", "2.0") };
+    (name.into(), version.into())
+}
+
 /// An incoming call that a route matched.
 #[derive(Debug)]
 pub(crate) struct Arrival {
@@ -734,6 +694,6 @@ pub(crate) struct Arrival {
 
 impl Stage {
     fn preparing(permit: Option<Permit>) -> Self {
-        Stage::Preparing { permit, port: None, work: None }
+        Stage::Preparing { permit, port: None, work: None, first: None }
     }
 }

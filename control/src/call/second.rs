@@ -35,17 +35,23 @@ pub(super) struct Joined {
 impl Call {
     /// The second call of a transfer. `first`: the call that asked for it, if that is still there and waits.
     pub(crate) fn second(ctx: &mut Ctx<'_>, id: CallId, start: Start, first: Option<First>) -> Self {
-        let Start { permit, slot, order, lease, route } = start;
+        let Start { permit, slot, order, lease, route, .. } = start;
         let facts =
             Facts::new(ctx.now, lease.attempt, order.tenant, Direction::Transfer, Connection::default());
         let application = ctx.settings.application(&order.application).unwrap_or_default();
         let facts = facts.named(route.from.clone(), order.to.clone(), &route.trunk, application);
         let work = if first.is_some_and(|f| f.blind) { Work::Refer } else { Work::Join };
         let blind = matches!(work, Work::Refer);
-        let stage = Stage::Preparing { permit: Some(permit), port: blind.then_some(0), work: Some(work) };
+        let stage = Stage::Preparing {
+            permit: Some(permit),
+            port: blind.then_some(0),
+            work: Some(work),
+            first: None,
+        };
         let mut call = Self::new(ctx, id, stage, facts);
         call.facts.parent = order.parent();
         let order_id = order.id;
+        call.timeslot = route.is_timeslot();
         (call.slot, call.lease, call.order, call.route) = (Some(slot), Some(lease), Some(order), Some(route));
         call.first = first;
         let Some(first) = first else {
@@ -58,8 +64,7 @@ impl Call {
         if blind {
             call.prepared(ctx);
         } else {
-            let place = ctx.token(id, Purpose::Place);
-            ctx.out.push_back(Output::Reserve(place, first.beside));
+            call.reserve(ctx, first.beside);
         }
         call
     }

@@ -1,10 +1,11 @@
 //! The conversation of an answered call: the VoiceXML session on one side, the bearer and the fetcher on the other.
 
+use super::objects::{self, Keying};
 use super::play::{Act, Listening, Playlist};
 use super::transfer::{Handing, Moving, TRANSFER_AUDIO, Wish};
 use super::voice::Voice;
 use super::{Captured, Told};
-use crate::conduct::{Ctx, Denied, Letter, Output, Purpose, ScriptClock, Token};
+use crate::conduct::{Ctx, Denied, Letter, Loaded, Output, Purpose, ScriptClock, Token, Wanted};
 use crate::order::Order;
 use dataplane::command::{Command, Cut, Detectors, Tone};
 use dataplane::report::{CaptureEnd, PlayEnd as Ended, Report};
@@ -13,7 +14,7 @@ use std::collections::{BTreeMap, VecDeque};
 use units::{AttemptId, BearerId, CallId, Codec, Digit, Mono, OrderId, Samples, TenantId};
 use vxml::session::{
     Bargein, Connection, Exit, ExitReason, FetchAudio, FetchError, FetchId, FetchRequest, Fetched, Input,
-    ListenId, Output as Asked, PlayId, Prompt, Record, Segment, Trace,
+    ListenId, Output as Asked, PlayId, Prompt, Record, Resource, Segment, Trace,
 };
 use vxml::{Session, SessionConfig};
 
@@ -28,9 +29,11 @@ pub(super) struct Opening<'a> {
     /// The far side sends digits as RFC 4733 events: no detector is needed.
     pub(super) events: bool,
     pub(super) connection: Connection,
-    pub(super) document: Fetched,
+    /// What was fetched before anyone was called, under the URL it was asked for.
+    pub(super) pages: Vec<(String, Fetched)>,
     /// As it was asked for.
     pub(super) url: String,
+    pub(super) lenient: bool,
 }
 
 /// What happens to a conversation.
@@ -61,15 +64,15 @@ pub(super) struct Talk {
     codec: Codec,
     pub(super) events: bool,
     session: Session,
-    /// The first document, fetched before anyone was called, and how it was asked for.
-    document: Option<Fetched>,
-    url: String,
+    /// Documents fetched before anyone was called, and how they were asked for; each is given once.
+    pages: Vec<(String, Fetched)>,
     pub(super) list: Playlist,
     pub(super) inputs: VecDeque<Input>,
     pub(super) listening: Option<(ListenId, Listening)>,
     capture: Option<Capture>,
     captures: u32,
     pub(super) moving: Option<Box<Moving>>,
+    pub(super) keying: Option<Keying>,
     pub(super) wish: Option<Wish>,
     pub(super) handing: Option<Handing>,
     /// The caller's leg is gone.
@@ -124,9 +127,9 @@ const CAPTURES_MAX: u32 = 1_000;
 
 impl Talk {
     pub(super) fn start(ctx: &mut Ctx<'_>, opening: Opening<'_>) -> Self {
-        let Opening { call, attempt, tenant, order, bearer, codec, events, connection, document, url } =
+        let Opening { call, attempt, tenant, order, bearer, codec, events, connection, pages, url, lenient } =
             opening;
-        let session = open_session(ctx, call, attempt, tenant, connection, &url);
+        let session = open_session(ctx, (call, attempt, tenant), connection, &url, lenient);
         let detect = Detectors { dtmf: !events, ..Detectors::default() };
         ctx.out.push_back(Output::Command(Command::Detect { bearer, on: detect }));
         Self {
@@ -138,14 +141,14 @@ impl Talk {
             codec,
             events,
             session,
-            document: Some(document),
-            url,
+            pages,
             list: Playlist::default(),
             inputs: VecDeque::new(),
             listening: None,
             capture: None,
             captures: 0,
             moving: None,
+            keying: None,
             wish: None,
             handing: None,
             gone: false,
@@ -165,7 +168,8 @@ impl Talk {
         let waiting = self.waiting.as_ref().and_then(|w| w.deadline(self.list.is_idle()));
         let session = self.session.deadline().map(|(at, _)| at);
         let moving = self.moving.as_ref().and_then(|m| m.deadline());
-        [session, capture, waiting, moving].into_iter().flatten().min()
+        let keying = self.keying.as_ref().map(Keying::deadline).filter(|_| self.list.is_idle());
+        [session, capture, waiting, moving, keying].into_iter().flatten().min()
     }
 
     /// The document hangs up, and what it said before has been heard.
@@ -210,6 +214,7 @@ impl Talk {
         match told {
             Told::Fetched(Purpose::Fetch(id), result) => self.fetched(ctx, id, result),
             Told::Prompt(Purpose::Prompt(item), loaded) => self.list.loaded(item, loaded),
+            Told::Prompt(Purpose::Ahead(id), loaded) => self.ahead(ctx, id, loaded),
             Told::Captured(captured) => self.captured(captured),
             Told::Heard(id, heard) => self.heard(ctx, id, heard),
             Told::Report(report) => self.report(ctx, report),
@@ -260,6 +265,7 @@ impl Talk {
             self.step_voice(ctx);
             self.step_capture(ctx);
             self.step_waiting(ctx);
+            self.step_keying(ctx);
             let Some(input) = self.inputs.pop_front() else { break };
             if self.exit.is_some() {
                 continue;
@@ -328,12 +334,17 @@ impl Talk {
                 if self.listening.is_some_and(|(now, _)| now == id) {
                     self.listening = None;
                 }
+                self.stop_capture(ctx, id);
             }
             Asked::Record(spec) => {
+                if let Some(listen) = &spec.listen {
+                    self.listen(listen);
+                }
                 let stage = CaptureStage::Queued;
                 self.capture = Some(Capture { spec, stage, heard: false, no_input: false, digit: None });
             }
             Asked::Transfer(transfer) => self.begin_transfer(ctx, transfer),
+            Asked::Object { id, class, params } => self.begin_object(ctx, id, &class, &params),
             Asked::EndTransfer { id } => self.release_transfer(ctx, id),
             Asked::Disconnect { values } => {
                 self.values.extend(values);
@@ -350,7 +361,9 @@ impl Talk {
     }
 
     fn fetch(&mut self, ctx: &mut Ctx<'_>, id: FetchId, request: FetchRequest) {
-        if let Some(document) = self.document.take_if(|_| request.url == self.url) {
+        let known = self.pages.iter().position(|(url, _)| *url == request.url);
+        if let Some(known) = known.filter(|_| request.resource == Resource::Document) {
+            let (_, document) = self.pages.swap_remove(known);
             self.inputs.push_back(Input::Fetched { id, result: Ok(document) });
             return;
         }
@@ -358,10 +371,28 @@ impl Talk {
             self.waiting =
                 Some(Waiting { fetch: id, audio, from: ctx.now.mono, playing: None, answer: None });
         }
+        if request.resource == Resource::Audio {
+            return self.load_ahead(ctx, id, request);
+        }
         let token = ctx.token(self.call, Purpose::Fetch(id));
         self.fetches.insert(id, token);
         let (call, tenant, order) = (self.call, self.tenant, self.order);
         ctx.out.push_back(Output::Fetch { token, call, tenant, order, request });
+    }
+
+    /// Sound that is wanted ahead is made ready like a prompt, and stays so for a while without anybody's use of it.
+    fn load_ahead(&mut self, ctx: &mut Ctx<'_>, id: FetchId, request: FetchRequest) {
+        let token = ctx.token(self.call, Purpose::Ahead(id));
+        let (call, tenant, order, codec) = (self.call, self.tenant, self.order, self.codec);
+        let FetchRequest { url, timeout_ms, caching, .. } = request;
+        let wanted = Wanted::Url { url, timeout_ms, caching };
+        ctx.out.push_back(Output::Load { token, call, tenant, order, wanted, codec });
+    }
+
+    fn ahead(&mut self, ctx: &mut Ctx<'_>, id: FetchId, loaded: Option<Loaded>) {
+        ctx.out.extend(loaded.map(|loaded| Output::Unload(loaded.prompt)));
+        // The interpreter only counts what is under way.
+        self.inputs.push_back(Input::Fetched { id, result: Err(FetchError::Unreachable) });
     }
 
     fn fetched(&mut self, ctx: &mut Ctx<'_>, id: FetchId, result: Result<Fetched, FetchError>) {
@@ -451,12 +482,14 @@ impl Talk {
     fn capture_failed(&mut self) {
         if let Some(capture) = self.capture.take() {
             let id = capture.spec.id;
+            self.listening = self.listening.take_if(|(now, _)| *now != id);
             self.inputs.push_back(Input::Recorded { id, recording: None, termchar: None, maxtime: false });
         }
     }
 
     fn captured(&mut self, captured: Captured) {
         let Some(capture) = self.capture.take() else { return };
+        self.listening = self.listening.take_if(|(now, _)| *now != capture.spec.id);
         let kept = captured.recording.filter(|_| captured.sound && !capture.no_input);
         self.recordings.extend(kept.as_ref().map(|r| r.name.clone()));
         let ended_by_digit = captured.end == CaptureEnd::Digit;
@@ -466,8 +499,14 @@ impl Talk {
             termchar: capture.digit.filter(|_| ended_by_digit),
             maxtime: captured.end == CaptureEnd::Full,
         });
-        if self.hung_up {
-            self.inputs.push_back(Input::HangUp);
+    }
+
+    /// A grammar of the document ended the recording, or the caller has gone: what there is of it is handed over.
+    fn stop_capture(&mut self, ctx: &mut Ctx<'_>, id: ListenId) {
+        let Some(capture) = self.capture.as_ref().filter(|c| c.spec.id == id) else { return };
+        match (capture.stage, self.bearer) {
+            (CaptureStage::Running { .. }, Some(bearer)) => ctx.command(Command::StopCapture { bearer }),
+            _ => self.capture_failed(),
         }
     }
 
@@ -481,13 +520,8 @@ impl Talk {
         self.hung_up = true;
         self.caller_left(ctx);
         self.list.stop();
-        match (&self.capture, self.bearer) {
-            // What was said until now is kept; the hang-up is told after it.
-            (Some(Capture { stage: CaptureStage::Running { .. }, .. }), Some(bearer)) => {
-                ctx.command(Command::StopCapture { bearer });
-            }
-            _ => self.inputs.push_back(Input::HangUp),
-        }
+        // A recording that runs is stopped by the interpreter, which wants what was said until now.
+        self.inputs.push_back(Input::HangUp);
     }
 
     fn bearer_gone(&mut self, ctx: &mut Ctx<'_>) {
@@ -555,6 +589,7 @@ pub(super) fn fetch_error(error: &FetchError) -> String {
         FetchError::Unreachable => "unreachable".into(),
         FetchError::Forbidden => "forbidden by the fetch rules".into(),
         FetchError::TooLarge => "too large".into(),
+        FetchError::TooManyRedirects => "too many redirects".into(),
         FetchError::BadUri => "not a URL that can be fetched".into(),
     }
 }
@@ -562,7 +597,8 @@ pub(super) fn fetch_error(error: &FetchError) -> String {
 /// An exit in a few words.
 pub(super) fn exit_reason(exit: &Exit) -> String {
     match &exit.reason {
-        ExitReason::Error { event, .. } => event.clone(),
+        ExitReason::Error { event, message } if message.is_empty() => event.clone(),
+        ExitReason::Error { event, message } => format!("{event}: {}", without_digits(message)),
         other => format!("{other:?}").to_lowercase(),
     }
 }
@@ -608,18 +644,19 @@ fn traced(trace: &Trace) -> String {
 /// The interpreter for a call.
 fn open_session(
     ctx: &mut Ctx<'_>,
-    call: CallId,
-    attempt: AttemptId,
-    tenant: TenantId,
+    (call, attempt, tenant): (CallId, AttemptId, TenantId),
     connection: Connection,
     url: &str,
+    lenient: bool,
 ) -> Session {
     let settings = ctx.settings;
     let config = SessionConfig {
         tenant,
         connection,
         id: attempt.to_string(),
-        lenient: settings.lenient,
+        lenient,
+        objects: objects::CLASSES.iter().map(|class| (*class).to_owned()).collect(),
+        languages: settings.languages.clone(),
         properties: BTreeMap::from([("fetchtimeout".to_owned(), format!("{}ms", settings.fetch_timeout_ms))]),
         seed: ctx.common.seed.derive(call.0),
         limits: settings.vxml.clone(),

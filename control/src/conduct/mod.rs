@@ -16,6 +16,7 @@ use crate::store::{Ask, Lease, StoryLine};
 use dataplane::command::{Command, PromptHandle};
 use signalling::leg::{Action, Rtp};
 use signalling::sip::endpoint::Output as SipOutput;
+use signalling::tdm::Output as TdmOutput;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 use units::{
@@ -33,11 +34,15 @@ pub struct Token(pub u64);
 pub(crate) enum Purpose {
     Place,
     Document,
+    /// The application root of the first document.
+    Root,
     Intent,
     Ack,
     Record,
     Fetch(FetchId),
     Prompt(u32),
+    /// Sound that is wanted ahead.
+    Ahead(FetchId),
 }
 
 /// What the doors are to do.
@@ -48,6 +53,19 @@ pub enum Output {
     /// Find a place for a bearer, so that its address can be offered, if it can be had on the worker of this other one;
     /// answer by `Input::Reserved`.
     Reserve(Token, Option<BearerId>),
+    /// Find a place for a bearer on a timeslot of a span; answer by `Input::Reserved`.
+    ReserveSlot(Token),
+    /// Open a bearer on a timeslot.
+    OpenSlot {
+        /// Which.
+        bearer: BearerId,
+        /// Span, from 1.
+        span: u16,
+        /// Slot, from 1.
+        slot: u8,
+    },
+    /// Send a D-channel frame. Never a leg's word.
+    Tdm(TdmOutput),
     /// A document wants to transfer its caller: may this be dialled? Answer by `Input::Start` for this very order, or by
     /// `Input::Denied`.
     Second(Box<Order>),
@@ -264,9 +282,22 @@ pub(crate) struct Common {
     pub(crate) new_legs: Vec<(LegId, CallId)>,
     pub(crate) leg_asks: VecDeque<(LegId, LegAsk)>,
     pub(crate) lines: Vec<StoryLine>,
+    /// Stories being written.
+    pub(crate) stories: BTreeMap<AttemptId, Story>,
     pub(crate) next_token: u64,
     pub(crate) next_leg: u64,
 }
+
+/// How much a story has told already.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Story {
+    lines: u32,
+    left_out: u32,
+}
+
+/// Story lines of one call. A document that runs in circles, or a far end that talks without end, fills no store: what
+/// is more is counted.
+pub(crate) const STORY_LINES_MAX: u32 = 1_000;
 
 /// The surroundings of a call while it is handled.
 pub(crate) struct Ctx<'a> {
@@ -282,7 +313,27 @@ impl Ctx<'_> {
     }
 
     pub(crate) fn story(&mut self, attempt: AttemptId, kind: &str, text: String) {
+        let story = self.common.stories.entry(attempt).or_default();
+        if story.lines >= STORY_LINES_MAX {
+            story.left_out = story.left_out.saturating_add(1);
+            return;
+        }
+        story.lines += 1;
         self.common.lines.push(StoryLine { at: self.now.wall, attempt, kind: kind.to_owned(), text });
+    }
+
+    /// A line that is told in any case: what a call ended by. There are few of them.
+    pub(crate) fn story_end(&mut self, attempt: AttemptId, kind: &str, text: String) {
+        self.common.lines.push(StoryLine { at: self.now.wall, attempt, kind: kind.to_owned(), text });
+    }
+
+    /// The story is over; what was left out of it is told as a number.
+    pub(crate) fn close_story(&mut self, attempt: AttemptId) {
+        let left_out = self.common.stories.remove(&attempt).map_or(0, |story| story.left_out);
+        if left_out > 0 {
+            let text = format!("{left_out} lines more were left out: a story has {STORY_LINES_MAX}");
+            self.story_end(attempt, "call", text);
+        }
     }
 
     pub(crate) fn token(&mut self, call: CallId, purpose: Purpose) -> Token {

@@ -4,10 +4,12 @@
 
 mod problem;
 mod sections;
+mod spans;
 mod values;
 
 pub use problem::{Fault, Problem};
 pub use sections::*;
+pub use spans::{Device, HuntOrder, Line, LineKind, NumberType, Signalling, Slots, SwitchType};
 pub use values::{BadValue, Percent, Rate, Size, Span};
 
 use serde::Deserialize;
@@ -33,12 +35,18 @@ pub struct Config {
     pub policy: Policy,
     /// Where orders are kept.
     pub store: Store,
+    /// What several processes share.
+    pub cluster: Cluster,
+    /// Records as files.
+    pub cdr: Cdr,
     /// The guarded fetcher.
     pub fetch: Fetch,
     /// Third parties.
     pub tenants: Vec<Tenant>,
     /// Ways out.
     pub trunks: Vec<Trunk>,
+    /// T1 and E1 lines.
+    pub spans: Vec<Line>,
     /// Ways in.
     pub inbound: Vec<Inbound>,
     /// Synthesis and recognition.
@@ -86,6 +94,7 @@ impl Config {
         };
         note(self.tenants != newer.tenants, true, "tenants");
         note(self.trunks != newer.trunks, true, "trunks");
+        note(self.spans != newer.spans, false, "spans");
         note(self.inbound != newer.inbound, true, "inbound");
         note(self.policy != newer.policy, true, "policy");
         note(self.fetch != newer.fetch, true, "fetch");
@@ -96,6 +105,8 @@ impl Config {
         note(self.smtp != newer.smtp, false, "smtp");
         note(self.http != newer.http, false, "http");
         note(self.store != newer.store, false, "store");
+        note(self.cluster != newer.cluster, false, "cluster");
+        note(self.cdr != newer.cdr, false, "cdr");
         note(self.speech != newer.speech, false, "speech");
         note(self.limits != newer.limits, false, "limits");
         reload
@@ -110,6 +121,7 @@ impl Config {
         self.pair_faults(&mut faults);
         self.reference_faults(&mut faults);
         self.range_faults(&mut faults);
+        self.span_faults(&mut faults);
         faults
     }
 
@@ -164,6 +176,9 @@ impl Config {
             "media.rtp_ports",
             "[low, high] with 1024 <= low < high",
         );
+        let secret = self.cluster.secret.as_ref().map(|s| s.expose().len());
+        wrong(secret.is_some_and(|n| n < 16), "secret", "cluster.secret", "at least 16 characters");
+        wrong(self.cdr.rows_max == 0, "rows_max", "cdr.rows_max", "at least 1");
         wrong(self.limits.calls_max == 0, "calls_max", "limits.calls_max", "at least 1");
         wrong(self.media.workers > 256, "workers", "media.workers", "at most 256");
         wrong(self.media.codecs.is_empty(), "codecs", "media.codecs", "a list of pcmu, pcma, g722");

@@ -277,6 +277,9 @@ pub struct Policy {
     pub deny_prefixes: Vec<String>,
     /// Attempts to one number in a day, over all tenants.
     pub attempts_a_day_max: u32,
+    /// Numbers of people whose work it is to be called: a `<transfer>` to one is not counted by `attempts_a_day_max`. All
+    /// other rules hold for them, too.
+    pub agents: Vec<Private<String>>,
     /// Attempts of one order.
     pub attempts_max: u32,
     /// Time between two attempts of one order.
@@ -299,6 +302,7 @@ impl Default for Policy {
             allow_prefixes: Vec::new(),
             deny_prefixes: Vec::new(),
             attempts_a_day_max: 20,
+            agents: Vec::new(),
             attempts_max: 3,
             retry_after: Span::from_s(900),
             ring_max: Span::from_s(45),
@@ -328,6 +332,44 @@ impl Default for Store {
             url: "sqlite:/var/lib/carillon/carillon.db".into(),
             lease: Span::from_s(60),
             keep: Span::from_s(30 * 86_400),
+        }
+    }
+}
+
+/// `[cluster]`: what `carillon control` and `carillon media` share; `carillon serve` needs none of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Cluster {
+    /// NATS server for load reports and offers, `nats://[user:password@]host:port`; none: all goes through the store.
+    pub nats: Option<Private<String>>,
+    /// Shared by all: permits are signed with a key made of it. At least 16 characters.
+    pub secret: Option<Private<String>>,
+}
+
+/// `[cdr]`: records as files.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Cdr {
+    /// Folder for the files; none: none are written. In a cluster on one control node.
+    pub folder: Option<String>,
+    /// `csv`, `jsonl`, or both.
+    pub forms: Vec<crate::cdr::Form>,
+    /// A file is closed after so many rows.
+    pub rows_max: u64,
+    /// And after this time, if it has any.
+    pub rotate: Span,
+    /// Records stay in the store so long.
+    pub keep: Span,
+}
+
+impl Default for Cdr {
+    fn default() -> Self {
+        Self {
+            folder: None,
+            forms: vec![crate::cdr::Form::Csv],
+            rows_max: 100_000,
+            rotate: Span::from_s(3_600),
+            keep: Span::from_s(400 * 86_400),
         }
     }
 }
@@ -431,8 +473,15 @@ fn orders_10k() -> u32 {
 pub struct Trunk {
     /// Name in records.
     pub name: String,
-    /// Next hop.
+    /// Next hop; none on a trunk of spans.
+    #[serde(default = "nowhere")]
     pub address: SocketAddr,
+    /// The spans that it is made of, first ones first; empty: it is SIP.
+    #[serde(default)]
+    pub spans: Vec<u16>,
+    /// On spans: type of numbers that go out without a `+`.
+    #[serde(default, rename = "pridialplan")]
+    pub ton: super::NumberType,
     /// `udp`, `tcp` or `tls`.
     #[serde(default = "over_udp", deserialize_with = "read_transport")]
     pub transport: Transport,
@@ -490,6 +539,11 @@ impl Default for Dial {
     }
 }
 
+/// No address: the trunk is made of spans.
+fn nowhere() -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0))
+}
+
 fn over_udp() -> Transport {
     Transport::Udp
 }
@@ -541,6 +595,9 @@ pub struct Speech {
     pub workers: u8,
     /// flite voice where a document names none.
     pub voice: String,
+    /// Languages that text is spoken in, as RFC 5646 tags (`en` stands for `en-US`, too): text in another one throws
+    /// `error.unsupported.language` at its document. Empty: any is tried.
+    pub languages: Vec<String>,
     /// One text may take so long.
     pub timeout: Span,
     /// Worker processes that understand, each one caller at a time; 0: no voice is recognised here.
@@ -563,6 +620,7 @@ impl Default for Speech {
             program: String::new(),
             workers: 1,
             voice: "slt".into(),
+            languages: SPOKEN.iter().map(|l| (*l).to_owned()).collect(),
             timeout: Span::from_s(20),
             recognisers: 0,
             model: String::new(),
@@ -573,6 +631,12 @@ impl Default for Speech {
         }
     }
 }
+
+/// What flite and espeak-ng speak well enough to be understood over a telephone.
+const SPOKEN: [&str; 28] = [
+    "en", "de", "fr", "es", "it", "pt", "nl", "pl", "cs", "sk", "sl", "hr", "hu", "ro", "bg", "el", "ru",
+    "uk", "tr", "sv", "da", "nb", "no", "fi", "et", "lv", "lt", "ca",
+];
 
 impl Speech {
     /// Some engine understands callers.

@@ -1,12 +1,14 @@
 //! The way of an order over the desk.
 
+use super::cluster::Right;
 use super::lines::Line;
-use super::{Desk, Fact, Finished, Held, Judge, Output, Pending, Stage, Start, Token, Topic};
+use super::{Desk, Fact, Finished, Held, Judge, Output, Part, Pending, Stage, Token, Topic};
 use crate::dispatch::Wanted;
 use crate::order::Disposition;
 use crate::policy::pass::NotTaken;
-use crate::policy::{CapsTaken, Verdict, permit};
+use crate::policy::{CapsTaken, Verdict};
 use crate::queue::{self, Next, Recovery};
+use crate::record::Record;
 use crate::store::{Answer, Ask, Claimed, Error, Orphan};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -20,6 +22,9 @@ const AGAIN_SHIFT_MAX: u32 = 5;
 impl<J: Judge> Desk<J> {
     pub(super) fn begin(&mut self, now: Now) {
         self.ask(Topic::Orphans, Ask::Orphans { owner: self.owner });
+        if matches!(self.part, Part::Media) {
+            return;
+        }
         self.ask(Topic::Lines, Ask::Lines);
         self.sweep_at = now.mono + Duration::from_millis(self.limits.sweep_ms);
     }
@@ -36,7 +41,7 @@ impl<J: Judge> Desk<J> {
         }
         self.put_back_late(now);
         self.place_waiting(now);
-        if !self.draining {
+        if self.claims(now) {
             self.lines.ripen(now.wall);
             self.claim_ripe(now);
         }
@@ -88,13 +93,14 @@ impl<J: Judge> Desk<J> {
             Topic::Orphans => self.orphans(now, answer),
             Topic::Lines => {
                 for (priority, tenant, due) in lines(answer) {
-                    self.lines.wake((priority, tenant), due);
+                    self.wake((priority, tenant), due);
                 }
             }
             Topic::Sweep => self.swept(answer),
             Topic::Claim(line, max) => self.claimed(now, line, max, answer),
             Topic::Caps(order) => self.capped(now, order, answer),
             Topic::Second(order, server) => self.second_capped(now, order, server, &answer),
+            Topic::Note => {}
             Topic::Back(order, line, due) => self.is_back(order, line, due, answer),
             Topic::End(order, disposition) => self.is_over(order, disposition, answer),
         }
@@ -151,7 +157,10 @@ impl<J: Judge> Desk<J> {
             (claimed.crashes >= self.limits.crashes_max, claimed.order.expires <= now.wall);
         let decision = (!poison && !expired).then(|| self.judge.judge(now, &claimed.order));
         let (lease, callee) = (claimed.lease.clone(), claimed.order.to.clone());
-        self.held.insert(order, Held { claimed, decision: decision.clone(), stage: Stage::Capping });
+        self.held.insert(
+            order,
+            Held { decision: decision.clone(), stage: Stage::Capping, ..Held::started(claimed) },
+        );
         if claimed_for_transfer(&self.held, order) {
             // Its lease lapsed: whoever wanted to be connected has gone long since.
             return self.end(order, Disposition::Failed, None, None);
@@ -206,6 +215,7 @@ impl<J: Judge> Desk<J> {
             }
             Err(NotTaken::Cancelled) => self.end(order, Disposition::Cancelled, None, None),
             Err(NotTaken::Store(Error::Corrupt)) => self.end(order, Disposition::Failed, None, None),
+            Err(NotTaken::Store(_) | NotTaken::Unasked) if held.again.is_some() => self.stays_unknown(order),
             Err(NotTaken::Store(_) | NotTaken::Unasked) => {
                 self.fenced(order);
                 // It comes back when its lease has lapsed.
@@ -233,7 +243,7 @@ impl<J: Judge> Desk<J> {
         Some(held)
     }
 
-    fn leave_queue(&mut self, order: OrderId, claimed: &Claimed) {
+    pub(super) fn leave_queue(&mut self, order: OrderId, claimed: &Claimed) {
         if let Some(queue) = self.waiting.get_mut(&claimed.order.priority.min(9)) {
             queue.retain(|o| *o != order);
         }
@@ -276,15 +286,10 @@ impl<J: Judge> Desk<J> {
             self.dispatcher.release(&slot.release(Cause::NORMAL_UNSPECIFIED));
             return true;
         };
-        let minted = match (std::mem::replace(&mut held.stage, Stage::Started), &held.decision) {
-            (Stage::Waiting(taken), Some(decision)) => {
-                permit(decision, &held.claimed.lease, taken, now, &self.limits.policy)
-                    .zip(Some(decision.clone()))
-            }
-            _ => None,
-        };
+        let stage = std::mem::replace(&mut held.stage, Stage::Started);
+        let right = Right::of(&self.part, held, stage, now, &self.limits.policy);
         self.unstarted = self.unstarted.saturating_sub(1);
-        let Some((permit, decision)) = minted else {
+        let Some(right) = right else {
             // The decision is older than a permit lives: back, to be judged again at once.
             self.dispatcher.release(&slot.release(Cause::NORMAL_UNSPECIFIED));
             self.back(
@@ -295,17 +300,7 @@ impl<J: Judge> Desk<J> {
             );
             return true;
         };
-        let claimed = &held.claimed;
-        let start = Start {
-            server: slot.server(),
-            permit,
-            slot,
-            order: claimed.order.clone(),
-            lease: claimed.lease.clone(),
-            decision,
-            nth: claimed.attempts + 1,
-        };
-        self.outputs.push_back(Output::Start(Box::new(start)));
+        self.outputs.push_back(right.over(held, slot));
         true
     }
 
@@ -347,6 +342,7 @@ impl<J: Judge> Desk<J> {
         let Some(held) = self.held.get(&order).filter(|h| h.claimed.lease.epoch == lease.epoch) else {
             return;
         };
+        let again = held.again.is_some();
         let (attempts, tries) = (held.claimed.attempts + u32::from(outcome.dialled), held.claimed.tries + 1);
         let expires = held.claimed.order.expires;
         let next = match held.claimed.order.parent() {
@@ -362,6 +358,13 @@ impl<J: Judge> Desk<J> {
             self.tell(Fact::Unwanted(order));
         }
         let why = why.map(|why| serde_json::json!({ "why": why }).to_string());
+        if again && !outcome.dialled {
+            return self.stays_unknown(order);
+        }
+        if let Some(held) = self.held.get_mut(&order) {
+            // The far end has answered for itself: from here on it is an attempt like any other.
+            held.again = None;
+        }
         match next {
             Next::Again { after_ms, counted } if now.wall.plus(Duration::from_millis(after_ms)) < expires => {
                 let due = now.wall.plus(Duration::from_millis(after_ms));
@@ -379,14 +382,18 @@ impl<J: Judge> Desk<J> {
         }
     }
 
-    fn remember_refuser(&mut self, order: OrderId, server: units::ServerId) {
+    pub(super) fn remember_refuser(&mut self, order: OrderId, server: units::ServerId) {
         if self.refusers.len() < self.limits.refusers_max || self.refusers.contains_key(&order) {
             self.refusers.entry(order).or_default().push(server);
         }
     }
 
-    fn back(&mut self, order: OrderId, due: Wall, how: Back, decision: Option<String>) {
+    pub(super) fn back(&mut self, order: OrderId, due: Wall, how: Back, decision: Option<String>) {
         let Some(held) = self.held.get_mut(&order) else { return };
+        if held.again.is_some() {
+            // What may have rung before a crash is not dialled anew.
+            return self.stays_unknown(order);
+        }
         if matches!(std::mem::replace(&mut held.stage, Stage::Ending), Stage::Capping | Stage::Waiting(_)) {
             self.unstarted = self.unstarted.saturating_sub(1);
         }
@@ -416,7 +423,7 @@ impl<J: Judge> Desk<J> {
         self.held.remove(&order);
         match answer {
             Ok(Answer::Cancelled(_)) => self.tell(Fact::Ended(order, Disposition::Cancelled)),
-            Ok(_) => self.lines.wake(line, due),
+            Ok(_) => self.wake(line, due),
             Err(_) => self.tell(Fact::Fenced(order)),
         }
     }
@@ -481,7 +488,7 @@ impl<J: Judge> Desk<J> {
 
     fn adopt(&mut self, now: Now, orphan: Orphan) {
         let order = orphan.order.id;
-        let recovery = queue::recover(&orphan, now, false);
+        let recovery = queue::recover(&orphan, now, self.can_resend(&orphan));
         let claimed = Claimed {
             lease: orphan.lease.clone(),
             order: Box::new(orphan.order.clone()),
@@ -490,8 +497,11 @@ impl<J: Judge> Desk<J> {
             crashes: orphan.crashes,
             accepted: now.wall,
         };
-        self.held.insert(order, Held { claimed, decision: None, stage: Stage::Started });
+        self.held.insert(order, Held::started(claimed));
         let why = |text: &str| Some(serde_json::json!({ "why": text }).to_string());
+        if let Some(record) = Record::cut_off(&orphan, now.wall).filter(|_| recovery != Recovery::Resend) {
+            self.ask(Topic::Note, Ask::Append(vec![record]));
+        }
         match recovery {
             Recovery::Requeue | Recovery::Redial if orphan.order.parent().is_some() => {
                 self.end(
@@ -525,7 +535,14 @@ impl<J: Judge> Desk<J> {
                 self.outputs.push_back(Output::HangUp(Box::new(orphan)));
                 self.end(order, Disposition::Unknown, why("the call was cut by a crash"), None);
             }
-            Recovery::Resend | Recovery::Unknown => {
+            Recovery::Resend => self.resend(now, &orphan),
+            Recovery::Ask => {
+                // Not to be claimed before its time runs out: until then someone may decide.
+                let due = orphan.order.expires;
+                let how = Back { deferred: true, refund: false, counted: true, crashed: true };
+                self.back(order, due, how, why("in doubt after a crash: it waits for a decision"));
+            }
+            Recovery::Unknown => {
                 self.end(order, Disposition::Unknown, why("in doubt after a crash; not dialled twice"), None);
             }
         }
@@ -539,11 +556,11 @@ fn claimed_for_transfer(held: &BTreeMap<OrderId, Held>, order: OrderId) -> bool 
 
 /// How an order goes back.
 #[derive(Clone, Copy, Debug)]
-struct Back {
-    deferred: bool,
-    refund: bool,
-    counted: bool,
-    crashed: bool,
+pub(super) struct Back {
+    pub(super) deferred: bool,
+    pub(super) refund: bool,
+    pub(super) counted: bool,
+    pub(super) crashed: bool,
 }
 
 fn lines(answer: Result<Answer, Error>) -> Vec<(u8, units::TenantId, Wall)> {

@@ -1,6 +1,7 @@
 //! Whole calls in virtual time: a shard, a telephone that is another endpoint, a worker and a web server that are a few
 //! lines each. The same [`Shard`] runs in the node.
 
+mod documents;
 mod transfer;
 
 use super::*;
@@ -61,6 +62,9 @@ struct World {
     /// Where a REFER led.
     referred: Vec<String>,
     commands: Vec<Command>,
+    fetched: Vec<String>,
+    /// Captures that run: their names and bearers.
+    capturing: Vec<(String, BearerId)>,
     /// Legs of the telephone that are over.
     ended: Vec<LegId>,
     store_says: Result<Answer, StoreError>,
@@ -119,6 +123,8 @@ impl World {
             refer: Vec::new(),
             referred: Vec::new(),
             commands: Vec::new(),
+            fetched: Vec::new(),
+            capturing: Vec::new(),
             ended: Vec::new(),
             store_says: Ok(Answer::Done),
         }
@@ -136,7 +142,7 @@ impl World {
         let route = Route::all(&trunks, None, &order, OURS, 20_000).expect("one").remove(0);
         let permit = Permit::mint(order.id, lease.attempt, 1, self.now.mono + Duration::from_secs(30));
         let slot = Slot::reserve(units::ServerId(1));
-        let start = Start { permit, slot, order: Box::new(order), lease, route };
+        let start = Start { permit, slot, order: Box::new(order), lease, route, again: false };
         self.later(0, Event::Shard(Input::Start(Box::new(start))));
     }
 
@@ -262,6 +268,11 @@ impl World {
                 let place = Some((bearer, addr("127.0.0.1:20000")));
                 self.later(0, Event::Shard(Input::Reserved(token, place)));
             }
+            Output::Capture { bearer, name, .. } => {
+                self.capturing.push((name, bearer));
+                let report = Report::Voice { bearer, on: true };
+                self.later(100, Event::Shard(Input::Report(report)));
+            }
             Output::Open { bearer, .. } => {
                 self.later(1, Event::Shard(Input::Report(Report::Opened { bearer, port: 0 })));
             }
@@ -281,6 +292,7 @@ impl World {
     }
 
     fn fetch(&mut self, token: Token, request: &FetchRequest) {
+        self.fetched.push(request.url.clone());
         let plain = request.url.split('?').next().unwrap_or_default();
         if request.url.contains('?') {
             self.posted.push(request.url.clone());
@@ -331,6 +343,7 @@ impl World {
                     );
                 }
             }
+            Command::StopCapture { bearer } => self.captured(bearer),
             Command::Close { bearer } => {
                 let counts = BearerCounts { received: 50, ..BearerCounts::default() };
                 self.later(1, Event::Shard(Input::Report(Report::Closed { bearer, counts })));

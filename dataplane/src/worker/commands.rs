@@ -55,6 +55,11 @@ impl Floor {
                 };
                 self.capture(shard, bearer, &asked);
             }
+            Command::SetBits { span, slot, abcd } => {
+                if let Some(trunk) = &mut self.trunk {
+                    trunk.set_bits(span, slot, abcd);
+                }
+            }
             Command::Bridge { a, b } => self.bridge(a, b),
             Command::Unbridge { bearer } => self.unbridge(bearer),
             Command::Close { bearer } => self.close(net, ms, bearer),

@@ -16,7 +16,7 @@ use control::call::Start as CallStart;
 use control::call::play::{Loaded, Wanted};
 use control::desk::{self, Desk};
 use control::shard::{self, Settings, Shard};
-use control::store::{Answer, Ask, Store};
+use control::store::{Answer, Ask, Room, Store};
 use intake::Intake;
 use media::Media;
 use node::store::sqlite::Sqlite;
@@ -106,7 +106,7 @@ impl Sim {
             media: Media::new(IpAddr::V4(SERVER), bearers, seed.derive(5)),
             world,
             wire: Wire::new(plan.weather, seed.derive(6)),
-            site: Site::new(plan.manners, seed.derive(7).rng()),
+            site: Site::new(plan.manners, plan.pages, seed.derive(7).rng()),
             intake: Intake::new(&plan, config, seed.derive(8)),
             plan,
             later: BTreeMap::new(),
@@ -170,7 +170,7 @@ impl Sim {
     fn millisecond(&mut self) {
         for (order, digest, due) in self.intake.give(self.now) {
             let woken = Box::new(intake::woken(&order, due));
-            let ask = Ask::Accept { orders: vec![(order, digest)], due: vec![due] };
+            let ask = Ask::Accept { orders: vec![(order, digest)], due: vec![due], room: Room::UNBOUNDED };
             self.asks.push((Asker::Intake(woken), ask));
         }
         self.datagrams();
@@ -208,7 +208,7 @@ impl Sim {
                 let input = if d.to.port() == SIP_PORT {
                     world::Input::Sip { from: d.from, bytes: &d.bytes }
                 } else {
-                    world::Input::Rtp { from: d.from, at: self.now.mono, bytes: &d.bytes }
+                    world::Input::Rtp { port: 0, from: d.from, at: self.now.mono, bytes: &d.bytes }
                 };
                 self.world.handle(self.now, input);
                 self.drain_world();
@@ -222,9 +222,11 @@ impl Sim {
         for output in outputs {
             let datagram = match output {
                 world::Output::Sip { to, bytes } => Datagram { from: sip(NETWORK), to, bytes },
-                world::Output::Rtp { to, packet, length } => {
+                world::Output::Rtp { to, packet, length, .. } => {
                     Datagram { from: rtp, to, bytes: packet[..length].to_vec() }
                 }
+                // This world speaks UDP.
+                world::Output::Stream { .. } | world::Output::Close { .. } => continue,
             };
             self.wire.send(self.now.mono, datagram);
         }
@@ -345,7 +347,8 @@ impl Sim {
                     self.shard(shard::Input::Denied(parent, order.id, why));
                 }
                 desk::Output::HangUp(_) => self.facts.push("a former life's call".into()),
-                desk::Output::Fact(_) => {}
+                desk::Output::Fact(_) | desk::Output::Woken { .. } => {}
+                desk::Output::Offer(_) => unreachable!("one process offers nothing"),
             }
         }
     }
@@ -359,6 +362,7 @@ impl Sim {
             order: start.order,
             lease: start.lease,
             route,
+            again: false,
         };
         self.shard(shard::Input::Start(Box::new(call)));
     }

@@ -39,18 +39,26 @@ impl Session {
     }
 
     /// The request that an element asks for (§6.1).
+    ///
+    /// # Errors
+    /// `error.noauthorization` when a document of the network asks for a file: only a file may name its neighbours.
     pub(crate) fn request(
         &self,
         doc: &Document,
         node: NodeId,
         url: &Url,
         resource: Resource,
-    ) -> FetchRequest {
+    ) -> Result<FetchRequest, Event> {
+        if url.scheme() == "file" && doc.url().scheme() != "file" {
+            let why = format!("{url}: a document of the network may not read files");
+            return Err(Event::with("error.noauthorization", why));
+        }
         let kind = match resource {
             Resource::Document => "document",
             Resource::Script => "script",
             Resource::Grammar => "grammar",
             Resource::Data => "data",
+            Resource::Audio => "audio",
         };
         let mut request = self.plain_request(url, resource);
         request.caching = self.caching(doc, node, kind);
@@ -67,7 +75,7 @@ impl Session {
                 minimum_ms: self.property_ms("fetchaudiominimum").unwrap_or(5000),
             });
         }
-        request
+        Ok(request)
     }
 
     /// Begins a fetch that the session waits for.
@@ -97,7 +105,7 @@ impl Session {
             if self.prefetching.len() >= self.config.limits.prefetches_max {
                 return;
             }
-            let mut request = self.request(doc, node, &url, resource);
+            let Ok(mut request) = self.request(doc, node, &url, resource) else { continue };
             request.prefetch = true;
             let id = FetchId(self.id());
             self.prefetching.push((id, resource));
@@ -112,7 +120,7 @@ impl Session {
         match resource {
             Resource::Grammar => drop(documents.grammar(self.config.tenant, fetched, &limits)),
             Resource::Script if fetched.body.len() <= self.config.limits.script_octets_max => {
-                drop(documents.program(self.config.tenant, fetched));
+                drop(documents.program(self.config.tenant, fetched, None));
             }
             _ => {}
         }
@@ -197,12 +205,12 @@ impl Session {
                 let fetched = result.map_err(|e| fetch_event(&e, "the application root document"))?;
                 self.root_arrived(documents, *target, leaf, &fetched)
             }
-            Purpose::Script => {
+            Purpose::Script(charset) => {
                 let fetched = result.map_err(|e| fetch_event(&e, "a script"))?;
                 if fetched.body.len() > self.config.limits.script_octets_max {
                     return Err(Event::badfetch("the script is larger than script_octets_max"));
                 }
-                let program = documents.program(self.config.tenant, &fetched);
+                let program = documents.program(self.config.tenant, &fetched, charset.as_deref());
                 let program = program.ok_or_else(|| Event::badfetch("the script's text cannot be read"))?;
                 self.fetched = Some(Arrived::Program(program));
                 Ok(())
@@ -291,12 +299,13 @@ impl Session {
     }
 }
 
-/// Grammars and scripts below a node that are to be fetched ahead.
+/// Grammars, scripts and sounds below a node that are to be fetched ahead.
 fn collect_hinted(doc: &Document, node: NodeId, out: &mut Vec<(NodeId, Resource)>) {
     for child in doc.children(node) {
         let resource = match doc.tag(child) {
             Tag::Grammar => Some(Resource::Grammar),
             Tag::Script => Some(Resource::Script),
+            Tag::Audio => Some(Resource::Audio),
             _ => None,
         };
         let hinted = doc.attribute(child, "fetchhint").is_some_and(|h| h.trim() == "prefetch");
@@ -319,6 +328,7 @@ pub(crate) fn fetch_event(e: &FetchError, what: &str) -> Event {
         FetchError::Unreachable => Event::with("error.badfetch", format!("{what}: cannot be reached")),
         FetchError::Forbidden => Event::with("error.noauthorization", format!("{what}: not allowed")),
         FetchError::TooLarge => Event::with("error.badfetch", format!("{what}: too large")),
+        FetchError::TooManyRedirects => Event::with("error.badfetch", format!("{what}: too many redirects")),
         FetchError::BadUri => Event::with("error.unsupported.uri", what.to_owned()),
     }
 }

@@ -10,14 +10,42 @@ pub(super) fn table(question: &Question, answer: &Value) -> String {
         Question::Calls => calls(answer),
         Question::Call(_) => call(answer),
         Question::Workers => lines(answer),
-        Question::Servers => rows(answer, &["server", "used", "capacity"]),
+        Question::Servers => servers(answer),
+        Question::Spans => rows(answer, &["span", "switchtype", "alarm", "d_channel", "idle", "calls"]),
+        Question::Span(_) => span(answer),
         Question::Why(_) => serde_json::to_string_pretty(answer).unwrap_or_default(),
-        Question::Clear(_) | Question::Reload | Question::Drain => plain(answer),
+        Question::Block(..) | Question::Clear(_) | Question::Reload | Question::Drain => plain(answer),
     }
 }
 
 fn calls(answer: &Value) -> String {
     rows(answer, &["attempt", "order", "tenant", "direction", "stage", "age_ms"])
+}
+
+/// One process shows itself; in a cluster, all of them.
+fn servers(answer: &Value) -> String {
+    let cluster = answer.as_array().is_some_and(|rows| rows.iter().any(|row| !row["name"].is_null()));
+    if cluster {
+        rows(answer, &["server", "name", "role", "state", "address", "used", "capacity", "seen_ms_ago"])
+    } else {
+        rows(answer, &["server", "used", "capacity"])
+    }
+}
+
+/// A span: how it stands, what each timeslot does, what was counted.
+fn span(answer: &Value) -> String {
+    let mut text = String::new();
+    for key in ["span", "switchtype", "alarm", "d_channel", "idle", "calls"] {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{key:<12} {}", plain(&answer[key]));
+    }
+    for (slot, state) in answer["slots"].as_object().into_iter().flatten() {
+        let _ = writeln!(text, "slot {slot:<7} {}", plain(state));
+    }
+    for (what, n) in answer["counters"].as_object().into_iter().flatten() {
+        let _ = writeln!(text, "{what:<12} {n}");
+    }
+    text.trim_end().to_owned()
 }
 
 fn lines(answer: &Value) -> String {

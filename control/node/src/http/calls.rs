@@ -130,11 +130,31 @@ pub(super) async fn cancel(
     let order = order_id(&id)?;
     match api.intake.store.ask(Ask::Cancel { tenant, order }).await? {
         Answer::Cancelled(now) => {
+            // If it rings, it is hung up on now; if it waits for a server, it waits no longer.
+            api.intake.cancelled(order);
             let status = if now { StatusCode::OK } else { StatusCode::ACCEPTED };
             Ok((status, Json(json!({ "id": id, "cancelled": now }))).into_response())
         }
         _ => Err(Problem::not_found()),
     }
+}
+
+/// `POST /v1/calls/{id}/redial`: an order in doubt is dialled anew, as its owner decides (`doubt: ask`).
+pub(super) async fn redial(
+    State(api): State<Api>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
+    let (tenant, _) = caller.tenant()?;
+    let order = order_id(&id)?;
+    let Answer::Status(Some(status)) =
+        api.intake.store.ask(Ask::Status { tenant: Some(tenant), order }).await?
+    else {
+        return Err(Problem::not_found());
+    };
+    api.intake.store.ask(Ask::Redial { tenant, order }).await?;
+    api.intake.wake(status.order.priority, tenant, (api.intake.now)().wall);
+    Ok((StatusCode::ACCEPTED, Json(json!({ "id": id }))).into_response())
 }
 
 /// Parameters of a list.

@@ -204,6 +204,14 @@ describe_one!(
     (status = 202, description = "Being cancelled", body = Value)
 );
 describe_one!(
+    redial,
+    post,
+    "/v1/calls/{id}/redial",
+    "Dial an order anew that is in doubt after a crash and was ordered to ask",
+    "id",
+    (status = 202, description = "It will be dialled", body = Value)
+);
+describe_one!(
     events,
     get,
     "/v1/calls/{id}/events",
@@ -335,7 +343,7 @@ impl Modify for Key {
 #[derive(OpenApi)]
 #[openapi(
     info(title = "Carillon", description = "Order telephone calls that run VoiceXML applications."),
-    paths(create, list, dry_run, read, cancel, events, decision, suppress, release, suppressions, records,
+    paths(create, list, dry_run, read, cancel, redial, events, decision, suppress, release, suppressions, records,
         create_campaign, campaign, act, upload, campaign_errors),
     components(schemas(OrderRequest, ProblemDetails)),
     security(("key" = [])),

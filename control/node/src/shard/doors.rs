@@ -44,6 +44,7 @@ pub(super) struct Parts {
     pub(super) post: Post,
     pub(super) sip: Sip,
     pub(super) end: ControlEnd,
+    pub(super) spans: Vec<super::Span>,
     pub(super) recorder: Arc<Recorder>,
     pub(super) recordings: PathBuf,
     pub(super) store: Handle,
@@ -61,6 +62,7 @@ pub(super) struct Doors {
     pub(super) post: Post,
     pub(super) sip: Sip,
     pub(super) end: ControlEnd,
+    pub(super) spans: Vec<super::Span>,
     recorder: Arc<Recorder>,
     recordings: PathBuf,
     store: Handle,
@@ -72,7 +74,7 @@ pub(super) struct Doors {
     desk: crate::desk::Way,
     elsewhere: tokio::runtime::Handle,
     lent: Lent,
-    local: BTreeMap<BearerId, (SocketAddr, Codec)>,
+    pub(super) local: BTreeMap<BearerId, (SocketAddr, Codec)>,
     captures: BTreeMap<BearerId, Kept>,
     hearing: BTreeMap<BearerId, (ListenId, AbortHandle)>,
     fetches: BTreeMap<Token, AbortHandle>,
@@ -94,6 +96,7 @@ impl Doors {
             post: parts.post,
             sip: parts.sip,
             end: parts.end,
+            spans: parts.spans,
             recorder: parts.recorder,
             recordings: parts.recordings,
             store: parts.store,
@@ -126,6 +129,9 @@ impl Doors {
         match output {
             Output::Sip(output) => self.sip.carry_out(output, &self.post),
             Output::Reserve(token, beside) => return Some(self.reserve(token, beside)),
+            Output::ReserveSlot(token) => return Some(self.reserve_slot(token)),
+            Output::OpenSlot { bearer, span, slot } => return self.open_slot(bearer, span, slot),
+            Output::Tdm(output) => self.tdm(output),
             Output::Second(order) => return self.second(order),
             Output::Release(bearer) => {
                 self.local.remove(&bearer);

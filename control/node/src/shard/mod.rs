@@ -4,8 +4,10 @@
 mod doors;
 mod prompts;
 mod sip;
+mod tdm;
 
 pub use sip::Tls;
+pub use tdm::Span;
 
 use crate::ears::Ears;
 use crate::fetch::Fetcher;
@@ -21,7 +23,7 @@ use dataplane::io::recorder::Recorder;
 use dataplane::pool::Prompt;
 use doors::Doors;
 use signalling::leg::Transport;
-use signalling::sip::endpoint::{FlowId, Input as SipInput};
+use signalling::sip::endpoint::{FlowId, Input as SipInput, Output as SipOutput};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -71,6 +73,10 @@ pub enum Inbox {
     TakeOver(AttemptId, Vec<u8>),
     /// Which calls there are.
     View(oneshot::Sender<Vec<CallView>>),
+    /// Which spans there are, and how they stand.
+    Spans(oneshot::Sender<Vec<serde_json::Value>>),
+    /// A span, or one slot of it, is taken out or put back.
+    Block(u16, Option<u8>, bool),
 }
 
 /// A way to a shard. Cloning is cheap.
@@ -84,6 +90,10 @@ pub struct Parts {
     pub settings: Arc<Settings>,
     /// Its SIP endpoint, not started.
     pub endpoint: signalling::sip::endpoint::Endpoint,
+    /// Its spans' signalling, not started.
+    pub tdm: signalling::tdm::Endpoint,
+    /// Its spans, the first first.
+    pub spans: Vec<Span>,
     /// Sockets to listen on, bound.
     pub sockets: Vec<(Transport, Listener)>,
     /// TLS, if it is spoken.
@@ -125,6 +135,8 @@ pub enum Listener {
 
 /// Messages that wait for a shard.
 const INBOX_MAX: usize = 65_536;
+/// From the decision to dial to the INVITE's first octet; more is late.
+const LATE: std::time::Duration = std::time::Duration::from_millis(500);
 /// Inputs taken from one door before the others are looked at.
 const BURST: usize = 256;
 
@@ -158,6 +170,8 @@ struct Shell {
     doors: Doors,
     calls: Arc<AtomicU32>,
     draining: bool,
+    /// When the input that is being handled was taken up.
+    taken: units::Mono,
     /// Inputs that a door answered at once.
     next: VecDeque<Input<'static>>,
 }
@@ -165,11 +179,13 @@ struct Shell {
 impl Shell {
     fn new(parts: Parts, post: Post) -> std::io::Result<Self> {
         let shard = Shard::new(Arc::clone(&parts.settings), parts.endpoint, crate::clock::seed());
+        let shard = shard.with_tdm(crate::clock::now(), parts.tdm);
         let doors = Doors::new(doors::Parts {
             number: parts.number,
             post,
             sip: sip::Sip::new(parts.sockets, parts.tls)?,
             end: parts.end,
+            spans: parts.spans,
             recorder: parts.recorder,
             recordings: parts.recordings,
             store: parts.store,
@@ -181,13 +197,22 @@ impl Shell {
             desk: parts.desk,
             elsewhere: parts.elsewhere,
         });
-        Ok(Self { shard, doors, calls: parts.calls, draining: false, next: VecDeque::new() })
+        Ok(Self {
+            shard,
+            doors,
+            calls: parts.calls,
+            draining: false,
+            taken: units::Mono(0),
+            next: VecDeque::new(),
+        })
     }
 
     async fn run(mut self, mut inbox: mpsc::Receiver<Inbox>) {
         let bell = self.doors.doorbell().expect("the runtime watches descriptors");
         let sockets = self.doors.sip.start(&self.doors.post);
         let mut datagram = vec![0; 65_536];
+        // The spans' D-channels are asked for at the start.
+        self.drain();
         loop {
             self.reports();
             if self.draining && self.shard.calls() == 0 {
@@ -222,16 +247,19 @@ impl Shell {
         let calls = u32::try_from(self.shard.calls()).unwrap_or(u32::MAX);
         self.calls.store(calls, Ordering::Relaxed);
         metrics::gauge!("carillon_calls").set(f64::from(calls));
+        self.count_spans();
     }
 
     /// What the workers say, until they say nothing more; the bell is armed before the last look.
     fn reports(&mut self) {
         self.doors.end.arm();
         while let Some(report) = self.doors.end.poll() {
+            tdm::note(&report);
             if let Some(input) = self.doors.report(report) {
                 self.handle(input);
             }
         }
+        self.frames();
     }
 
     fn datagrams(&mut self, sockets: &[sip::Udp], ready: usize, buffer: &mut [u8]) {
@@ -278,7 +306,11 @@ impl Shell {
             Inbox::Cancelled(order) => self.handle(Input::Cancelled(order)),
             Inbox::Denied(attempt, order, why) => self.handle(Input::Denied(attempt, order, why)),
             Inbox::TakeOver(attempt, dialog) => self.handle(Input::TakeOver(attempt, dialog)),
+            Inbox::Block(span, slot, on) => {
+                self.handle(Input::Tdm(signalling::tdm::Input::Block { span, slot, on }));
+            }
             // Who asked may have gone.
+            Inbox::Spans(answer) => drop(answer.send(self.view_spans())),
             Inbox::View(answer) => drop(answer.send(self.shard.view(crate::clock::now()))),
         }
     }
@@ -286,6 +318,7 @@ impl Shell {
     /// One input, then all that follows from it. A panic ends the call it belongs to and no other.
     fn handle(&mut self, input: Input<'_>) {
         let now = crate::clock::now();
+        self.taken = now.mono;
         let shard = &mut self.shard;
         if catch_unwind(AssertUnwindSafe(|| shard.handle(now, input))).is_err() {
             metrics::counter!("carillon_calls_broken_total").increment(1);
@@ -298,11 +331,24 @@ impl Shell {
         }
     }
 
+    /// Between the last look at the lease and the first octet of the INVITE nothing can be fenced: a process that is
+    /// stopped just there dials late, and is counted.
+    fn count_late(&self, output: &Output) {
+        let Output::Sip(SipOutput::Transmit { bytes, .. }) = output else { return };
+        if bytes.starts_with(b"INVITE ") && crate::clock::now().mono.since(self.taken) > LATE {
+            metrics::counter!("carillon_dialled_late_total").increment(1);
+            tracing::warn!("an INVITE left later than it was decided: this process was stopped in between");
+        }
+    }
+
     fn drain(&mut self) {
         while let Some(output) = self.shard.poll() {
             match output {
                 Output::Fact(fact) => told(&fact),
-                output => self.next.extend(self.doors.carry_out(output)),
+                output => {
+                    self.count_late(&output);
+                    self.next.extend(self.doors.carry_out(output));
+                }
             }
         }
     }

@@ -4,7 +4,7 @@ use super::head::{Head, Hold};
 use super::{Batch, Fail, id};
 use crate::store::db::{Columns, Db, Value};
 use control::order::{Order, State};
-use control::store::{Answer, Error};
+use control::store::{Answer, Error, Room};
 use std::collections::BTreeMap;
 use units::{OrderId, Wall};
 
@@ -18,7 +18,12 @@ const INTAKE: &str = "INSERT INTO intake (tenant, request_id, digest, id, accept
      accepted = excluded.accepted";
 
 impl<D: Db> Batch<'_, D> {
-    pub(super) fn accept(&mut self, orders: &[(Order, [u8; 32])], due: &[Wall]) -> Result<Answer, Fail> {
+    pub(super) fn accept(
+        &mut self,
+        orders: &[(Order, [u8; 32])],
+        due: &[Wall],
+        room: Room,
+    ) -> Result<Answer, Fail> {
         let sets: Vec<Vec<Value>> = orders
             .iter()
             .map(|(order, _)| vec![order.tenant.0.into(), order.request_id.as_str().into()])
@@ -40,6 +45,10 @@ impl<D: Db> Batch<'_, D> {
                     answers.push((order.id, true));
                 }
             }
+        }
+        let new = answers.iter().filter(|(_, new)| *new).count();
+        if let Some((order, _)) = orders.first() {
+            self.has_room(order.tenant.0, new, room)?;
         }
         for (i, (order, digest)) in orders.iter().enumerate() {
             if answers.get(i).is_some_and(|(_, new)| *new) {
@@ -99,6 +108,7 @@ impl<D: Db> Batch<'_, D> {
             caps: None,
             decision: None,
             notify,
+            indexed: None,
         };
         Ok(self.enlist(order.id.0, head)?)
     }

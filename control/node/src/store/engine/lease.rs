@@ -32,7 +32,6 @@ const NEXT: &str = "SELECT min(due) FROM ready WHERE priority = ?1 AND tenant = 
 const CAP_AT: &str = "SELECT at FROM caps WHERE key = ?1 AND at > ?2 ORDER BY at DESC LIMIT 1 OFFSET ?3";
 const CAP_TAKE: &str = "INSERT INTO caps (key, at, attempt) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
 const CAP_REFUND: &str = "DELETE FROM caps WHERE key = ?1 AND at = ?2 AND attempt = ?3";
-const CAP_FORGET: &str = "DELETE FROM caps WHERE key = ?1 AND at < ?2";
 const OVER: &str = "UPDATE orders SET done = 1, disposition = ?1, attempts = ?2, changed = ?3, seq = ?4, epoch = ?5, \
      decision = ?6, result = ?7 WHERE accepted = ?8 AND id = ?9";
 const BY_ATTEMPT: &str = "SELECT l.id FROM live l WHERE l.attempt = ?1 AND l.claimed > 0";
@@ -97,6 +96,33 @@ impl<D: Db> Batch<'_, D> {
         self.heads.insert(order.0, Some(head));
         self.touch(order.0);
         Ok(claimed)
+    }
+
+    /// See [`control::store::Ask::Take`].
+    pub(super) fn take(&mut self, lease: &Lease, owner: ServerId, lease_ms: u64) -> Result<Answer, Fail> {
+        let (order, now) = (lease.order, self.now);
+        let head = self.leased(order, lease.epoch)?;
+        if head.cancel {
+            return Ok(Answer::Cancelled(true));
+        }
+        if head.hold != Hold::Claimed || head.until < now {
+            return Err(Error::Fenced.into());
+        }
+        head.epoch += 1;
+        head.owner = owner.0;
+        head.until = now.saturating_add(i64::try_from(lease_ms).unwrap_or(i64::MAX));
+        let head = head.clone();
+        self.touch(order.0);
+        let attempt = AttemptId(head.attempt.ok_or(Error::Corrupt)?);
+        let claimed = Claimed {
+            lease: Lease { order, attempt, epoch: head.epoch, until: Wall(head.until) },
+            order: Box::new(self.body(head.accepted, order.0)?),
+            attempts: head.attempts,
+            tries: head.tries,
+            crashes: head.crashes,
+            accepted: Wall(head.accepted),
+        };
+        Ok(Answer::Claimed(vec![claimed], None))
     }
 
     /// Deferred orders of a campaign are due now. See [`control::store::Ask::Hasten`].
@@ -188,7 +214,6 @@ impl<D: Db> Batch<'_, D> {
     pub(super) fn log_attempt(&mut self, lease: &Lease, caps: &[Cap]) -> Result<(), Fail> {
         let keys: BTreeSet<&str> = caps.iter().map(|c| c.key.as_str()).collect();
         for key in &keys {
-            self.db.write(CAP_FORGET, vec![(*key).into(), (self.now - CAP_KEEP_MS).into()])?;
             self.db.write(CAP_TAKE, vec![(*key).into(), self.now.into(), lease.attempt.0.into()])?;
         }
         let taken = serde_json::to_string(&(self.now, keys)).map_err(|_| Error::Corrupt)?;
@@ -222,14 +247,16 @@ impl<D: Db> Batch<'_, D> {
         if head.hold == Hold::Claimed && head.until < now {
             return Err(Error::Fenced.into());
         }
-        if head.hold == Hold::Claimed {
+        let fresh = head.hold == Hold::Claimed;
+        if fresh {
             head.attempts = head.attempts.saturating_add(1);
             head.hold = Hold::Dialled;
         }
         head.server = Some(server.0);
         head.trunk = Some(trunk.to_owned());
         head.dialog = Some(dialog.to_vec());
-        head.intent_at = Some(now);
+        // The same attempt again after a crash: its first INVITE is the one whose age counts.
+        head.intent_at = head.intent_at.filter(|_| !fresh).or(Some(now));
         self.change(lease.order, State::Calling)?;
         Ok(Answer::Done)
     }
@@ -388,6 +415,25 @@ impl<D: Db> Batch<'_, D> {
         }
         self.finish(order, Disposition::Cancelled, None, None)?;
         Ok(Answer::Cancelled(true))
+    }
+
+    /// See [`control::store::Ask::Redial`]. What waits for a decision is due when its time runs out.
+    pub(super) fn redial(&mut self, tenant: TenantId, order: OrderId) -> Result<Answer, Fail> {
+        let now = self.now;
+        let head = self.head(order.0)?;
+        if head.tenant != tenant.0 {
+            return Err(Error::NotFound.into());
+        }
+        if head.hold != Hold::Free || head.due < head.expires || head.attempts == 0 {
+            return Err(Error::Conflict.into());
+        }
+        let waits = head.clone();
+        head.due = now;
+        let ready = head.clone();
+        self.touch(order.0);
+        self.take_ready(order.0, &waits)?;
+        self.put_ready(order.0, &ready)?;
+        Ok(Answer::Done)
     }
 
     fn cancel_absent(&mut self, tenant: TenantId, order: OrderId) -> Result<Answer, Fail> {

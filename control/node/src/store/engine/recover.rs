@@ -56,7 +56,11 @@ impl<D: Db> Batch<'_, D> {
         let orders: Vec<OrderId> =
             rows.into_iter().map(|row| Columns::of(row).id().map(OrderId)).collect::<Result<_, _>>()?;
         for order in &orders {
-            self.finish(*order, Disposition::Expired, None, None)?;
+            let head = self.head(order.0)?;
+            // In doubt, and nobody has decided.
+            let doubt = head.attempts > 0 && head.due >= head.expires;
+            let how = if doubt { Disposition::Unknown } else { Disposition::Expired };
+            self.finish(*order, how, None, None)?;
         }
         Ok(Answer::Expired(orders))
     }
@@ -82,7 +86,7 @@ impl<D: Db> Batch<'_, D> {
         Ok(Answer::Orphans(orphans))
     }
 
-    fn body(&mut self, accepted: i64, order: u128) -> Result<Order, Fail> {
+    pub(super) fn body(&mut self, accepted: i64, order: u128) -> Result<Order, Fail> {
         let row =
             self.db.read(BODY, &[accepted.into(), order.into()])?.into_iter().next().ok_or(Error::Corrupt)?;
         Ok(Columns::of(row).json()?)

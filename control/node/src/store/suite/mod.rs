@@ -2,12 +2,14 @@
 //! the same list.
 
 mod bench;
+mod cluster;
 mod desk;
 mod durable;
-pub(super) mod fixture;
+pub(crate) mod fixture;
 mod model;
 mod pg;
 mod rules;
+mod soak;
 
 use super::sqlite::Sqlite;
 use fixture::Bed;
@@ -57,4 +59,6 @@ suite!(
     a_process_that_was_replaced_is_fenced,
     shards_have_one_owner_and_move_when_it_dies,
     shelves_keep_things_by_name,
+    a_claim_that_changes_hands_fences_who_claimed,
+    no_more_orders_wait_than_may,
 );

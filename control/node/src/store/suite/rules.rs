@@ -2,7 +2,7 @@
 
 use super::fixture::{Bed, START, cap, order, record, told};
 use control::order::{Disposition, Order, State};
-use control::store::{Answer, Ask, Error, Keep, Shelf, StoryLine, attempt_of};
+use control::store::{Answer, Ask, Error, Keep, Lease, Room, Shelf, StoryLine, attempt_of};
 use std::collections::BTreeSet;
 use units::{AttemptId, CampaignId, OrderId, ServerId, TenantId, Wall};
 
@@ -11,27 +11,42 @@ const HOUR: u64 = 3_600_000;
 pub(super) fn accept_is_idempotent_by_request_id_and_digest(bed: &mut Bed) {
     let first = bed.accept(order(1));
     let again = Order { id: OrderId(99), ..order(1) };
-    let same = bed.ask(Ask::Accept { orders: vec![(again.clone(), [7; 32])], due: vec![Wall(0)] });
+    let same = bed.ask(Ask::Accept {
+        orders: vec![(again.clone(), [7; 32])],
+        due: vec![Wall(0)],
+        room: Room::UNBOUNDED,
+    });
     assert!(matches!(same, Ok(Answer::Accepted(a)) if a == vec![(first, false)]));
-    let other = bed.ask(Ask::Accept { orders: vec![(again.clone(), [8; 32])], due: vec![Wall(0)] });
+    let other = bed.ask(Ask::Accept {
+        orders: vec![(again.clone(), [8; 32])],
+        due: vec![Wall(0)],
+        room: Room::UNBOUNDED,
+    });
     assert_eq!(other.err(), Some(Error::Conflict));
     // The same request twice in one question is one order.
     let twice = Order { id: OrderId(5), request_id: "new".into(), ..order(1) };
     let copy = Order { id: OrderId(6), ..twice.clone() };
-    let both =
-        bed.ask(Ask::Accept { orders: vec![(twice, [1; 32]), (copy, [1; 32])], due: vec![Wall(0); 2] });
+    let both = bed.ask(Ask::Accept {
+        orders: vec![(twice, [1; 32]), (copy, [1; 32])],
+        due: vec![Wall(0); 2],
+        room: Room::UNBOUNDED,
+    });
     assert!(matches!(both, Ok(Answer::Accepted(a)) if a == vec![(OrderId(5), true), (OrderId(5), false)]));
     // Another tenant's request of the same name is its own.
     let theirs = Order { id: OrderId(7), tenant: TenantId(2), ..order(1) };
-    let answer = bed.ask(Ask::Accept { orders: vec![(theirs, [9; 32])], due: vec![Wall(0)] });
+    let answer =
+        bed.ask(Ask::Accept { orders: vec![(theirs, [9; 32])], due: vec![Wall(0)], room: Room::UNBOUNDED });
     assert!(matches!(answer, Ok(Answer::Accepted(a)) if a == vec![(OrderId(7), true)]));
 }
 
 pub(super) fn accept_is_all_or_none(bed: &mut Bed) {
     bed.accept(order(1));
     let clash = Order { id: OrderId(9), ..order(1) };
-    let answer =
-        bed.ask(Ask::Accept { orders: vec![(order(2), [7; 32]), (clash, [8; 32])], due: vec![Wall(0); 2] });
+    let answer = bed.ask(Ask::Accept {
+        orders: vec![(order(2), [7; 32]), (clash, [8; 32])],
+        due: vec![Wall(0); 2],
+        room: Room::UNBOUNDED,
+    });
     assert_eq!(answer.err(), Some(Error::Conflict));
     assert!(matches!(bed.ask(Ask::Status { tenant: None, order: order(2).id }), Ok(Answer::Status(None))));
 }
@@ -40,7 +55,8 @@ pub(super) fn a_request_id_is_free_again_after_seven_days(bed: &mut Bed) {
     bed.accept(order(1));
     bed.pass(7 * 24 * HOUR + 1);
     let again = Order { id: OrderId(99), ..order(1) };
-    let answer = bed.ask(Ask::Accept { orders: vec![(again, [8; 32])], due: vec![Wall(0)] });
+    let answer =
+        bed.ask(Ask::Accept { orders: vec![(again, [8; 32])], due: vec![Wall(0)], room: Room::UNBOUNDED });
     assert!(matches!(answer, Ok(Answer::Accepted(a)) if a == vec![(OrderId(99), true)]));
 }
 
@@ -464,7 +480,7 @@ pub(super) fn retention_forgets_what_is_over_only(bed: &mut Bed) {
 pub(super) fn a_process_that_was_replaced_is_fenced(bed: &mut Bed) {
     let beat = |bed: &mut Bed, name: &str, epoch| {
         let (name, role, address) = (name.to_owned(), "control".to_owned(), "127.0.0.1:1".to_owned());
-        bed.ask(Ask::Beat { name, role, address, epoch })
+        bed.ask(Ask::Beat { name, role, address, epoch, load: None })
     };
     let Ok(Answer::Nodes(nodes)) = beat(bed, "a", 0) else { panic!("a beat") };
     assert_eq!((nodes[0].id, nodes[0].epoch), (ServerId(1), 1));
@@ -479,7 +495,7 @@ pub(super) fn a_process_that_was_replaced_is_fenced(bed: &mut Bed) {
 pub(super) fn shards_have_one_owner_and_move_when_it_dies(bed: &mut Bed) {
     let turn = |bed: &mut Bed, name: &str, epoch| {
         let (name, role, address) = (name.to_owned(), "control".to_owned(), String::new());
-        let Ok(Answer::Nodes(nodes)) = bed.ask(Ask::Beat { name, role, address, epoch }) else {
+        let Ok(Answer::Nodes(nodes)) = bed.ask(Ask::Beat { name, role, address, epoch, load: None }) else {
             panic!("a beat")
         };
         match bed.ask(Ask::KeepShards { owner: nodes[0].id, keep_ms: 2_000 }) {
@@ -534,4 +550,65 @@ pub(super) fn shelves_keep_things_by_name(bed: &mut Bed) {
     assert!(matches!(bed.ask(gone), Ok(Answer::Kept(None))));
     let elsewhere = Ask::Kept { shelf: Shelf::Campaigns, name: "a/1".into() };
     assert!(matches!(bed.ask(elsewhere), Ok(Answer::Kept(None))));
+}
+
+pub(super) fn a_claim_that_changes_hands_fences_who_claimed(bed: &mut Bed) {
+    let id = bed.accept(order(1));
+    let claimed = bed.claim_one();
+    assert!(bed.caps(&claimed.lease, vec![cap("k", 1, 60_000, 0)]).is_ok());
+    let take = |bed: &mut Bed, lease: &Lease| {
+        bed.ask(Ask::Take { lease: lease.clone(), owner: ServerId(9), lease_ms: 5_000 })
+    };
+    let Ok(Answer::Claimed(taken, None)) = take(bed, &claimed.lease) else { panic!("it is taken over") };
+    let own = &taken[0].lease;
+    assert_eq!((own.order, own.attempt, own.epoch), (id, claimed.lease.attempt, claimed.lease.epoch + 1));
+    assert_eq!(taken[0].order.to, order(1).to, "whom to call comes from the store");
+    assert_eq!(take(bed, &claimed.lease).err(), Some(Error::Fenced), "once");
+    let back = bed.requeue(&claimed.lease, Wall(START), true, false);
+    assert_eq!(back.err(), Some(Error::Fenced), "who claimed it has nothing to say any more");
+    assert_eq!(bed.caps(own, Vec::new()).map(|_| ()), Ok(()), "the caps stay taken");
+    assert!(bed.intent(own).is_ok());
+    assert_eq!(take(bed, own).err(), Some(Error::Fenced), "what was dialled stays where it is");
+    match bed.ask(Ask::Orphans { owner: ServerId(9) }) {
+        Ok(Answer::Orphans(orphans)) => assert_eq!(orphans.len(), 1, "it is the new owner's"),
+        other => panic!("{other:?}"),
+    }
+    // Put back before it was taken over: then the offer is void.
+    bed.accept(order(2));
+    let claimed = bed.claim_one();
+    assert!(bed.requeue(&claimed.lease, Wall(START), true, false).is_ok());
+    assert_eq!(take(bed, &claimed.lease).err(), Some(Error::Fenced));
+    let again = bed.claim_one();
+    bed.pass(20_000);
+    assert_eq!(take(bed, &again.lease).err(), Some(Error::Fenced), "a lease past its time");
+}
+
+pub(super) fn no_more_orders_wait_than_may(bed: &mut Bed) {
+    let accept = |bed: &mut Bed, n: u32, tenant: u32, room: Room| {
+        let order = Order { tenant: TenantId(tenant), ..order(n) };
+        bed.ask(Ask::Accept { orders: vec![(order, [7; 32])], due: vec![Wall(START)], room }).map(|_| ())
+    };
+    let room = Room { tenant: 2, all: 3 };
+    assert_eq!(accept(bed, 1, 1, room), Ok(()));
+    assert_eq!(accept(bed, 2, 1, room), Ok(()));
+    assert_eq!(accept(bed, 3, 1, room), Err(Error::Full { tenant: true }));
+    assert_eq!(accept(bed, 2, 1, room), Ok(()), "a repeat is no new order");
+    assert_eq!(accept(bed, 4, 2, room), Ok(()));
+    assert_eq!(accept(bed, 5, 3, room), Err(Error::Full { tenant: false }));
+    // Two in one batch see each other.
+    let asks = [6, 7].map(|n| {
+        let order = Order { tenant: TenantId(4), ..order(n) };
+        Ask::Accept {
+            orders: vec![(order, [7; 32])],
+            due: vec![Wall(START)],
+            room: Room { tenant: 1, all: 99 },
+        }
+    });
+    let answers = bed.run(asks.into());
+    assert!(answers[0].is_ok() && answers[1].is_err());
+    // One ends, one may come.
+    let claimed = bed.claim(5, 1).remove(0);
+    assert_eq!(accept(bed, 8, 1, room), Err(Error::Full { tenant: true }), "it waits until it is over");
+    assert!(bed.finish(&claimed.lease, Disposition::Completed).is_ok());
+    assert_eq!(accept(bed, 8, 1, Room { tenant: 2, all: 99 }), Ok(()));
 }

@@ -5,8 +5,7 @@
 
 pub mod client_invite;
 pub mod client_other;
-#[cfg(test)]
-mod model;
+
 pub mod server_invite;
 pub mod server_other;
 
