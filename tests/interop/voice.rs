@@ -102,7 +102,7 @@ async fn call(
     let customer = FarEnd::start(sockets, World::new(config.clone(), endpoint(&config))).expect("a thread");
     let (site, mailbox) = (Site::start(document).await, Mailbox::start().await.expect("a mailbox"));
     let (program, speech) = (ours("carillon"), ours("carillon-speech"));
-    let extra = format!("[speech]\n{}\n", extra.replace("@SPEECH@", &speech.display().to_string()));
+    let extra = format!("[speech]\n{}\n", extra.replace("@SPEECH@", &speech.display().to_string()).replace("@DIR@", &dir.path().display().to_string()));
     let setup = Setup {
         program: Some(&program),
         dir: dir.path(),
@@ -127,7 +127,9 @@ async fn call(
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    let told = std::fs::read_to_string(server.log_path()).unwrap_or_default();
+    let mut told = std::fs::read_to_string(server.log_path()).unwrap_or_default();
+    let kept = std::fs::read_dir(dir.path().join("tuning")).map_or(0, Iterator::count);
+    told.push_str(&format!("\nfiles to tune by: {kept}"));
     customer.stop();
     (site, log, status, told)
 }
@@ -151,6 +153,7 @@ fn document(addr: SocketAddr) -> String {
   <property name="inputmodes" value="voice"/>
   <property name="timeout" value="8s"/>
   <form>
+    <property name="carillon.tuning.consent" value="true"/>
     <field name="agree" type="boolean">
       <prompt>Good day. This is the delivery service with a rather long announcement that nobody wants to hear to
       its very end, because it goes on and on. May we come tomorrow?</prompt>
@@ -179,10 +182,11 @@ async fn a_customer_says_yes_and_digits_and_cuts_the_prompt_by_voice() {
     }
     let steps = " hear start within 20s\n wait 2s\n say yes.wav\n hear prompt within 10s\n hear prompt within 20s\n \
                  wait 0.3s\n say four_seven_one_one.wav\n wait hangup 30s";
-    let (site, log, status, told) = call("program = \"@SPEECH@\"\nrecognisers = 1", steps, document).await;
+    let (site, log, status, told) = call("program = \"@SPEECH@\"\nrecognisers = 1\ntuning = \"@DIR@/tuning\"", steps, document).await;
     println!("{:?} {log:?}", site.asked());
     assert_eq!(site.asked(), ["/yes?code=4711"], "{status}\n{told}");
     assert_eq!(status["disposition"], "completed", "{status}");
+    assert!(told.ends_with("files to tune by: 4"), "two utterances, each with what was understood: {told}");
     // From the first sound of the telephone to the last of the prompt: the ear is certain QUIET_MS later.
     let cut_ms = log.talkover_us.first().expect("a prompt was cut") / 1_000 - u64::from(QUIET_MS);
     println!("the prompt stopped {cut_ms} ms after the customer began to speak");

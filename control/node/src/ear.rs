@@ -151,7 +151,8 @@ impl Ear {
                     }
                 }
                 Event::Audio(samples) => {
-                    if self.hear.keep.is_some() || matches!(by, By::Engine(_)) {
+                    let kept = self.hear.keep.is_some() || self.tuning().is_some();
+                    if kept || matches!(by, By::Engine(_)) {
                         current.kept.extend(samples.iter().map(|&s| linear_to_mu(s)));
                     }
                     let Some(taken) = &mut current.taken else { continue };
@@ -218,6 +219,9 @@ impl Ear {
 
     /// The utterance is over: what it was, or nothing if only a match counts and there was none.
     async fn concluded(&mut self, current: &mut Current) -> Option<Heard> {
+        if let Some(folder) = self.tuning() {
+            keep_to_tune_by(&folder, &current.kept, &current.nbest).await;
+        }
         let nbest: Vec<Hypothesis> = std::mem::take(&mut current.nbest)
             .into_iter()
             .map(|r| Hypothesis {
@@ -247,6 +251,13 @@ impl Ear {
         written.inspect_err(|error| tracing::error!(%error, "an utterance was not kept")).ok()?;
         let duration_ms = u64::from(length) / 8;
         Some(Recording { name, size, duration_ms, media_type: "audio/x-wav".into() })
+    }
+
+    /// Where this utterance is kept to tune by: the operator has named a folder, and the document says by a property that
+    /// the caller consented.
+    fn tuning(&self) -> Option<Arc<PathBuf>> {
+        let consented = self.property(CONSENT).is_some_and(|v| v.trim() == "true");
+        self.ears.tuning.clone().filter(|_| consented)
     }
 
     fn property(&self, name: &str) -> Option<&String> {
@@ -279,6 +290,26 @@ impl Ear {
             }
         }
         complete
+    }
+}
+
+/// `<property>` by which a document says that its caller consented to have utterances kept.
+const CONSENT: &str = "carillon.tuning.consent";
+
+/// An utterance as WAV, and beside it what was understood. Neither names the call or the caller.
+async fn keep_to_tune_by(folder: &std::path::Path, octets: &[u8], nbest: &[Reading]) {
+    let name = format!("{:016x}", crate::clock::seed().rng().next_u64());
+    let Ok(length) = u32::try_from(octets.len()) else { return };
+    let mut wav = wav_header(Codec::Pcmu, length).to_vec();
+    wav.extend_from_slice(octets);
+    let understood = serde_json::to_vec(nbest).unwrap_or_default();
+    let kept = async {
+        tokio::fs::create_dir_all(folder).await?;
+        tokio::fs::write(folder.join(&name).with_extension("wav"), wav).await?;
+        tokio::fs::write(folder.join(&name).with_extension("json"), understood).await
+    };
+    if let Err(error) = kept.await {
+        tracing::warn!(%error, "an utterance was not kept to tune by");
     }
 }
 

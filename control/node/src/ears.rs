@@ -20,6 +20,8 @@ pub struct Ears {
     pool: Option<Arc<Pool>>,
     /// Somebody else's engine, for what the own recogniser does not speak.
     pub engine: Option<Engine>,
+    /// Where utterances are kept to tune by, of callers who consented.
+    pub tuning: Option<Arc<PathBuf>>,
 }
 
 #[derive(Debug)]
@@ -63,8 +65,9 @@ impl Ears {
     #[must_use]
     pub fn start(config: &control::config::Speech, folder: &std::path::Path) -> Option<Self> {
         let engine = Engine::new(&config.engine, config.recognition_max.duration());
+        let tuning = (!config.tuning.is_empty()).then(|| Arc::new(PathBuf::from(&config.tuning)));
         if config.recognisers == 0 {
-            return engine.map(|engine| Self { pool: None, engine: Some(engine) });
+            return engine.map(|engine| Self { pool: None, engine: Some(engine), tuning });
         }
         let pool = Arc::new(Pool {
             program: program(&config.program),
@@ -78,7 +81,7 @@ impl Ears {
         for _ in 0..config.recognisers {
             tokio::spawn(Arc::clone(&pool).refill());
         }
-        Some(Self { pool: Some(pool), engine })
+        Some(Self { pool: Some(pool), engine, tuning })
     }
 
     /// Takes a worker for an utterance; `None`: all are busy, or none starts.

@@ -612,6 +612,8 @@ pub struct Speech {
     pub engine_speaks: bool,
     /// Spoken texts kept on disk take no more than this; 0: none are kept.
     pub cache_max: Size,
+    /// Folder for utterances of callers who consented, with what was understood, to tune by; empty: none are kept.
+    pub tuning: String,
 }
 
 impl Default for Speech {
@@ -628,6 +630,7 @@ impl Default for Speech {
             engine: String::new(),
             engine_speaks: false,
             cache_max: Size::from_bytes(256_000_000),
+            tuning: String::new(),
         }
     }
 }
