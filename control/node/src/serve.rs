@@ -11,6 +11,7 @@ use crate::notify::Notifier;
 use crate::prompts::{Attachments, Prompts, recording_path};
 use crate::shard::{self, Inbox, Listener, Post};
 use crate::speech::Speaker;
+use crate::spoken::Spoken;
 use crate::store::{Handle, Limits as StoreLimits};
 use crate::vault::Vault;
 use crate::{clock, config, logs};
@@ -717,9 +718,11 @@ fn prompt_store(
     vault: &Arc<Vault>,
 ) -> Arc<Prompts> {
     let speaker = Speaker::start(&config.speech, state);
+    let spoken =
+        Spoken::new(state.join("spoken"), u64::try_from(config.speech.cache_max.len()).unwrap_or(u64::MAX));
     let (fetcher, attachments) = (Arc::clone(fetcher), Arc::clone(attachments));
     let recordings = (recordings.to_owned(), Arc::clone(vault));
-    Arc::new(Prompts::new(fetcher, speaker, recordings, attachments, &config.media))
+    Arc::new(Prompts::new(fetcher, speaker, spoken, recordings, attachments, &config.media))
 }
 
 /// What recordings and values are sealed by.
