@@ -21,8 +21,9 @@ pub mod route;
 mod second;
 mod talk;
 mod transfer;
+mod voice;
 
-use crate::conduct::{Ctx, Denied, Finished, Letter, Output, Purpose};
+use crate::conduct::{Ctx, Denied, Finished, Heard, Letter, Output, Purpose};
 use crate::order::{Application, Disposition, Order, Origin, Purpose as For, When};
 use crate::permit::{Permit, Slot};
 use crate::record::Direction;
@@ -40,7 +41,8 @@ use talk::{Talk, Turn};
 use transfer::{Handing, Wish};
 use units::{AttemptId, BearerId, CallId, Cause, LegId, Mono, Now, OrderId, Samples, TenantId};
 use vxml::session::{
-    Caching, Connection, Exit, FetchError, FetchRequest, Fetched, Method, Recording, Redirect, Resource,
+    Caching, Connection, Exit, FetchError, FetchRequest, Fetched, ListenId, Method, Recording, Redirect,
+    Resource,
 };
 
 /// What the desk hands over for an outbound call.
@@ -56,6 +58,8 @@ pub struct Start {
     pub lease: Lease,
     /// How it leaves.
     pub route: Route,
+    /// The same attempt after a crash: the far side may know an older offer of ours.
+    pub again: bool,
 }
 
 /// What a call is told.
@@ -65,6 +69,7 @@ pub(crate) enum Told {
     Reserved(Option<(BearerId, SocketAddr)>),
     Report(Report),
     Captured(Captured),
+    Heard(ListenId, Heard),
     Fetched(Purpose, Result<Fetched, FetchError>),
     Prompt(Purpose, Option<Loaded>),
     Stored(Purpose, Result<Answer, StoreError>),
@@ -98,12 +103,15 @@ pub struct Call {
     pub(crate) bearer: Option<BearerId>,
     /// The worker has the bearer; else it is a reserved place only.
     opened: bool,
+    /// It is carried by a timeslot, not by RTP.
+    timeslot: bool,
     stage: Stage,
     stage_until: Option<Mono>,
     call_until: Mono,
     lease: Option<Lease>,
     order: Option<Box<Order>>,
     route: Option<Route>,
+    again: bool,
     /// The dialog as a neighbour needs it to end the call.
     dialog: Vec<u8>,
     slot: Option<Slot>,
@@ -168,13 +176,14 @@ const WRITE_RETRY_MS: u64 = 1_000;
 impl Call {
     /// An ordered call.
     pub(crate) fn outbound(ctx: &mut Ctx<'_>, id: CallId, start: Start) -> Self {
-        let Start { permit, slot, order, lease, route } = start;
+        let Start { permit, slot, order, lease, route, again } = start;
+        let (protocol_name, protocol_version) = protocol(route.is_timeslot());
         let application = ctx.settings.application(&order.application);
         let connection = Connection {
             local_uri: route.from.clone(),
             remote_uri: route.uri.clone(),
-            protocol_name: "sip".into(),
-            protocol_version: "2.0".into(),
+            protocol_name,
+            protocol_version,
             originator_is_local: true,
             ..Connection::default()
         };
@@ -188,7 +197,9 @@ impl Call {
         call.slot = Some(slot);
         call.lease = Some(lease);
         call.order = Some(order);
+        call.timeslot = route.is_timeslot();
         call.route = Some(route);
+        call.again = again;
         call.prepare(ctx);
         call
     }
@@ -196,6 +207,8 @@ impl Call {
     /// A call that comes in and is to be taken.
     pub(crate) fn inbound(ctx: &mut Ctx<'_>, id: CallId, leg: LegId, arrival: Arrival) -> Self {
         let Arrival { incoming, attempt, slot, tenant, url } = arrival;
+        let timeslot = matches!(incoming.offer, Some(Media::Timeslot { .. }));
+        let (protocol_name, protocol_version) = protocol(timeslot);
         let redirect = incoming.redirects.iter().map(|r| Redirect {
             uri: r.uri.clone(),
             pi: r.privacy.clone(),
@@ -205,8 +218,8 @@ impl Call {
         let connection = Connection {
             local_uri: incoming.to.clone(),
             remote_uri: incoming.from.clone(),
-            protocol_name: "sip".into(),
-            protocol_version: "2.0".into(),
+            protocol_name,
+            protocol_version,
             headers: incoming.headers.clone(),
             redirect: redirect.collect(),
             aai: None,
@@ -221,6 +234,7 @@ impl Call {
         let mut call = Self::new(ctx, id, Stage::preparing(None), facts);
         call.slot = Some(slot);
         call.leg = Some(leg);
+        call.timeslot = timeslot;
         call.prepare(ctx);
         call
     }
@@ -231,12 +245,14 @@ impl Call {
             leg: None,
             bearer: None,
             opened: false,
+            timeslot: false,
             stage,
             stage_until: Some(ctx.after_ms(PREPARE_MS_MAX)),
             call_until: ctx.after_ms(ctx.settings.call_ms_max),
             lease: None,
             order: None,
             route: None,
+            again: false,
             dialog: Vec::new(),
             slot: None,
             root_url: String::new(),
@@ -330,7 +346,9 @@ impl Call {
             Told::Letter(from, letter) => self.letter(ctx, from, letter),
             Told::Denied(order, why) => self.talk(ctx, Turn::Denied(order, why)),
             Told::Timer => self.timer(ctx),
-            Told::Fetched(..) | Told::Prompt(..) | Told::Captured(_) => self.talk(ctx, Turn::Told(told)),
+            Told::Fetched(..) | Told::Prompt(..) | Told::Captured(_) | Told::Heard(..) => {
+                self.talk(ctx, Turn::Told(told))
+            }
             Told::Stored(..) => {}
         }
         self.settle(ctx);
@@ -408,12 +426,17 @@ impl Call {
         self.leg = Some(leg);
         self.facts.dialled = true;
         ctx.leg(self.leg, Action::Place(Box::new(place)));
-        ctx.story(self.facts.attempt, "sip", format!("INVITE by trunk {}", self.facts.trunk));
+        let (kind, said) = if self.timeslot { ("tdm", "SETUP") } else { ("sip", "INVITE") };
+        ctx.story(self.facts.attempt, kind, format!("{said} by trunk {}", self.facts.trunk));
         self.stage = Stage::Dialling { work };
         self.stage_until = Some(ctx.after_ms(route.ring_ms_max + CLEAR_MS_MAX));
     }
 
     fn own_media(&self, ctx: &Ctx<'_>, port: u16) -> Media {
+        if self.timeslot {
+            // Which one is for the span's signalling to say.
+            return Media::Timeslot { span: 0, slot: 0 };
+        }
         let codecs = match &self.route {
             Some(route) if !route.codecs.is_empty() => route.codecs.clone(),
             _ => ctx.settings.codecs.clone(),
@@ -488,18 +511,25 @@ impl Call {
     fn ack(&self, ctx: &mut Ctx<'_>) {
         if let Some(leg) = self.leg {
             ctx.acked(leg);
+            if self.again {
+                // The copy of the INVITE that was answered named the address of a former life.
+                ctx.leg(self.leg, Action::Reoffer(self.own_media(ctx, self.facts.local_port)));
+            }
             self.tell_first(ctx, Letter::Up(leg));
         }
     }
 
     fn far_side(&mut self, ctx: &mut Ctx<'_>, media: &Media) {
-        if let (Some(bearer), Media::Rtp(far)) = (self.bearer, media) {
-            let far = Box::new(far.clone());
-            let output =
-                if self.opened { Output::Respec { bearer, far } } else { Output::Open { bearer, far } };
-            self.opened = true;
-            ctx.out.push_back(output);
-        }
+        let Some(bearer) = self.bearer else { return };
+        let output = match media {
+            // A timeslot stays what it is.
+            Media::Timeslot { .. } if self.opened => return,
+            Media::Timeslot { span, slot } => Output::OpenSlot { bearer, span: *span, slot: *slot },
+            Media::Rtp(far) if self.opened => Output::Respec { bearer, far: Box::new(far.clone()) },
+            Media::Rtp(far) => Output::Open { bearer, far: Box::new(far.clone()) },
+        };
+        self.opened = true;
+        ctx.out.push_back(output);
     }
 
     fn answered(&mut self, ctx: &mut Ctx<'_>, media: &Media) {
@@ -531,7 +561,7 @@ impl Call {
         self.far_side(ctx, media);
         let (codec, events) = match media {
             Media::Rtp(far) => (far.codecs.first().copied(), far.telephone_event.is_some()),
-            Media::Timeslot { .. } => (None, false),
+            Media::Timeslot { span, .. } => (Some(ctx.settings.span_codec(*span)), false),
         };
         let bearer = self.bearer.expect("a call is answered with its bearer open");
         let opening = talk::Opening {
@@ -606,6 +636,7 @@ impl Call {
             doubt: Default::default(),
             campaign: None,
             lenient: false,
+            repeat: None,
         };
         if let Stage::Talking(talk) = &mut self.stage {
             talk.asked(id);
@@ -645,6 +676,12 @@ impl Call {
 
 /// Payload type we offer for `telephone-event/8000`; the one most peers use.
 const TELEPHONE_EVENT: u8 = 101;
+
+/// `session.connection.protocol` (VoiceXML 2.1 §5.1.4): its name and version.
+fn protocol(timeslot: bool) -> (String, String) {
+    let (name, version) = if timeslot { ("isdn", "q931") } else { ("sip", "2.0") };
+    (name.into(), version.into())
+}
 
 /// An incoming call that a route matched.
 #[derive(Debug)]

@@ -93,13 +93,19 @@ impl Route {
             trunk: trunk.name.clone(),
             hop: trunk.address,
             transport: trunk.transport,
-            uri: Private::new(trunk.uri(order.to.expose(), &domain)),
+            uri: Private::new(trunk.called(order.to.expose(), &domain)),
             asserted: trunk.asserted_identity.then(|| from.clone()),
             from,
             credentials,
             codecs: trunk.codecs.clone(),
             ring_ms_max: trunk.ring_max.map_or(ring_ms_max, |own| own.ms.min(ring_ms_max)),
         })
+    }
+
+    /// It leaves by a span.
+    #[must_use]
+    pub fn is_timeslot(&self) -> bool {
+        self.uri.expose().starts_with("tel:") && self.uri.expose().contains(";tgrp=")
     }
 
     /// What is journalled of the dialog, JSON.
@@ -115,7 +121,18 @@ impl Trunk {
     /// Whether a number or address may leave here.
     #[must_use]
     pub fn takes(&self, number: &str) -> bool {
-        self.prefixes.is_empty() || self.prefixes.iter().any(|p| number.starts_with(p.as_str()))
+        // A line takes numbers, not addresses.
+        let dialled = self.spans.is_empty() || number.starts_with(|c: char| c == '+' || c.is_ascii_digit());
+        dialled && (self.prefixes.is_empty() || self.prefixes.iter().any(|p| number.starts_with(p.as_str())))
+    }
+
+    /// The callee as this trunk wants it: a trunk of spans is named in the URI (RFC 4904 §4).
+    fn called(&self, number: &str, host: &str) -> String {
+        if self.spans.is_empty() {
+            return self.uri(number, host);
+        }
+        let digits = if self.dial.plus { number } else { number.trim_start_matches('+') };
+        format!("tel:{}{digits};tgrp={}", self.dial.prefix, self.name)
     }
 
     /// A number as this trunk wants it, in a SIP URI; a `sip:` URI stays as it is.

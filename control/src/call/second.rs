@@ -35,7 +35,7 @@ pub(super) struct Joined {
 impl Call {
     /// The second call of a transfer. `first`: the call that asked for it, if that is still there and waits.
     pub(crate) fn second(ctx: &mut Ctx<'_>, id: CallId, start: Start, first: Option<First>) -> Self {
-        let Start { permit, slot, order, lease, route } = start;
+        let Start { permit, slot, order, lease, route, .. } = start;
         let facts =
             Facts::new(ctx.now, lease.attempt, order.tenant, Direction::Transfer, Connection::default());
         let application = ctx.settings.application(&order.application).unwrap_or_default();
@@ -51,6 +51,7 @@ impl Call {
         let mut call = Self::new(ctx, id, stage, facts);
         call.facts.parent = order.parent();
         let order_id = order.id;
+        call.timeslot = route.is_timeslot();
         (call.slot, call.lease, call.order, call.route) = (Some(slot), Some(lease), Some(order), Some(route));
         call.first = first;
         let Some(first) = first else {
@@ -63,8 +64,7 @@ impl Call {
         if blind {
             call.prepared(ctx);
         } else {
-            let place = ctx.token(id, Purpose::Place);
-            ctx.out.push_back(Output::Reserve(place, first.beside));
+            call.reserve(ctx, first.beside);
         }
         call
     }

@@ -40,12 +40,16 @@ pub struct Settings {
     pub lenient: bool,
     /// Languages that text is spoken in; empty: any.
     pub languages: Vec<String>,
+    /// Voice is recognised here.
+    pub hears: bool,
     /// Bounds of the interpreter.
     pub vxml: vxml::Limits,
     /// Bounds scripts by time; without it they are bounded by steps alone, as a simulation wants.
     pub script_clock: Option<ScriptClock>,
     /// What runs for whom when a number is called.
     pub inbound: Vec<(Inbound, TenantId)>,
+    /// G.711 as each span carries it, the first first.
+    pub span_codecs: Vec<Codec>,
     /// Registered applications.
     pub applications: BTreeMap<String, String>,
 }
@@ -67,9 +71,11 @@ impl Settings {
             fetch_timeout_ms: config.vxml.fetch_timeout.ms,
             lenient: config.vxml.lenient,
             languages: config.speech.languages.clone(),
+            hears: config.speech.recognises(),
             vxml: crate::limits::vxml(config),
             script_clock: None,
             inbound: config.inbound.iter().filter_map(|i| Some((i.clone(), tenant(&i.tenant)?))).collect(),
+            span_codecs: config.spans.iter().map(crate::config::Line::codec).collect(),
             applications: config.vxml.applications.clone(),
         }
     }
@@ -78,6 +84,13 @@ impl Settings {
     #[must_use]
     pub fn application(&self, application: &Application) -> Option<String> {
         application_url(application, |name| self.applications.get(name).cloned())
+    }
+
+    /// How a span (from 1) carries voice.
+    #[must_use]
+    pub fn span_codec(&self, span: u16) -> Codec {
+        let place = usize::from(span).checked_sub(1);
+        place.and_then(|n| self.span_codecs.get(n)).copied().unwrap_or(Codec::Pcma)
     }
 
     /// What runs when this user or number is called.

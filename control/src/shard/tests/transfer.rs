@@ -33,7 +33,7 @@ impl World {
         let route = Route::all(&trunks, None, &order, OURS, 20_000).expect("one").remove(0);
         let permit = Permit::mint(order.id, attempt, 1, self.now.mono + Duration::from_secs(2));
         let slot = Slot::reserve(units::ServerId(1));
-        let start = Start { permit, slot, order: Box::new(order), lease, route };
+        let start = Start { permit, slot, order: Box::new(order), lease, route, again: false };
         self.later(3, Event::Shard(Input::Start(Box::new(start))));
     }
 
