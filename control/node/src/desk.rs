@@ -41,8 +41,8 @@ pub enum Message {
     Load(ServerReport),
     /// These shards of tenants are ours until then.
     Shards(BTreeSet<u8>, Mono),
-    /// Another process is dead.
-    Dead(ServerId),
+    /// Another process is dead, in this life of it.
+    Dead(ServerId, u64),
     /// Another process asks.
     Errand(Box<Asking>),
     /// Claim nothing more.
@@ -203,7 +203,7 @@ impl Parts {
             Message::Learnt => return self.say(&Word::Learn),
             Message::Load(report) => Input::Report(report),
             Message::Shards(shards, until) => Input::Shards(shards, until),
-            Message::Dead(server) => Input::Dead(server),
+            Message::Dead(server, life) => Input::Dead(server, life),
             Message::Errand(asking) => return self.errand(*asking, answers).await,
             Message::Second(shard, order) => {
                 self.seconds.insert(order.id, usize::from(shard));

@@ -129,8 +129,8 @@ pub enum Input {
     Handed(Box<HandedBack>),
     /// [`Part::Media`]: a claim was taken over, and its call begins.
     Taken(Box<Claimed>),
-    /// Another process is dead: what it held is ours now.
-    Dead(ServerId),
+    /// Another process is dead, in this life of it: what it held is ours now.
+    Dead(ServerId, u64),
     /// The deadline passed.
     Timer,
 }
@@ -351,7 +351,7 @@ impl<J: Judge> Desk<J> {
             Input::Shards(shards, until) => self.keep_shards(shards, until),
             Input::Handed(back) => self.handed(now, *back),
             Input::Taken(claimed) => self.take_over(*claimed),
-            Input::Dead(server) => self.inherit(server),
+            Input::Dead(server, life) => self.inherit(server, life),
             Input::Timer => {}
         }
         self.pump(now);

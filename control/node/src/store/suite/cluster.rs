@@ -466,9 +466,9 @@ impl World {
 
     fn look(&mut self, which: usize, others: &[Node]) {
         let (mono, life) = (self.mono, self.processes[which].life);
-        for dead in self.processes[which].watch.look(mono, others) {
+        for (dead, died_in) in self.processes[which].watch.look(mono, others) {
             if self.processes[which].life == life {
-                self.step(which, Input::Dead(dead));
+                self.step(which, Input::Dead(dead, died_in));
             }
         }
         // The bus is not the only way for a load.
