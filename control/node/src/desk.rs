@@ -12,7 +12,7 @@ use control::call::route::{NoRoute, Route};
 use control::conduct::Denied;
 use control::config::Config;
 use control::desk::{Desk, Fact, Finished, HandedBack, Input, Output};
-use control::dispatch::ServerReport;
+use control::dispatch::{Scheme, ServerReport, Shares};
 use control::order::{Disposition, Order};
 use control::permit::{Permit, Slot};
 use control::queue::Outcome;
@@ -45,6 +45,8 @@ pub enum Message {
     Dead(ServerId, u64),
     /// Another process asks.
     Errand(Box<Asking>),
+    /// The configuration chooses servers otherwise.
+    Scheme(Scheme, Shares),
     /// Claim nothing more.
     Drain,
     /// A call of this shard wants to transfer its caller by this order.
@@ -201,6 +203,7 @@ impl Parts {
             Message::Word(Word::Cancel { order }) => self.cancelled(order).await,
             Message::Word(_) => return,
             Message::Learnt => return self.say(&Word::Learn),
+            Message::Scheme(scheme, shares) => Input::Scheme(scheme, shares),
             Message::Load(report) => Input::Report(report),
             Message::Shards(shards, until) => Input::Shards(shards, until),
             Message::Dead(server, life) => Input::Dead(server, life),

@@ -37,6 +37,8 @@ pub struct Config {
     pub cluster: Cluster,
     /// Records as files.
     pub cdr: Cdr,
+    /// How servers are chosen.
+    pub dispatch: Dispatch,
     /// The guarded fetcher.
     pub fetch: Fetch,
     /// Third parties.
@@ -93,6 +95,7 @@ impl Config {
         note(self.inbound != newer.inbound, true, "inbound");
         note(self.policy != newer.policy, true, "policy");
         note(self.fetch != newer.fetch, true, "fetch");
+        note(self.dispatch != newer.dispatch, true, "dispatch");
         note(self.node != newer.node, false, "node");
         note(self.sip != newer.sip, false, "sip");
         note(self.media != newer.media, false, "media");
@@ -172,6 +175,8 @@ impl Config {
         );
         let secret = self.cluster.secret.as_ref().map(|s| s.expose().len());
         wrong(secret.is_some_and(|n| n < 16), "secret", "cluster.secret", "at least 16 characters");
+        let shares = &self.dispatch.shares;
+        wrong(!matches!(shares.len(), 1 | 10), "shares", "dispatch.shares", "one share, or ten");
         wrong(self.cdr.rows_max == 0, "rows_max", "cdr.rows_max", "at least 1");
         wrong(self.limits.calls_max == 0, "calls_max", "limits.calls_max", "at least 1");
         wrong(self.media.workers > 256, "workers", "media.workers", "at most 256");
