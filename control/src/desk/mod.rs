@@ -256,8 +256,8 @@ enum Topic {
     Claim(Line, u32),
     Caps(OrderId),
     Second(OrderId, ServerId),
-    /// A record of what a crash cut off.
-    Note,
+    /// The record of what a crash cut off.
+    Note(OrderId),
     Back(OrderId, Line, Wall),
     End(OrderId, Disposition),
 }
@@ -279,6 +279,8 @@ pub struct Desk<J> {
     /// Claimed or being claimed, and not started.
     unstarted: u32,
     refusers: BTreeMap<OrderId, Vec<ServerId>>,
+    /// Found open after a crash, while their records are being written.
+    cut_off: BTreeMap<OrderId, Orphan>,
     smooth: Smooth,
     pending: BTreeMap<Token, Pending>,
     /// Questions to be asked again.
@@ -309,6 +311,7 @@ impl<J: Judge> Desk<J> {
             waiting: BTreeMap::new(),
             unstarted: 0,
             refusers: BTreeMap::new(),
+            cut_off: BTreeMap::new(),
             pending: BTreeMap::new(),
             again: BTreeSet::new(),
             token: 0,
