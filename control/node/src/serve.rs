@@ -18,7 +18,7 @@ use crate::{clock, config, logs};
 use arc_swap::ArcSwap;
 use control::config::{Backend, Config};
 use control::desk::{Desk, Key, Part};
-use control::dispatch::{Dispatcher, Scheme, Shares};
+use control::dispatch::Dispatcher;
 use control::policy::Gate;
 use control::shard::{ScriptClock, Settings};
 use dataplane::io::host::{Config as HostConfig, Host};
@@ -343,8 +343,8 @@ impl Node {
         let config = self.config.load();
         let dispatch = Dispatcher::new(
             control::dispatch::Limits::default(),
-            Scheme::default(),
-            Shares::default(),
+            config.dispatch.scheme,
+            config.dispatch.shares(),
             clock::seed(),
         );
         let court = Bench(Arc::clone(&self.intake));
@@ -490,6 +490,8 @@ impl Node {
         let fetcher = Fetcher::new(&newer.fetch, recordings_of(&self.recordings, &self.vault))?;
         self.intake.take_file(newer)?;
         self.fetcher.store(fetcher);
+        let scheme = desk::Message::Scheme(newer.dispatch.scheme, newer.dispatch.shares());
+        self.desk.send(scheme).await.map_err(|_| "the desk is gone".to_owned())?;
         let server = self.among.as_ref().map_or(ServerId(newer.node.server_id), |among| among.member.id);
         let settings = settings(newer, self.media_ip, server);
         for shard in &self.shards {

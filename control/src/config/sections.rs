@@ -377,6 +377,35 @@ pub struct Cluster {
     pub secret: Option<Private<String>>,
 }
 
+/// `[dispatch]`: how a server is chosen for an ordered call. Taken over by a reload, at once.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Dispatch {
+    /// `p2c`, `p3c`, `weighted`, `random`, `rr`, `least`.
+    pub scheme: crate::dispatch::Scheme,
+    /// Ordered calls leave the rest of each server free, by priority 0 to 9; one value: all alike.
+    pub shares: Vec<Percent>,
+}
+
+impl Default for Dispatch {
+    fn default() -> Self {
+        Self { scheme: crate::dispatch::Scheme::default(), shares: vec![Percent(100)] }
+    }
+}
+
+impl Dispatch {
+    /// What part of every server who may use.
+    #[must_use]
+    pub fn shares(&self) -> crate::dispatch::Shares {
+        let mut shares = crate::dispatch::Shares::default();
+        for (priority, share) in shares.by_priority.iter_mut().enumerate() {
+            let own = self.shares.get(priority).or(self.shares.last());
+            *share = own.map_or(1_000, |percent| u16::from(percent.0).saturating_mul(10).min(1_000));
+        }
+        shares
+    }
+}
+
 /// `[cdr]`: records as files.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
