@@ -18,3 +18,4 @@ pub mod record;
 pub mod schedule;
 pub mod shard;
 pub mod store;
+pub mod trunk;

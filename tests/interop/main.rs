@@ -11,4 +11,5 @@ mod customer;
 mod demo;
 mod farend;
 mod third_party;
+mod trunks;
 mod world;

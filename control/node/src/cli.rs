@@ -11,6 +11,7 @@ mod vxml;
 
 use crate::admin::Question;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use control::trunk::Standing;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use units::{AttemptId, OrderId};
@@ -70,6 +71,15 @@ enum Command {
         #[command(flatten)]
         node: Running,
     },
+    /// Have a trunk take no calls, or take them again; calls that are up go on.
+    Trunk {
+        /// Its name.
+        name: String,
+        /// What is ordered.
+        order: TrunkOrder,
+        #[command(flatten)]
+        node: Running,
+    },
     /// End a call.
     Clear {
         /// Its attempt, as `show calls` prints it.
@@ -109,6 +119,17 @@ enum Format {
     Json,
 }
 
+/// What is ordered of a trunk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum TrunkOrder {
+    /// It is broken: no new calls.
+    Block,
+    /// It takes calls again.
+    Unblock,
+    /// It is to be taken out: no new calls.
+    Drain,
+}
+
 #[derive(Debug, Subcommand)]
 enum Show {
     /// Calls that are up.
@@ -120,6 +141,8 @@ enum Show {
     },
     /// Servers and their load.
     Servers,
+    /// Trunks: state, calls, failures.
+    Trunks,
     /// Workers: core, scheduling, network backend, and why not better.
     Workers,
     /// Why an order is not being dialled now.
@@ -160,10 +183,19 @@ impl Cli {
                     Show::Calls => Question::Calls,
                     Show::Call { id } => Question::Call(*id),
                     Show::Servers => Question::Servers,
+                    Show::Trunks => Question::Trunks,
                     Show::Workers => Question::Workers,
                     Show::Why { id } => Question::Why(*id),
                 };
                 node.ask(&question)
+            }
+            Command::Trunk { name, order, node } => {
+                let standing = match order {
+                    TrunkOrder::Block => Standing::Blocked,
+                    TrunkOrder::Unblock => Standing::Open,
+                    TrunkOrder::Drain => Standing::Draining,
+                };
+                node.ask(&Question::Trunk(name, standing))
             }
             Command::Clear { attempt, node } => node.ask(&Question::Clear(attempt)),
             Command::Reload { node } => node.ask(&Question::Reload),
@@ -216,5 +248,7 @@ mod tests {
         let id = OrderId(1).to_string();
         assert!(Cli::try_parse_from(["carillon", "show", "call", &id, "-o", "json"]).is_ok());
         assert!(Cli::try_parse_from(["carillon", "show", "call", "17"]).is_err());
+        assert!(Cli::try_parse_from(["carillon", "trunk", "carrier", "drain"]).is_ok());
+        assert!(Cli::try_parse_from(["carillon", "trunk", "carrier", "stop"]).is_err());
     }
 }

@@ -5,19 +5,17 @@ use crate::shard::{Inbox, Post};
 use crate::store::Handle;
 use arc_swap::ArcSwap;
 use control::call::Start;
-use control::call::route::{NoRoute, Route};
 use control::config::Config;
 use control::desk::{Desk, Fact, Finished, Input, Output};
 use control::dispatch::ServerReport;
-use control::order::{Disposition, Order};
 use control::queue::Outcome;
 use control::shard::Finished as Over;
 use control::store::Orphan;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
-use units::{Cause, OrderId, ServerId, TenantId, Wall};
+use units::{OrderId, ServerId, TenantId, Wall};
 
 /// What the desk is told by other parts of the node.
 #[derive(Debug)]
@@ -50,12 +48,10 @@ pub struct Parts {
     pub shards: Vec<Post>,
     /// The configuration in force.
     pub config: Arc<ArcSwap<Config>>,
-    /// Our host part in From.
-    pub host: String,
     /// This server.
     pub server: ServerId,
-    /// Calls that are up.
-    pub calls: Arc<AtomicU32>,
+    /// What the shards say of their load.
+    pub load: Vec<Arc<crate::shard::Load>>,
     /// Reserve no more.
     pub draining: bool,
 }
@@ -119,14 +115,21 @@ fn booked(over: Over) -> Option<Input> {
 }
 
 impl Parts {
+    /// Capacity and pace are those of the host, or of the trunks that work just now if they are less.
     fn load(&self) -> ServerReport {
         let config = self.config.load();
-        let rate = u32::try_from(config.limits.calls_rate.milli_hz / 1_000).unwrap_or(u32::MAX).max(1);
+        let sum = |of: fn(&crate::shard::Load) -> u32| {
+            self.load.iter().map(|load| of(load)).fold(0, u32::saturating_add)
+        };
+        let own = u32::try_from(config.limits.calls_rate.milli_hz).unwrap_or(u32::MAX).max(1_000);
+        let trunks = sum(|load| load.trunk_pace.load(Ordering::Relaxed));
+        let per_1000s = own.min(trunks);
         ServerReport {
             server: self.server,
-            capacity: config.limits.calls_max,
-            used: self.calls.load(Ordering::Relaxed),
-            rate: control::dispatch::Rate::per_second(rate),
+            capacity: config.limits.calls_max.min(sum(|load| load.trunk_calls.load(Ordering::Relaxed))),
+            used: sum(|load| load.calls.load(Ordering::Relaxed)),
+            // A rate of 0 would be none at all; where no trunk works the capacity says so.
+            rate: control::dispatch::Rate::per_second((per_1000s / 1_000).max(1)),
             draining: self.draining,
             seen: None,
         }
@@ -165,7 +168,7 @@ impl Parts {
                         drop(answers.send((token, answer)));
                     });
                 }
-                Output::Start(start) => self.start(*start, answers).await,
+                Output::Start(start) => self.start(*start).await,
                 Output::HangUp(orphan) => self.hang_up(*orphan).await,
                 Output::Fact(fact) => told(&fact),
             }
@@ -187,40 +190,13 @@ impl Parts {
         usize::try_from(order.0 % shards).unwrap_or(0)
     }
 
-    async fn start(&mut self, start: control::desk::Start, answers: &Answers) {
-        let control::desk::Start { permit, slot, order, lease, nth, .. } = start;
-        match self.route(&order, nth) {
-            Ok(route) => {
-                let shard = self.shard_of(order.id);
-                let call = Box::new(Start { permit, slot, order, lease, route });
-                if self.shards[shard].send(Inbox::Start(call)).await.is_err() {
-                    tracing::error!("a shard is gone; the order comes back when its lease lapses");
-                }
-            }
-            Err(why) => {
-                permit.waive();
-                let cause = match why {
-                    NoRoute::NoTrunk => Cause::INVALID_NUMBER,
-                    NoRoute::NoCallerId => Cause(50),
-                };
-                let disposition = Disposition::Failed;
-                let outcome = Outcome { disposition, cause, dialled: false, retry_after_s: None };
-                let why = Some(format!("{why:?}"));
-                let released = slot.release(cause);
-                let finished = Finished { lease, outcome, result: None, why, released };
-                Box::pin(self.step(Input::Finished(Box::new(finished)), answers)).await;
-            }
+    async fn start(&mut self, start: control::desk::Start) {
+        let control::desk::Start { permit, slot, order, lease, .. } = start;
+        let shard = self.shard_of(order.id);
+        let call = Box::new(Start { permit, slot, order, lease });
+        if self.shards[shard].send(Inbox::Start(call)).await.is_err() {
+            tracing::error!("a shard is gone; the order comes back when its lease lapses");
         }
-    }
-
-    /// The first attempt leaves by the best trunk, later ones by the next.
-    fn route(&self, order: &Order, nth: u32) -> Result<Route, NoRoute> {
-        let config = self.config.load();
-        let tenant = config.tenants.iter().find(|t| t.id == order.tenant.0);
-        let ring = config.policy.ring_max.ms;
-        let mut routes = Route::all(&config.trunks, tenant, order, &self.host, ring)?;
-        let which = usize::try_from(nth.saturating_sub(1)).unwrap_or(0) % routes.len();
-        Ok(routes.swap_remove(which))
     }
 }
 

@@ -49,6 +49,8 @@ pub struct Settings {
     pub policy: PolicyLimits,
     /// Names of the registered applications.
     pub applications: Vec<String>,
+    /// Ways out, and what they share.
+    pub trunks: (Vec<config::Trunk>, Vec<config::TrunkGroup>),
 }
 
 /// A tenant, made ready for use.
@@ -123,6 +125,7 @@ impl Settings {
             },
             policy: PolicyLimits { permit_ms: config.policy.permit_max.ms, ..PolicyLimits::default() },
             applications: config.vxml.applications.keys().cloned().collect(),
+            trunks: (config.trunks.clone(), config.trunk_groups.clone()),
         })
     }
 }
@@ -464,6 +467,7 @@ impl Intake {
             due.push(if let Verdict::Defer { until } = decision.verdict { until } else { first });
             decisions.push(decision);
         }
+        routable(&settings, tenant, &parsed, &decisions).map_err(Declined::Refused)?;
         Ok((parsed, decisions, due))
     }
 }
@@ -496,6 +500,37 @@ fn allowed(settings: &Settings, tenant: &Tenant, parsed: &Parsed) -> Result<(), 
         }
         _ => Ok(()),
     }
+}
+
+/// A call that no trunk takes is refused here and now, not taken and then lost. What policy refuses, policy explains.
+fn routable(
+    settings: &Settings,
+    tenant: &Tenant,
+    parsed: &Parsed,
+    decisions: &[Decision],
+) -> Result<(), Vec<Refusal>> {
+    use control::call::route::{NoRoute, Plan};
+    use control::order::Reason;
+    let (trunks, groups) = &settings.trunks;
+    let many = parsed.orders.len() > 1;
+    let refusal = |(i, order): (usize, &Order)| {
+        let caller = order.caller_id.as_ref().map(|id| id.expose().as_str());
+        match Plan::new(trunks, groups, &tenant.config.trunks, order.to.expose(), caller) {
+            Ok(_) => None,
+            Err(NoRoute::NoTrunk) => {
+                let field = if many { format!("to[{i}]") } else { "to".to_owned() };
+                Some(Refusal::new(field, Reason::NoTrunk))
+            }
+            Err(NoRoute::NoCallerId) => Some(Refusal::new("caller_id", Reason::NoCallerId)),
+        }
+    };
+    let admitted = parsed.orders.iter().enumerate().zip(decisions);
+    let refusals: Vec<Refusal> = admitted
+        .filter(|(_, decision)| decision.verdict != Verdict::Refuse)
+        .filter_map(|(order, _)| refusal(order))
+        .take(settings.order.refusals_max)
+        .collect();
+    if refusals.is_empty() { Ok(()) } else { Err(refusals) }
 }
 
 /// Whose key is it? Compared by digest, so that the time taken tells nothing of a stored key.

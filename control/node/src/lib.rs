@@ -10,6 +10,7 @@ pub mod doors;
 pub mod fetch;
 pub mod http;
 pub mod intake;
+pub mod locate;
 pub mod logs;
 pub mod notify;
 pub mod prompts;

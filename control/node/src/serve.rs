@@ -20,11 +20,10 @@ use dataplane::io::host::{Config as HostConfig, Host};
 use dataplane::io::net::{Backend as Net, Choice};
 use dataplane::io::recorder::Recorder;
 use signalling::leg::Transport;
-use signalling::sip::endpoint::{Advertised, Endpoint, EndpointConfig, Net as PeerNet};
+use signalling::sip::endpoint::{Advertised, Endpoint, EndpointConfig};
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, mpsc, watch};
@@ -107,6 +106,8 @@ struct Node {
     recordings: PathBuf,
     drain: Arc<Notify>,
     reload: Arc<Notify>,
+    /// The names of trunks may have changed.
+    names: Arc<Notify>,
     stop: watch::Sender<bool>,
     _host: Arc<Host>,
 }
@@ -135,10 +136,11 @@ impl Node {
         let prompts = prompt_store(&config, &fetcher, &state, &recordings, &attachments);
         let recorder = Arc::new(Recorder::start().map_err(io("recorder"))?);
         let (over, finished) = mpsc::channel(desk::WAITING_MAX);
-        let calls = Arc::new(AtomicU32::new(0));
+        let mut load = Vec::new();
         let secret = secret(&state)?;
         let (mut shards, mut threads) = (Vec::new(), Vec::new());
         for (number, end) in (0..).zip(ends) {
+            load.push(Arc::new(shard::Load::default()));
             let parts = shard::Parts {
                 number,
                 settings: Arc::clone(&settings),
@@ -153,7 +155,7 @@ impl Node {
                 prompts: Arc::clone(&prompts),
                 attachments: Arc::clone(&attachments),
                 finished: over.clone(),
-                calls: Arc::clone(&calls),
+                load: Arc::clone(&load[usize::from(number)]),
                 elsewhere: elsewhere.clone(),
             };
             let (post, thread) = shard::start(parts).map_err(io("shard"))?;
@@ -176,11 +178,17 @@ impl Node {
             recordings,
             drain: Arc::new(Notify::new()),
             reload: Arc::new(Notify::new()),
+            names: Arc::new(Notify::new()),
             stop: watch::channel(false).0,
             _host: Arc::clone(&host),
             config,
         };
-        node.desk_task = Some(node.start_desk(&store, calls, desk_way.1, finished));
+        tokio::spawn(crate::locate::run(crate::locate::Parts {
+            config: Arc::clone(&node.config),
+            changed: Arc::clone(&node.names),
+            shards: node.shards.clone(),
+        }));
+        node.desk_task = Some(node.start_desk(&store, load, desk_way.1, finished));
         node.start_doors(&store, &host, metrics).await?;
         tracing::info!("ready");
         Ok(node)
@@ -189,7 +197,7 @@ impl Node {
     fn start_desk(
         &self,
         store: &Handle,
-        calls: Arc<AtomicU32>,
+        load: Vec<Arc<shard::Load>>,
         messages: mpsc::Receiver<desk::Message>,
         finished: mpsc::Receiver<Box<control::shard::Finished>>,
     ) -> tokio::task::JoinHandle<()> {
@@ -198,7 +206,7 @@ impl Node {
         let dispatch = Dispatcher::new(
             control::dispatch::Limits::default(),
             Scheme::default(),
-            Shares::default(),
+            Shares { by_priority: [u16::from(config.limits.outbound_share.0) * 10; 10], ..Shares::default() },
             clock::seed(),
         );
         let court = Bench(Arc::clone(&self.intake));
@@ -208,9 +216,8 @@ impl Node {
             store: store.clone(),
             shards: self.shards.clone(),
             config: Arc::clone(&self.config),
-            host: SocketAddr::new(self.media_ip, config.sip.listen[0].addr.port()).to_string(),
             server,
-            calls,
+            load,
             draining: false,
         };
         tokio::spawn(desk::run(parts, messages, finished))
@@ -313,6 +320,7 @@ impl Node {
         let reload = self.config.load().reload(&newer);
         tracing::info!(taken = ?reload.taken, waiting = ?reload.waiting, "reloaded; `waiting` needs a restart");
         self.config.store(Arc::new(newer));
+        self.names.notify_one();
     }
 
     async fn take_over(&self, newer: &Config) -> Result<(), String> {
@@ -417,8 +425,6 @@ fn endpoint(config: &Config, shard: u16, ip: IpAddr, secret: [u8; 32]) -> Endpoi
     };
     let advertised = Advertised { udp: of(Transport::Udp), tcp: of(Transport::Tcp), tls: of(Transport::Tls) };
     let mut own = EndpointConfig::new(shard, advertised, secret);
-    let trunks = config.trunks.iter().map(|t| t.address.ip());
-    own.peers = trunks.chain(config.sip.trusted.iter().copied()).map(PeerNet::host).collect();
     own.limits = control::limits::endpoint(config);
     Endpoint::new(own, clock::seed())
 }
@@ -446,13 +452,14 @@ fn bind(config: &Config) -> Result<Vec<(Transport, Listener)>, ServeError> {
 
 fn tls(config: &Config) -> Result<Option<shard::Tls>, ServeError> {
     let speaks = config.sip.listen.iter().any(|l| l.transport == Transport::Tls)
-        || config.trunks.iter().any(|t| t.transport == Transport::Tls);
+        || config
+            .trunks
+            .iter()
+            .any(|t| t.transport == Some(Transport::Tls) || (t.transport.is_none() && t.figures().is_none()));
     if !speaks {
         return Ok(None);
     }
-    crate::tls::both(config.sip.tls_certificate.as_deref(), config.sip.tls_key.as_deref())
-        .map(Some)
-        .map_err(|why| ServeError::Setting("sip.tls_certificate", why))
+    crate::tls::both(&config.sip).map(Some).map_err(|why| ServeError::Setting("sip.tls_certificate", why))
 }
 
 /// From this and the attempt id the names of our calls derive: the same after a restart, unknown to others.

@@ -1,7 +1,8 @@
 //! TLS: our certificate for who connects by SIP or says STARTTLS to the mail door, and whom we trust when we connect.
 
 use crate::shard::Tls;
-use control::config::Config;
+use control::config::{Config, Sip};
+use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
@@ -12,20 +13,36 @@ use tokio_rustls::{TlsAcceptor, TlsConnector};
 ///
 /// # Errors
 /// What cannot be read, in words.
-pub fn both(certificate: Option<&str>, key: Option<&str>) -> Result<Tls, String> {
-    let acceptor = match (certificate, key) {
-        (Some(certificate), Some(key)) => Some(acceptor(certificate, key)?),
+pub fn both(sip: &Sip) -> Result<Tls, String> {
+    let own = match (&sip.tls_certificate, &sip.tls_key) {
+        (Some(certificate), Some(key)) => Some((certificate.as_str(), key.as_str())),
         (None, None) => None,
         _ => return Err("certificate and key belong together".into()),
     };
     let mut roots = RootCertStore::empty();
-    if let Some(certificate) = certificate {
-        // Our own issuer is trusted, too: a fleet often signs for itself.
-        for own in read(certificate)? {
-            drop(roots.add(own));
+    // Our own issuer is trusted, too: a fleet often signs for itself.
+    for path in
+        [own.map(|(certificate, _)| certificate), sip.tls_authorities.as_deref()].into_iter().flatten()
+    {
+        for certificate in read(path)? {
+            drop(roots.add(certificate));
         }
     }
-    let client = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+    let acceptor = match own {
+        Some((certificate, key)) => {
+            let asked = sip.tls_clients_verified.then(|| roots.clone());
+            Some(TlsAcceptor::from(Arc::new(server(certificate, key, asked)?)))
+        }
+        None => None,
+    };
+    let client = ClientConfig::builder().with_root_certificates(roots);
+    // A trunk may ask who we are: we show the certificate that we show to those who connect to us.
+    let client = match own {
+        Some((certificate, key)) => client
+            .with_client_auth_cert(read(certificate)?, private(key)?)
+            .map_err(|error| error.to_string())?,
+        None => client.with_no_client_auth(),
+    };
     Ok(Tls { acceptor, connector: TlsConnector::from(Arc::new(client)) })
 }
 
@@ -53,12 +70,22 @@ fn read(path: &str) -> Result<Vec<CertificateDer<'static>>, String> {
         .map_err(|error| format!("{path}: {error}"))
 }
 
+fn private(path: &str) -> Result<PrivateKeyDer<'static>, String> {
+    PrivateKeyDer::from_pem_file(path).map_err(|error| format!("{path}: {error}"))
+}
+
 fn acceptor(certificate: &str, key: &str) -> Result<TlsAcceptor, String> {
-    let chain = read(certificate)?;
-    let key = PrivateKeyDer::from_pem_file(key).map_err(|error| format!("{key}: {error}"))?;
-    let server = ServerConfig::builder()
-        .with_no_client_auth()
-        .with_single_cert(chain, key)
-        .map_err(|error| error.to_string())?;
-    Ok(TlsAcceptor::from(Arc::new(server)))
+    server(certificate, key, None).map(|server| TlsAcceptor::from(Arc::new(server)))
+}
+
+/// With `authorities` who connects must show a certificate of theirs.
+fn server(certificate: &str, key: &str, authorities: Option<RootCertStore>) -> Result<ServerConfig, String> {
+    let server = match authorities {
+        Some(roots) => {
+            let verifier = WebPkiClientVerifier::builder(Arc::new(roots)).build();
+            ServerConfig::builder().with_client_cert_verifier(verifier.map_err(|error| error.to_string())?)
+        }
+        None => ServerConfig::builder().with_no_client_auth(),
+    };
+    server.with_single_cert(read(certificate)?, private(key)?).map_err(|error| error.to_string())
 }

@@ -13,6 +13,7 @@
 
 mod ending;
 mod facts;
+mod leave;
 pub mod outcome;
 pub mod play;
 pub mod route;
@@ -21,13 +22,14 @@ mod talk;
 use crate::order::{Application, Disposition, Order};
 use crate::permit::{Permit, Slot};
 use crate::record::Direction;
-use crate::shard::{Ctx, Finished, Output, Purpose};
+use crate::shard::{Ctx, Fact, Finished, Output, Purpose};
 use crate::store::{Answer, Ask, Error as StoreError, Lease};
 use dataplane::command::Command;
 use dataplane::report::{CaptureEnd, Report};
 use facts::Facts;
+use leave::Out;
 use play::Loaded;
-use route::Route;
+use route::{NoRoute, Route};
 use signalling::leg::{Action, Ended, Indication, Media, Place, Rtp};
 use signalling::sip::dialog::DialogSnapshot;
 use std::net::SocketAddr;
@@ -48,8 +50,6 @@ pub struct Start {
     pub order: Box<Order>,
     /// The claim under which it is written about.
     pub lease: Lease,
-    /// How it leaves.
-    pub route: Route,
 }
 
 /// What a call is told.
@@ -93,7 +93,10 @@ pub struct Call {
     call_until: Mono,
     lease: Option<Lease>,
     order: Option<Box<Order>>,
+    /// How it leaves, once a trunk is chosen.
     route: Option<Route>,
+    /// Which trunks it may leave by.
+    out: Option<Out>,
     /// The dialog as a neighbour needs it to end the call.
     dialog: Vec<u8>,
     slot: Option<Slot>,
@@ -102,13 +105,33 @@ pub struct Call {
 
 #[derive(Debug)]
 enum Stage {
-    Preparing { permit: Option<Permit>, port: Option<u16>, document: Option<Fetched> },
-    Intending { permit: Permit, port: u16, document: Fetched },
-    Dialling { document: Fetched },
-    Accepting { document: Fetched },
+    Preparing {
+        permit: Option<Permit>,
+        port: Option<u16>,
+        document: Option<Fetched>,
+    },
+    /// For a set-up token of a trunk.
+    Waiting {
+        permit: Option<Permit>,
+        port: u16,
+        document: Fetched,
+    },
+    Intending {
+        permit: Option<Permit>,
+        port: u16,
+        document: Fetched,
+    },
+    Dialling {
+        document: Fetched,
+    },
+    Accepting {
+        document: Fetched,
+    },
     Talking(Box<Talk>),
     Clearing,
-    Writing { tries: u32 },
+    Writing {
+        tries: u32,
+    },
     Over,
 }
 
@@ -124,29 +147,45 @@ const WRITE_RETRY_MS: u64 = 1_000;
 impl Call {
     /// An ordered call.
     pub(crate) fn outbound(ctx: &mut Ctx<'_>, id: CallId, start: Start) -> Self {
-        let Start { permit, slot, order, lease, route } = start;
+        let Start { permit, slot, order, lease } = start;
         let application = ctx.settings.application(&order.application);
+        let caller = order.caller_id.as_ref().map(|id| id.expose().as_str());
+        let plan = ctx.settings.plan(order.tenant, order.to.expose(), caller);
         let connection = Connection {
-            local_uri: route.from.clone(),
-            remote_uri: route.uri.clone(),
             protocol_name: "sip".into(),
             protocol_version: "2.0".into(),
             originator_is_local: true,
             ..Connection::default()
         };
+        let from = order.caller_id.clone().unwrap_or_default();
         let facts = Facts::new(ctx.now, lease.attempt, order.tenant, Direction::Outbound, connection).named(
-            route.from.clone(),
+            from,
             order.to.clone(),
-            &route.trunk,
+            "",
             application.unwrap_or_default(),
         );
         let mut call = Self::new(ctx, id, Stage::preparing(Some(permit)), facts);
         call.slot = Some(slot);
         call.lease = Some(lease);
         call.order = Some(order);
-        call.route = Some(route);
-        call.prepare(ctx);
+        match plan {
+            Ok(plan) => {
+                call.out = Some(Out::new(plan, ctx.now));
+                call.prepare(ctx);
+            }
+            Err(why) => call.unroutable(ctx, why),
+        }
         call
+    }
+
+    /// The configuration has changed since the order was taken.
+    fn unroutable(&mut self, ctx: &mut Ctx<'_>, why: NoRoute) {
+        let (cause, why) = match why {
+            NoRoute::NoTrunk => (Cause::INVALID_NUMBER, "no trunk takes this number"),
+            NoRoute::NoCallerId => (Cause(50), "no trunk shows this caller id"),
+        };
+        self.fail(ctx, Disposition::Failed, cause, why);
+        self.settle(ctx);
     }
 
     /// A call that comes in and is to be taken.
@@ -193,6 +232,7 @@ impl Call {
             lease: None,
             order: None,
             route: None,
+            out: None,
             dialog: Vec::new(),
             slot: None,
             facts,
@@ -222,6 +262,7 @@ impl Call {
     pub fn stage(&self) -> &'static str {
         match &self.stage {
             Stage::Preparing { .. } => "preparing",
+            Stage::Waiting { .. } => "waiting",
             Stage::Intending { .. } => "intending",
             Stage::Dialling { .. } if self.facts.alerted.is_some() => "ringing",
             Stage::Dialling { .. } => "dialling",
@@ -262,7 +303,8 @@ impl Call {
         };
         let cap = (!matches!(self.stage, Stage::Clearing | Stage::Writing { .. } | Stage::Over))
             .then_some(self.call_until);
-        [talk, cap, self.stage_until].into_iter().flatten().min()
+        let quiet = self.out.as_ref().and_then(|out| out.quiet_until);
+        [talk, cap, self.stage_until, quiet].into_iter().flatten().min()
     }
 
     pub(crate) fn told(&mut self, ctx: &mut Ctx<'_>, told: Told) {
@@ -368,76 +410,13 @@ impl Call {
         };
         self.facts.local_port = port;
         match permit {
-            Some(permit) => self.intend(ctx, permit, port, document),
+            Some(permit) => self.leave(ctx, Some(permit), port, document),
             None => {
                 ctx.leg(self.leg, Action::Accept { media: self.own_media(ctx, port) });
                 self.stage = Stage::Accepting { document };
                 self.stage_until = Some(ctx.after_ms(CLEAR_MS_MAX));
             }
         }
-    }
-
-    fn intend(&mut self, ctx: &mut Ctx<'_>, permit: Permit, port: u16, document: Fetched) {
-        let (lease, route) = (self.lease.clone(), self.route.as_ref());
-        let (Some(lease), Some(route)) = (lease, route) else {
-            permit.waive();
-            self.fail(ctx, Disposition::Failed, Cause::NO_ROUTE, "no route");
-            return;
-        };
-        let token = ctx.token(self.id, Purpose::Intent);
-        let (server, trunk, dialog) = (ctx.settings.server, route.trunk.clone(), route.constants());
-        ctx.ask(token, Ask::Intent { lease, server, trunk, dialog });
-        self.stage = Stage::Intending { permit, port, document };
-        self.stage_until = Some(ctx.after_ms(INTENT_MS_MAX));
-    }
-
-    fn intent_stored(&mut self, ctx: &mut Ctx<'_>, result: Result<Answer, StoreError>) {
-        if !matches!(self.stage, Stage::Intending { .. }) {
-            return;
-        }
-        let Stage::Intending { permit, port, document } = std::mem::replace(&mut self.stage, Stage::Clearing)
-        else {
-            unreachable!("matched above");
-        };
-        match result {
-            Ok(Answer::Cancelled(true)) => {
-                permit.waive();
-                self.fail(ctx, Disposition::Cancelled, Cause::NORMAL, "cancelled by its owner");
-            }
-            Ok(_) => match permit.spend(ctx.now.mono) {
-                Ok(_) => self.dial(ctx, port, document),
-                Err(_) => self.fail(ctx, Disposition::Congestion, Cause::TEMPORARY, "the permit lapsed"),
-            },
-            Err(error) => {
-                permit.waive();
-                let why = format!("the intent was not written: {error:?}");
-                self.fail(ctx, Disposition::Congestion, Cause::TEMPORARY, &why);
-            }
-        }
-    }
-
-    fn dial(&mut self, ctx: &mut Ctx<'_>, port: u16, document: Fetched) {
-        let media = self.own_media(ctx, port);
-        let route = self.route.as_ref().expect("an outbound call has its route from the start");
-        let place = Place {
-            to: route.uri.clone(),
-            from: route.from.clone(),
-            asserted: route.asserted.clone(),
-            hop: route.hop,
-            transport: route.transport,
-            attempt: self.facts.attempt,
-            media,
-            credentials: route.credentials.clone(),
-            headers: Vec::new(),
-            ring_max_ms: route.ring_ms_max,
-        };
-        let leg = ctx.new_leg(self.id);
-        self.leg = Some(leg);
-        self.facts.dialled = true;
-        ctx.leg(self.leg, Action::Place(Box::new(place)));
-        ctx.story(self.facts.attempt, "sip", format!("INVITE by trunk {}", self.facts.trunk));
-        self.stage = Stage::Dialling { document };
-        self.stage_until = Some(ctx.after_ms(route.ring_ms_max + CLEAR_MS_MAX));
     }
 
     fn own_media(&self, ctx: &Ctx<'_>, port: u16) -> Media {
@@ -459,8 +438,10 @@ impl Call {
 
     fn leg_told(&mut self, ctx: &mut Ctx<'_>, indication: Indication) {
         match indication {
-            Indication::Incoming(_) | Indication::Trying => {}
+            Indication::Incoming(_) => {}
+            Indication::Trying => self.trunk_lives(ctx, false),
             Indication::Progress { status, .. } => {
+                self.trunk_lives(ctx, true);
                 self.facts.alerted.get_or_insert(ctx.now.wall);
                 ctx.story(self.facts.attempt, "sip", format!("{status}"));
             }
@@ -538,6 +519,7 @@ impl Call {
             unreachable!("matched above");
         };
         self.facts.answered = Some(ctx.now);
+        self.trunk_answered(ctx);
         self.stage_until = None;
         ctx.story(self.facts.attempt, "sip", "answered".into());
         self.far_side(ctx, media);

@@ -1,11 +1,12 @@
-//! The way out: which trunk takes a number, and how it wants it written.
+//! The way out: which trunks take a number, from whom, and how each wants it written. From the configuration alone; what
+//! is up and has room just now is known to the board (`trunk`), which chooses among these.
 
-use crate::config::{Tenant, Trunk};
-use crate::order::Order;
+use crate::config::{Trunk, TrunkGroup};
 use serde::{Deserialize, Serialize};
 use signalling::leg::{Credentials, Transport};
+use signalling::sip::locate::Target;
 use std::net::SocketAddr;
-use units::{Codec, Private};
+use units::{AttemptId, Codec, Private};
 
 /// How one call leaves.
 #[derive(Clone, Debug)]
@@ -35,8 +36,28 @@ pub struct Route {
 pub enum NoRoute {
     /// No trunk takes this number for this tenant.
     NoTrunk,
-    /// The order names no caller id and no trunk has one.
+    /// The trunks that take it show no caller id like the order's, or it names none and they have none.
     NoCallerId,
+}
+
+/// The trunks that may take a call, and those that were tried.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// By rank, lowest first; never empty.
+    pub ways: Vec<Way>,
+    /// These have had their turn: trunk and address.
+    pub tried: Vec<(String, SocketAddr)>,
+}
+
+/// A trunk that may take a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Way {
+    /// Place in the tenant's list, priority of the group, priority of the trunk.
+    pub rank: (usize, u16, u16),
+    /// Share among equals.
+    pub weight: u16,
+    /// Name.
+    pub trunk: String,
 }
 
 /// The dialog's constants as they are journalled, so that a neighbour can send the identical INVITE or a BYE.
@@ -48,55 +69,73 @@ struct Constants {
     from: Private<String>,
 }
 
-impl Route {
-    /// The trunks a tenant's order may leave by, best first. `host` is our own address, for `From`.
+/// Priority of trunks that are in no group.
+const ALONE: u16 = 100;
+
+impl Plan {
+    /// The trunks that may take a number. `allowed` is the tenant's list of trunks and groups; empty: all.
     ///
     /// # Errors
-    /// [`NoRoute`] if none is left.
-    pub fn all(
+    /// [`NoRoute`] if there is none.
+    pub fn new(
         trunks: &[Trunk],
-        tenant: Option<&Tenant>,
-        order: &Order,
-        host: &str,
-        ring_ms_max: u64,
-    ) -> Result<Vec<Route>, NoRoute> {
-        let number = order.to.expose();
-        let allowed = tenant.map(|t| t.trunks.as_slice()).unwrap_or_default();
-        let rank = |trunk: &Trunk| match allowed {
+        groups: &[TrunkGroup],
+        allowed: &[String],
+        number: &str,
+        caller: Option<&str>,
+    ) -> Result<Plan, NoRoute> {
+        let place = |trunk: &Trunk| match allowed {
             [] => Some(0),
-            some => some.iter().position(|name| *name == trunk.name),
+            some => some.iter().position(|name| *name == trunk.name || Some(name) == trunk.group.as_ref()),
         };
-        let mut fitting: Vec<(usize, &Trunk)> =
-            trunks.iter().filter(|t| t.takes(number)).filter_map(|t| Some((rank(t)?, t))).collect();
-        fitting.sort_by_key(|(rank, _)| *rank);
-        if fitting.is_empty() {
+        let group = |trunk: &Trunk| {
+            groups.iter().find(|g| Some(&g.name) == trunk.group.as_ref()).map_or(ALONE, |g| g.priority)
+        };
+        let taking: Vec<(usize, &Trunk)> =
+            trunks.iter().filter(|t| t.takes(number)).filter_map(|t| Some((place(t)?, t))).collect();
+        if taking.is_empty() {
             return Err(NoRoute::NoTrunk);
         }
-        let routes: Vec<Route> =
-            fitting.iter().filter_map(|(_, t)| Self::by(t, order, host, ring_ms_max)).collect();
-        if routes.is_empty() { Err(NoRoute::NoCallerId) } else { Ok(routes) }
+        let mut ways: Vec<Way> = taking
+            .into_iter()
+            .filter(|(_, t)| t.shown(caller).is_some())
+            .map(|(place, t)| Way {
+                rank: (place, group(t), t.priority),
+                weight: t.weight,
+                trunk: t.name.clone(),
+            })
+            .collect();
+        if ways.is_empty() {
+            return Err(NoRoute::NoCallerId);
+        }
+        ways.sort_by_key(|way| way.rank);
+        Ok(Plan { ways, tried: Vec::new() })
     }
+}
 
-    fn by(trunk: &Trunk, order: &Order, host: &str, ring_ms_max: u64) -> Option<Self> {
-        let caller = order.caller_id.as_ref().or(trunk.caller_id.as_ref())?.expose();
-        let from = Private::new(trunk.uri(caller, host));
-        let credentials = match (&trunk.user, &trunk.password) {
-            (Some(user), Some(password)) => Some(Credentials {
-                user: user.clone(),
-                password: password.clone(),
-                realm: trunk.realm.clone(),
-            }),
-            _ => None,
+impl Route {
+    /// The way by one trunk; `None` if it shows no caller id for this call. `host` is our own address, for `From`.
+    #[must_use]
+    pub fn by(
+        (trunk, target): (&Trunk, Target),
+        number: &str,
+        caller: Option<&str>,
+        host: &str,
+        ring_ms_max: u64,
+    ) -> Option<Self> {
+        let from = Private::new(sip_uri(&trunk.dial.written(trunk.shown(caller)?), host));
+        let called = match number.starts_with('+') {
+            true => format!("{}{}", trunk.dial.prefix, trunk.dial.written(number)),
+            false => number.to_owned(),
         };
-        let domain = trunk.domain.clone().unwrap_or_else(|| trunk.address.to_string());
         Some(Self {
             trunk: trunk.name.clone(),
-            hop: trunk.address,
-            transport: trunk.transport,
-            uri: Private::new(trunk.uri(order.to.expose(), &domain)),
+            hop: target.addr,
+            transport: target.transport,
+            uri: Private::new(sip_uri(&called, &trunk.host())),
             asserted: trunk.asserted_identity.then(|| from.clone()),
             from,
-            credentials,
+            credentials: trunk.credentials(),
             codecs: trunk.codecs.clone(),
             ring_ms_max: trunk.ring_max.map_or(ring_ms_max, |own| own.ms.min(ring_ms_max)),
         })
@@ -111,21 +150,44 @@ impl Route {
     }
 }
 
+/// The id from which Call-ID, tags and branches of the `nth` INVITE of an attempt derive, counted from 0: each trunk
+/// gets a dialog of its own, and a restart finds the same names again.
+#[must_use]
+pub fn dialog_of(attempt: AttemptId, nth: u32) -> AttemptId {
+    AttemptId(attempt.0.wrapping_add(u128::from(nth)))
+}
+
 impl Trunk {
     /// Whether a number or address may leave here.
     #[must_use]
     pub fn takes(&self, number: &str) -> bool {
-        self.prefixes.is_empty() || self.prefixes.iter().any(|p| number.starts_with(p.as_str()))
+        self.prefixes.iter().any(|p| p == "*" || number.starts_with(p.as_str()))
     }
 
-    /// A number as this trunk wants it, in a SIP URI; a `sip:` URI stays as it is.
-    fn uri(&self, number: &str, host: &str) -> String {
-        if number.starts_with("sip:") || number.starts_with("sips:") {
-            return number.to_owned();
-        }
-        let digits = if self.dial.plus { number } else { number.trim_start_matches('+') };
-        format!("sip:{}{digits}@{host}", self.dial.prefix)
+    /// What its challenges are answered with.
+    #[must_use]
+    pub fn credentials(&self) -> Option<Credentials> {
+        let (user, password) = (self.user.clone()?, self.password.clone()?);
+        Some(Credentials { user, password, realm: self.realm.clone() })
     }
+
+    /// The caller id that is shown here for a call that would show `caller`.
+    #[must_use]
+    pub fn shown<'a>(&'a self, caller: Option<&'a str>) -> Option<&'a str> {
+        let shows = |id: &&str| {
+            self.caller_ids.is_empty()
+                || self.caller_ids.iter().any(|beginning| id.starts_with(beginning.expose().as_str()))
+        };
+        caller.filter(shows).or_else(|| self.caller_id.as_ref().map(|own| own.expose().as_str()))
+    }
+}
+
+/// A user part at a host; a `sip:` URI stays as it is.
+fn sip_uri(user: &str, host: &str) -> String {
+    if user.starts_with("sip:") || user.starts_with("sips:") {
+        return user.to_owned();
+    }
+    format!("sip:{user}@{host}")
 }
 
 #[cfg(test)]
@@ -133,49 +195,80 @@ mod tests {
     use super::*;
     use crate::config;
 
-    fn trunks() -> Vec<Trunk> {
-        let text = "
+    const TEXT: &str = "
+[[trunk_groups]]
+name = \"last\"
+priority = 200
 [[trunks]]
 name = \"wide\"
 address = \"127.0.0.1:5080\"
+prefixes = [\"*\"]
 caller_id = \"+15550001\"
 [[trunks]]
 name = \"uk\"
 address = \"127.0.0.1:5081\"
 prefixes = [\"+44\"]
+priority = 50
 caller_id = \"+15550002\"
+caller_ids = [\"+1555\"]
 dial = { prefix = \"9\", plus = false }
 domain = \"uk.example\"
+[[trunks]]
+name = \"dear\"
+group = \"last\"
+address = \"127.0.0.1:5082\"
+prefixes = [\"+1\"]
+[[trunks]]
+name = \"shut\"
+address = \"127.0.0.1:5083\"
 ";
-        config::parse("t", text).expect("reads").trunks
+
+    fn ways(allowed: &[&str], number: &str, caller: Option<&str>) -> Result<Vec<String>, NoRoute> {
+        let config = config::parse("t", TEXT).expect("reads");
+        let allowed: Vec<String> = allowed.iter().map(|a| (*a).to_owned()).collect();
+        let plan = Plan::new(&config.trunks, &config.trunk_groups, &allowed, number, caller)?;
+        Ok(plan.ways.into_iter().map(|w| w.trunk).collect())
     }
 
-    fn order(to: &str) -> Order {
-        let json = serde_json::json!({
-            "id": units::OrderId(1).to_string(), "tenant": 1, "request_id": "r", "origin": {"by": "campaign"},
-            "to": to, "application": {"url": "http://a/"}, "when": "now", "expires": 0, "purpose": "survey",
-        });
-        serde_json::from_value(json).expect("an order")
+    #[test]
+    fn prefixes_priorities_and_groups_rank_the_trunks() {
+        assert_eq!(ways(&[], "+441", None), Ok(vec!["uk".into(), "wide".into()]));
+        assert_eq!(ways(&[], "+1555", Some("+1777")), Ok(vec!["wide".into(), "dear".into()]));
+        assert_eq!(ways(&[], "sip:a@b", None), Ok(vec!["wide".into()]));
+    }
+
+    #[test]
+    fn a_tenant_may_have_its_own_order_of_trunks_and_groups() {
+        assert_eq!(ways(&["last", "wide"], "+1", Some("+1777")), Ok(vec!["dear".into(), "wide".into()]));
+        assert_eq!(ways(&["uk"], "+1", None), Err(NoRoute::NoTrunk));
+        assert_eq!(ways(&["shut"], "+1", None), Err(NoRoute::NoTrunk), "no prefix, no call");
+    }
+
+    #[test]
+    fn a_trunk_shows_its_own_caller_id_or_is_left_out() {
+        assert_eq!(ways(&["last"], "+1", None), Err(NoRoute::NoCallerId));
+        let config = config::parse("t", TEXT).expect("reads");
+        let way = (&config.trunks[1], config.trunks[1].figures().expect("figures"));
+        let from = |caller| Route::by(way, "+441", caller, "h", 1).map(|r| r.from);
+        assert_eq!(from(Some("+1555777")).expect("shown").expose(), "sip:1555777@h");
+        assert_eq!(from(Some("+4420")).expect("replaced").expose(), "sip:15550002@h");
     }
 
     #[test]
     fn a_number_leaves_as_its_trunk_wants_it() {
-        let routes = Route::all(&trunks(), None, &order("+441"), "h", 1).expect("two");
-        assert_eq!(routes.len(), 2);
-        assert_eq!(routes[1].uri.expose(), "sip:9441@uk.example");
-        assert_eq!(routes[1].from.expose(), "sip:915550002@h");
-        let one = Route::all(&trunks(), None, &order("+1"), "h", 1).expect("one");
-        assert_eq!(one[0].uri.expose(), "sip:+1@127.0.0.1:5080");
+        let config = config::parse("t", TEXT).expect("reads");
+        let uri = |n: usize, number| {
+            let way = (&config.trunks[n], config.trunks[n].figures().expect("figures"));
+            Route::by(way, number, None, "h", 1).expect("a way").uri
+        };
+        assert_eq!(uri(1, "+441").expose(), "sip:9441@uk.example");
+        assert_eq!(uri(0, "+441").expose(), "sip:+441@127.0.0.1:5080");
+        assert_eq!(uri(1, "sip:bob@b.example").expose(), "sip:bob@b.example");
     }
 
     #[test]
-    fn a_tenant_may_have_its_own_order_of_trunks() {
-        let tenant: Tenant =
-            toml::from_str("name = \"a\"\nid = 1\ntrunks = [\"uk\", \"wide\"]").expect("reads");
-        let routes = Route::all(&trunks(), Some(&tenant), &order("+441"), "h", 1).expect("two");
-        assert_eq!(routes[0].trunk, "uk");
-        let only: Tenant = toml::from_str("name = \"a\"\nid = 1\ntrunks = [\"uk\"]").expect("reads");
-        let none = Route::all(&trunks(), Some(&only), &order("+1"), "h", 1);
-        assert_eq!(none.map(|_| ()), Err(NoRoute::NoTrunk));
+    fn each_invite_of_an_attempt_has_names_of_its_own() {
+        assert_eq!(dialog_of(AttemptId(7), 0), AttemptId(7));
+        assert_ne!(dialog_of(AttemptId(7), 1), dialog_of(AttemptId(7), 2));
     }
 }

@@ -4,10 +4,12 @@
 
 mod problem;
 mod sections;
+mod trunks;
 mod values;
 
 pub use problem::{Fault, Problem};
 pub use sections::*;
+pub use trunks::{Address, Dial, Register, Trunk, TrunkGroup};
 pub use values::{BadValue, Percent, Rate, Size, Span};
 
 use serde::Deserialize;
@@ -39,6 +41,8 @@ pub struct Config {
     pub tenants: Vec<Tenant>,
     /// Ways out.
     pub trunks: Vec<Trunk>,
+    /// What trunks share.
+    pub trunk_groups: Vec<TrunkGroup>,
     /// Ways in.
     pub inbound: Vec<Inbound>,
     /// Synthesis and recognition.
@@ -86,6 +90,7 @@ impl Config {
         };
         note(self.tenants != newer.tenants, true, "tenants");
         note(self.trunks != newer.trunks, true, "trunks");
+        note(self.trunk_groups != newer.trunk_groups, true, "trunk_groups");
         note(self.inbound != newer.inbound, true, "inbound");
         note(self.policy != newer.policy, true, "policy");
         note(self.fetch != newer.fetch, true, "fetch");
@@ -104,11 +109,14 @@ impl Config {
     /// Faults that only show when keys are seen together, each with a text to find its line by.
     fn faults(&self) -> Vec<(String, Fault)> {
         let mut faults = Vec::new();
-        unique("trunks", self.trunks.iter().map(|t| t.name.as_str()), &mut faults);
+        // A tenant names both kinds in one list.
+        let ways = self.trunks.iter().map(|t| t.name.as_str());
+        unique("trunks", ways.chain(self.trunk_groups.iter().map(|g| g.name.as_str())), &mut faults);
         unique("tenants", self.tenants.iter().map(|t| t.name.as_str()), &mut faults);
         self.address_faults(&mut faults);
         self.pair_faults(&mut faults);
         self.reference_faults(&mut faults);
+        self.hour_faults(&mut faults);
         self.range_faults(&mut faults);
         faults
     }
@@ -136,17 +144,36 @@ impl Config {
     }
 
     fn reference_faults(&self, faults: &mut Vec<(String, Fault)>) {
-        let trunks: Vec<String> = self.trunks.iter().map(|t| t.name.clone()).collect();
+        let groups: Vec<String> = self.trunk_groups.iter().map(|g| g.name.clone()).collect();
+        let trunks: Vec<String> =
+            self.trunks.iter().map(|t| t.name.clone()).chain(groups.iter().cloned()).collect();
         let tenants: Vec<String> = self.tenants.iter().map(|t| t.name.clone()).collect();
         for (name, known, kind) in self
             .tenants
             .iter()
             .flat_map(|t| t.trunks.iter().map(|n| (n, &trunks, "trunk")))
             .chain(self.inbound.iter().map(|i| (&i.tenant, &tenants, "tenant")))
+            .chain(self.inbound.iter().flat_map(|i| i.trunks.iter().map(|n| (n, &trunks, "trunk"))))
+            .chain(self.trunks.iter().filter_map(|t| Some((t.group.as_ref()?, &groups, "trunk group"))))
         {
             if !known.contains(name) {
                 let fault = Fault::NoSuch(kind, name.as_str().into(), known.clone());
                 faults.push((format!("\"{name}\""), fault));
+            }
+        }
+    }
+
+    fn hour_faults(&self, faults: &mut Vec<(String, Fault)>) {
+        for route in &self.inbound {
+            let zone = route.zone.as_ref().filter(|zone| !crate::policy::zones::is_zone(zone));
+            if let Some(zone) = zone {
+                let why = "no such time zone: write a name such as Europe/Berlin";
+                faults.push((format!("\"{zone}\""), Fault::Against("inbound.zone", why)));
+            }
+            let bad = route.hours.as_ref().filter(|text| crate::policy::house::hours(text).is_err());
+            if let Some(text) = bad {
+                let why = "hours are written `08:00-21:00` or `mon-fri 08:00-21:00; sat 10:00-14:00`";
+                faults.push((format!("\"{text}\""), Fault::Against("inbound.hours", why)));
             }
         }
     }
@@ -167,6 +194,16 @@ impl Config {
         wrong(self.limits.calls_max == 0, "calls_max", "limits.calls_max", "at least 1");
         wrong(self.media.workers > 256, "workers", "media.workers", "at most 256");
         wrong(self.media.codecs.is_empty(), "codecs", "media.codecs", "a list of pcmu, pcma, g722");
+        let short = |span: Span| span.ms > 0 && span.ms < 1_000;
+        wrong(self.trunks.iter().any(|t| short(t.probe)), "probe", "trunks.probe", "0s, or at least 1s");
+        let nameless =
+            |t: &Trunk| t.register.as_ref().is_some_and(|r| r.user.as_ref().or(t.user.as_ref()).is_none());
+        wrong(
+            self.trunks.iter().any(nameless),
+            "register",
+            "trunks.register",
+            "with a user, here or as the trunk's",
+        );
         wrong(self.sip.listen.is_empty(), "[sip]", "sip.listen", "a list with at least one address");
     }
 }

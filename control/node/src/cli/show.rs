@@ -11,13 +11,27 @@ pub(super) fn table(question: &Question, answer: &Value) -> String {
         Question::Call(_) => call(answer),
         Question::Workers => lines(answer),
         Question::Servers => rows(answer, &["server", "used", "capacity"]),
+        Question::Trunks => trunks(answer),
         Question::Why(_) => serde_json::to_string_pretty(answer).unwrap_or_default(),
-        Question::Clear(_) | Question::Reload | Question::Drain => plain(answer),
+        Question::Clear(_) | Question::Reload | Question::Drain | Question::Trunk(..) => plain(answer),
     }
 }
 
+const TRUNK_COLUMNS: [&str; 9] =
+    ["name", "group", "address", "state", "calls", "calls_max", "sent", "answered", "failed"];
+
 fn calls(answer: &Value) -> String {
     rows(answer, &["attempt", "order", "tenant", "direction", "stage", "age_ms"])
+}
+
+/// The trunks, and below them why one is not up.
+fn trunks(answer: &Value) -> String {
+    let mut text = rows(answer, &TRUNK_COLUMNS);
+    for trunk in answer.as_array().into_iter().flatten().filter(|t| !plain(&t["why"]).is_empty()) {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "\n{}: {}", plain(&trunk["name"]), plain(&trunk["why"]));
+    }
+    text
 }
 
 fn lines(answer: &Value) -> String {
