@@ -4,6 +4,8 @@
 use super::route::{self, Plan, Route};
 use super::*;
 use crate::trunk::{Busy, Circuit, End};
+use signalling::sip::wire::Uri;
+use signalling::sip::wire::uri::Host;
 use units::Private;
 
 /// What a call knows of its way out.
@@ -17,7 +19,13 @@ pub(super) struct Out {
     pub(super) quiet_until: Option<Mono>,
     /// No trunk is tried after this.
     until: Mono,
+    /// Where a 3xx sends the call, if that is somewhere it may go.
+    redirect: Option<(Private<String>, SocketAddr)>,
+    redirects: u8,
 }
+
+/// Redirections that one attempt follows: those of a carrier's own servers are one or two.
+const REDIRECTS_MAX: u8 = 3;
 
 /// A trunk that says nothing at all within this is left for another, ms: three INVITEs have gone out by then (RFC 3261
 /// §17.1.1.2), and with what it takes to choose it stays under 2 s.
@@ -28,7 +36,7 @@ const LEAVE_MS_MAX: u64 = 20_000;
 impl Out {
     pub(super) fn new(plan: Plan, now: Now) -> Self {
         let until = now.mono + std::time::Duration::from_millis(LEAVE_MS_MAX);
-        Self { plan, circuit: None, invites: 0, quiet_until: None, until }
+        Self { plan, circuit: None, invites: 0, quiet_until: None, until, redirect: None, redirects: 0 }
     }
 }
 
@@ -174,9 +182,48 @@ impl Call {
         }
     }
 
+    /// A 3xx names other places. Policy allowed this callee and no other, and calls leave by trunks: so a place is taken
+    /// only if it is the same number at an address of one of our trunks (a carrier's router does that).
+    pub(super) fn redirected(&mut self, ctx: &mut Ctx<'_>, status: u16, contacts: &[Private<String>]) {
+        let (Some(out), Some(order)) = (&mut self.out, &self.order) else { return };
+        let number = order.to.expose().trim_start_matches('+');
+        let place = |contact: &Private<String>| {
+            let uri = Uri::parse(contact.expose().as_bytes())?;
+            let Some(Host::Ip(ip)) = uri.host else { return None };
+            let addr = SocketAddr::new(ip, uri.port.unwrap_or(5060));
+            let user = uri.user?.split(';').next()?.trim_start_matches('+');
+            let ours = ctx.common.trunks.addresses().any(|known| known == addr);
+            (ours && user == number).then(|| (contact.clone(), addr))
+        };
+        out.redirect = contacts.iter().find_map(place).filter(|_| out.redirects < REDIRECTS_MAX);
+        let taken = if out.redirect.is_some() { "followed" } else { "nowhere that this call may go" };
+        ctx.story(self.facts.attempt, "sip", format!("{status}: redirected, {taken}"));
+    }
+
+    /// Goes where a 3xx said, on the same circuit. Whether it does.
+    fn follows(&mut self, ctx: &mut Ctx<'_>) -> bool {
+        let (Some(out), Some(route)) = (&mut self.out, &mut self.route) else { return false };
+        let Some((uri, hop)) = out.redirect.take().filter(|_| self.facts.alerted.is_none()) else {
+            return false;
+        };
+        out.redirects += 1;
+        (route.uri, route.hop) = (uri, hop);
+        match std::mem::replace(&mut self.stage, Stage::Clearing) {
+            Stage::Dialling { document } => self.intend(ctx, None, self.facts.local_port, document),
+            other => {
+                self.stage = other;
+                return false;
+            }
+        }
+        true
+    }
+
     /// A leg ended: the trunk's capacity comes back, and another trunk is tried if this one was to blame and nobody has
     /// been alerted. Whether one is.
     pub(super) fn left_again(&mut self, ctx: &mut Ctx<'_>, ended: &Ended) -> bool {
+        if self.follows(ctx) {
+            return true;
+        }
         let alerted = ended.alerted || self.facts.alerted.is_some();
         let failed = !alerted && self.facts.answered.is_none() && is_trunks_fault(ended);
         let end = if failed { End::Failed { retry_after_s: ended.retry_after_s } } else { End::Fine };

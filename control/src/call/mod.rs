@@ -456,10 +456,7 @@ impl Call {
                     self.far_side(ctx, &media);
                 }
             }
-            // Whether another place may be called is for policy to say: the leg ends with its 3xx.
-            Indication::Redirected { status, .. } => {
-                ctx.story(self.facts.attempt, "sip", format!("{status}: redirected elsewhere"));
-            }
+            Indication::Redirected { status, contacts } => self.redirected(ctx, status, &contacts),
             Indication::Referred { .. } => ctx.leg(self.leg, Action::ReferResult { status: 603 }),
             Indication::Digit(digit) => self.talk(ctx, Turn::Digit(digit)),
             Indication::ReferProgress { status } => self.talk(ctx, Turn::Referred(status)),

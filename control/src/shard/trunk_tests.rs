@@ -171,3 +171,33 @@ fn a_reload_brings_a_new_trunk_and_takes_an_old_one() {
     world.is_clean();
     assert_eq!(invites(&world)[0].1, 5072);
 }
+
+/// Goal: a carrier's redirect server is obeyed, and nobody else's wishes are. Method: the first trunk answers 302.
+#[test]
+fn a_redirection_is_followed_to_our_trunks_for_the_same_number_only() {
+    let check = |contact: &str, want: &[u16], disposition: Disposition| {
+        let mut world = world(None, Phone::Answers(500));
+        world.run(100);
+        let invite = String::from_utf8(world.sent[0].2.clone()).expect("text");
+        let kept: String = ["Via", "From", "To", "Call-ID", "CSeq"]
+            .iter()
+            .filter_map(|name| invite.lines().find(|l| l.starts_with(&format!("{name}: "))))
+            .map(|line| format!("{line}\r\n"))
+            .collect();
+        let moved = format!(
+            "SIP/2.0 302 Moved Temporarily\r\n{}Contact: <{contact}>\r\nContent-Length: 0\r\n\r\n",
+            kept.replace(
+                "To: <sip:+15551234@127.0.0.1:5071>",
+                "To: <sip:+15551234@127.0.0.1:5071>;tag=moved"
+            )
+        );
+        world.later(0, Event::ToShard(moved.into_bytes()));
+        world.run(60_000);
+        world.is_clean();
+        assert_eq!(invites(&world).iter().map(|i| i.1).collect::<Vec<_>>(), want, "{contact}");
+        assert_eq!(world.finished[0].disposition, disposition, "{contact}");
+    };
+    check("sip:+15551234;rn=+15550000@127.0.0.1:5072", &[5071, 5072], Disposition::Completed);
+    check("sip:+19005551234@127.0.0.1:5072", &[5071], Disposition::Failed);
+    check("sip:+15551234@203.0.113.9", &[5071], Disposition::Failed);
+}
