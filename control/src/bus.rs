@@ -2,8 +2,10 @@
 //! and who missed a word finds it there a little later.
 
 use crate::dispatch::{Rate, ServerReport};
+use crate::policy::pass::Pass;
+use crate::store::Lease;
 use serde::{Deserialize, Serialize};
-use units::{OrderId, ServerId, TenantId, Wall};
+use units::{AttemptId, OrderId, ServerId, TenantId, Wall};
 
 /// A word on the bus.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -40,6 +42,80 @@ pub enum Word {
         /// Which.
         order: OrderId,
     },
+    /// Suppression lists or campaigns changed: whoever judges by them reads them again.
+    Learn,
+}
+
+/// What a media server carries, as it says with each beat and each answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Load {
+    /// Channels it can carry.
+    pub capacity: u32,
+    /// Channels in use and being set up.
+    pub used: u32,
+    /// Set-ups it accepts.
+    pub rate: Rate,
+    /// Takes no new call.
+    pub draining: bool,
+}
+
+impl Load {
+    /// As the dispatcher takes it in.
+    #[must_use]
+    pub fn report(&self, server: ServerId) -> ServerReport {
+        let Load { capacity, used, rate, draining } = *self;
+        ServerReport { server, capacity, used, rate, draining, seen: None }
+    }
+
+    /// As it is said on the bus: the `n`-th word of this life.
+    #[must_use]
+    pub fn word(&self, server: ServerId, epoch: u64, n: u64) -> Word {
+        let Load { capacity, used, rate, draining } = *self;
+        Word::Load { server, capacity, used, rate, draining, epoch, n }
+    }
+}
+
+/// What one process asks of another, by the bus or, where that does not reach, through the store.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "errand")]
+pub enum Errand {
+    /// A control node's to a media server: call. Whom, it reads in the store when it takes the claim over.
+    Offer {
+        /// As it was claimed.
+        lease: Lease,
+        /// The right to dial under it.
+        pass: Pass,
+        /// Trunk groups, best first; the server picks the member.
+        trunks: Vec<String>,
+    },
+    /// To a neighbour of a dead media server: end the call that it left, by its journalled dialog.
+    HangUp {
+        /// Which.
+        attempt: AttemptId,
+        /// The dialog.
+        dialog: Vec<u8>,
+    },
+}
+
+/// Its answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Done {
+    /// It was taken on; else it was refused, and may go to another server.
+    pub taken: bool,
+    /// The server's load with it; an answer through the store has none.
+    pub load: Option<Load>,
+}
+
+/// The NATS subject under which a server takes errands; apart from the words, so that nobody else hears them.
+#[must_use]
+pub fn errands_of(server: ServerId) -> String {
+    format!("carillon-errand.{}", server.0)
+}
+
+/// Where an errand lies in the store when the bus does not reach its server.
+#[must_use]
+pub fn errand_place(server: ServerId, order: OrderId) -> String {
+    format!("{:010}/{order}", server.0)
 }
 
 /// Longest word on the wire, octets; what is longer is not ours.
@@ -68,6 +144,7 @@ impl Word {
             Word::Load { server, .. } => format!("carillon.load.{}", server.0),
             Word::Wake { tenant, .. } => format!("carillon.wake.{}", shard_of(*tenant)),
             Word::Cancel { .. } => "carillon.cancel".to_owned(),
+            Word::Learn => "carillon.learn".to_owned(),
         }
     }
 }
@@ -119,7 +196,7 @@ mod tests {
     #[test]
     fn words_survive_the_wire_and_nonsense_does_not() {
         let wake = Word::Wake { priority: 5, tenant: TenantId(9), due: Wall(7) };
-        for word in [load(1, 2), wake, Word::Cancel { order: OrderId(5) }] {
+        for word in [load(1, 2), wake, Word::Cancel { order: OrderId(5) }, Word::Learn] {
             assert_eq!(Word::decode(&word.encode()), Some(word));
         }
         assert_eq!(Word::decode(b"{\"word\":\"else\"}"), None);

@@ -41,7 +41,8 @@ pub const COLUMNS: [&str; 25] = [
 ];
 
 /// The form of a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Form {
     /// RFC 4180 with a header row.
     Csv,

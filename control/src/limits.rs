@@ -28,7 +28,8 @@ pub fn worker(config: &Config, workers: u16) -> dataplane::limits::Limits {
         bearers,
         // A respec lends one while the old is still out.
         specs: bearers.saturating_mul(2),
-        captures: bearers,
+        // A recording and somebody who listens along.
+        captures: bearers.saturating_mul(2),
         ..dataplane::limits::Limits::default()
     }
 }

@@ -20,7 +20,7 @@ pub use request::{Context, Parsed, parse};
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use units::{CampaignId, OrderId, Private, TenantId, Wall};
+use units::{AttemptId, CampaignId, OrderId, Private, TenantId, Wall};
 
 /// What a call is for; policy depends on it. `spec` names follow the mail header `Call-Purpose`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -120,6 +120,12 @@ pub enum Origin {
     },
     /// A row of a campaign.
     Campaign,
+    /// The `<transfer>` of a call's document. Made by a shard and dialled for that call or not at all; never given back
+    /// to the queue.
+    Transfer {
+        /// The attempt whose caller is transferred.
+        parent: AttemptId,
+    },
 }
 
 /// One order in its canonical form.
@@ -185,6 +191,17 @@ pub struct Order {
     /// VoiceXML leniency asked for.
     #[serde(default)]
     pub lenient: bool,
+}
+
+impl Order {
+    /// The attempt whose caller is transferred, if that is what this order is for.
+    #[must_use]
+    pub fn parent(&self) -> Option<AttemptId> {
+        match self.origin {
+            Origin::Transfer { parent } => Some(parent),
+            _ => None,
+        }
+    }
 }
 
 /// Where an order stands, as its owner reads it.

@@ -1,6 +1,7 @@
 //! `Record`: what is kept of an attempt (the CDR). Append-only, idempotent by attempt id.
 
-use crate::order::Disposition;
+use crate::order::{Application, Disposition};
+use crate::store::Orphan;
 use serde::{Deserialize, Serialize};
 use units::{AttemptId, Cause, OrderId, Private, ServerId, TenantId, Wall};
 
@@ -65,4 +66,44 @@ pub struct Record {
     pub recordings: Vec<String>,
     /// RTP received, lost, late; jitter in timestamp units.
     pub media: [u32; 4],
+}
+
+impl Record {
+    /// What can be told of an attempt that a crash cut off after its intent was durable; `None`: nothing was dialled.
+    /// If its server wrote the record before it died, the store keeps that one. Times of ringing and answer died with it.
+    #[must_use]
+    pub fn cut_off(orphan: &Orphan, now: Wall) -> Option<Self> {
+        let (began, trunk, _) = orphan.intent.as_ref()?;
+        let order = &orphan.order;
+        let application = match &order.application {
+            Application::Url(url) => url.clone(),
+            Application::Attached(name) => format!("cid:{name}"),
+            Application::Registered(name) => format!("app:{name}"),
+        };
+        Some(Self {
+            attempt: orphan.lease.attempt,
+            order: Some(order.id),
+            parent: None,
+            tenant: order.tenant,
+            direction: Direction::Outbound,
+            from: order.caller_id.clone().unwrap_or_default(),
+            to: order.to.clone(),
+            server: orphan.server.unwrap_or(ServerId(0)),
+            trunk: trunk.clone(),
+            application,
+            started: *began,
+            alerted: None,
+            answered: None,
+            ended: now,
+            talk_ms: 0,
+            busy_ms: 0,
+            cause: Cause::TEMPORARY,
+            status: None,
+            by_peer: false,
+            disposition: Disposition::Unknown,
+            values: Private::new("{}".to_owned()),
+            recordings: Vec::new(),
+            media: [0; 4],
+        })
+    }
 }

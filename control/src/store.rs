@@ -2,6 +2,7 @@
 //! transaction (group commit) and answers each when the batch is durable. Two implementations of equal rank live in
 //! the node (SQLite, PostgreSQL) and pass the same tests.
 
+use crate::bus::Load;
 use crate::order::{Disposition, Order, State};
 use crate::record::Record;
 use serde::{Deserialize, Serialize};
@@ -103,6 +104,18 @@ pub enum Ask {
         orders: Vec<(Order, [u8; 32])>,
         /// Where the first due time of each stands.
         due: Vec<Wall>,
+        /// How many may wait; with more nothing is accepted ([`Error::Full`]).
+        room: Room,
+    },
+    /// Another process takes a claim over, to dial under it: it gets a new epoch, so whoever claimed is fenced from then
+    /// on. Answered by one [`Answer::Claimed`]. Refused if the lease is stale or something was dialled under it.
+    Take {
+        /// As it was claimed.
+        lease: Lease,
+        /// Who takes it.
+        owner: ServerId,
+        /// Length of its new lease, ms.
+        lease_ms: u64,
     },
     /// Claim up to `max` orders of one line (priority and tenant), ranged by due time. Leases that lapsed without an
     /// intent come back first.
@@ -115,6 +128,20 @@ pub enum Ask {
         due: Wall,
         /// At most.
         max: u32,
+        /// Lease length, ms.
+        lease_ms: u64,
+        /// Who claims.
+        owner: ServerId,
+    },
+    /// Accept the order of a transfer and claim it at once (epoch 1), if these caps allow: all in one transaction, because
+    /// a person is waiting on the line. [`Answer::CapsTaken`], or [`Answer::Capped`] with nothing written.
+    Second {
+        /// The order, new.
+        order: Box<Order>,
+        /// The caps.
+        caps: Vec<Cap>,
+        /// Decision as stored, JSON.
+        decision: String,
         /// Lease length, ms.
         lease_ms: u64,
         /// Who claims.
@@ -298,6 +325,8 @@ pub enum Ask {
         address: String,
         /// Its epoch; 0: it has just started.
         epoch: u64,
+        /// Its load, for those whom the bus does not reach.
+        load: Option<Load>,
     },
     /// A control node keeps the shards it owns, takes those that nobody keeps, up to its fair share, and gives up what is
     /// above it.
@@ -353,6 +382,22 @@ pub struct Node {
     pub epoch: u64,
     /// Last beat.
     pub seen: Wall,
+    /// Its load at that beat.
+    pub load: Option<Load>,
+}
+
+/// How many orders may be accepted and not over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// Of the tenant whose orders these are.
+    pub tenant: u32,
+    /// Of all tenants.
+    pub all: u32,
+}
+
+impl Room {
+    /// No bound.
+    pub const UNBOUNDED: Room = Room { tenant: u32::MAX, all: u32::MAX };
 }
 
 /// One claimed order.
@@ -388,6 +433,8 @@ pub enum Shelf {
     Seen,
     /// The customer table: zone, language, last conversation.
     Customers,
+    /// Errands for servers that the bus does not reach: `<server>/<order>`.
+    Errands,
 }
 
 /// One change of a shelf: a value, or `None` to take it away.
@@ -509,6 +556,11 @@ pub enum Error {
     Conflict,
     /// No such thing for this tenant.
     NotFound,
+    /// So many orders wait already that no more are accepted: of this tenant (`true`), or of all.
+    Full {
+        /// The tenant's own bound was met.
+        tenant: bool,
+    },
     /// Not now: disk full, database away. Nothing was accepted.
     Unavailable,
     /// A stored row cannot be read back.

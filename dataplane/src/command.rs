@@ -142,6 +142,19 @@ pub enum Command {
         /// A digit ends it.
         digit_ends: bool,
     },
+    /// Let somebody listen along: what is received goes into the ring as G.711, silence included, until
+    /// [`Command::StopTap`] or the bearer's end. A frame that finds no room is lost. A second tap ends the first.
+    Tap {
+        /// Which.
+        bearer: BearerId,
+        /// Where to.
+        into: CaptureHandle,
+    },
+    /// Nobody listens along any more.
+    StopTap {
+        /// Which.
+        bearer: BearerId,
+    },
     /// End a recording.
     StopCapture {
         /// Which.
@@ -164,6 +177,15 @@ pub enum Command {
         /// Which.
         bearer: BearerId,
     },
+    /// Send these signalling bits in a slot of the worker's card. For one worker: `ControlEnd::set_bits`.
+    SetBits {
+        /// Span on the card, from 0.
+        span: u16,
+        /// From 1.
+        slot: u8,
+        /// ABCD in the low nibble.
+        abcd: u8,
+    },
     /// A prompt may be forgotten: the worker answers `PromptReturned` when no bearer plays it.
     ReturnPrompt {
         /// Which.
@@ -172,7 +194,7 @@ pub enum Command {
 }
 
 impl Command {
-    /// The bearer it concerns (of a bridge, the first); `None` for a prompt.
+    /// The bearer it concerns (of a bridge, the first); `None` for a prompt and a span.
     #[must_use]
     pub fn bearer(&self) -> Option<BearerId> {
         match *self {
@@ -185,11 +207,13 @@ impl Command {
             | Command::SendDigit { bearer, .. }
             | Command::Detect { bearer, .. }
             | Command::Capture { bearer, .. }
+            | Command::Tap { bearer, .. }
+            | Command::StopTap { bearer }
             | Command::StopCapture { bearer }
             | Command::Unbridge { bearer }
             | Command::Close { bearer }
             | Command::Bridge { a: bearer, .. } => Some(bearer),
-            Command::ReturnPrompt { .. } => None,
+            Command::ReturnPrompt { .. } | Command::SetBits { .. } => None,
         }
     }
 }

@@ -4,6 +4,7 @@
 pub mod capture;
 pub mod codec;
 pub mod command;
+pub mod dchannel;
 pub mod detect;
 pub mod event;
 pub mod io;

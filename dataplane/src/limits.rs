@@ -17,6 +17,8 @@ pub struct Limits {
     pub command_ring_slots: usize,
     /// Slots of a report ring.
     pub report_ring_slots: usize,
+    /// Slots of each ring of D-channel frames, 272 octets each.
+    pub frame_ring_slots: usize,
     /// Edges that wait for a place in the report ring; beyond three quarters of it no command is read.
     pub report_backlog: usize,
     /// Commands read from one shard in a tick, so that a burst cannot make a tick late.
@@ -37,6 +39,7 @@ impl Default for Limits {
             captures: 2_000,
             command_ring_slots: 8_192,
             report_ring_slots: 8_192,
+            frame_ring_slots: 256,
             report_backlog: 16_384,
             commands_per_tick: 256,
             catch_up_ms: 40,

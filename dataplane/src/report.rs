@@ -87,6 +87,24 @@ pub struct BearerCounts {
     pub jitter: u32,
 }
 
+/// What a card tells of a span.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SpanEvent {
+    /// Alarms in force changed: the bits of `hw::card::alarm`.
+    Alarm(u16),
+    /// Signalling bits of a slot changed.
+    Bits {
+        /// From 1.
+        slot: u8,
+        /// ABCD in the low nibble.
+        abcd: u8,
+    },
+    /// A frame was repeated (+1) or dropped (-1).
+    Slip(i8),
+    /// The card lost so many of its reports.
+    Lost(u32),
+}
+
 /// One report.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Report {
@@ -174,6 +192,15 @@ pub enum Report {
     PromptReturned {
         /// Which.
         prompt: PromptHandle,
+    },
+    /// Something about a span of a worker's card; told to the first shard, whose spans they are.
+    Span {
+        /// Of which worker.
+        worker: u16,
+        /// Span on its card, from 0.
+        span: u16,
+        /// What.
+        what: SpanEvent,
     },
     /// A bearer is gone; its place is free.
     Closed {

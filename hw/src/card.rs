@@ -115,6 +115,10 @@ pub mod alarm {
     pub const LOMF: u16 = 16;
     /// Looped.
     pub const LOOPED: u16 = 32;
+    /// Something is wrong, and has not stood long enough for an alarm: new calls avoid the span.
+    pub const DEFECT: u16 = 64;
+    /// Alarms under which no call can go on.
+    pub const DEAD: u16 = LOS | LOF | AIS | RAI;
 }
 
 /// A card failed.

@@ -5,5 +5,6 @@
 pub mod audio;
 pub mod card;
 pub mod dsp;
+pub mod io;
 pub mod soft;
 pub mod tdm;

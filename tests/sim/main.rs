@@ -6,6 +6,8 @@
     reason = "the wall clock measures the simulation itself"
 )]
 
+mod transfer;
+
 use control::order::Disposition;
 use support::sim::Sim;
 use support::sim::check::{Day, judge};

@@ -8,6 +8,7 @@
 )]
 
 pub mod fuzz;
+pub mod infra;
 pub mod peers;
 pub mod repo;
 pub mod sim;

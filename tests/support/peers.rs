@@ -58,6 +58,27 @@ impl Peer {
     }
 }
 
+impl Peer {
+    /// Sends it a signal and does not wait.
+    pub fn tell(&self, signal: i32) {
+        let pid = i32::try_from(self.child.id()).expect("a pid");
+        // SAFETY: the child is ours and has not been waited for.
+        unsafe { libc::kill(pid, signal) };
+    }
+
+    /// `kill -9`, and gone.
+    pub fn kill(mut self) {
+        // A process that was stopped dies of it too; one that ended by itself is as dead.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Whether it runs.
+    pub fn runs(&mut self) -> bool {
+        self.child.try_wait().is_ok_and(|ended| ended.is_none())
+    }
+}
+
 impl Drop for Peer {
     fn drop(&mut self) {
         // Already ended is as good.

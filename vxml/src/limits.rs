@@ -25,6 +25,9 @@ pub struct Limits {
     pub steps_max: u32,
     /// Transitions, visits and catches without any input from the caller: a document that chases itself.
     pub idle_turns_max: u32,
+    /// No-inputs in a row that the document has no handler for, without any input in between: whoever is silent and asked
+    /// again and again by the platform alone is let go.
+    pub silences_max: u32,
     /// Nested subdialogs.
     pub subdialogs_max: usize,
     /// Events thrown while handling events, in a row.
@@ -66,6 +69,7 @@ impl Default for Limits {
             grammar_octets_max: 2 << 20,
             steps_max: 100_000,
             idle_turns_max: 5_000,
+            silences_max: 10,
             subdialogs_max: 16,
             throws_max: 64,
             grammars_max: 256,

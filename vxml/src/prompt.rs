@@ -98,10 +98,32 @@ impl Session {
             }
         }
         tidy(&mut segments);
+        self.speakable(&segments)?;
         if !segments.is_empty() {
             self.queue.push(Prompt { bargein, segments });
         }
         Ok(())
+    }
+
+    /// VoiceXML 2.0 §5.2.6: text in a language that nobody speaks is an error, not silence.
+    fn speakable(&self, segments: &[Segment]) -> Result<(), Event> {
+        let languages = &self.config.languages;
+        let speaks = |tag: &str| {
+            languages.is_empty()
+                || languages.iter().any(|known| {
+                    let tag = tag.to_ascii_lowercase();
+                    let rest = tag.strip_prefix(known.to_ascii_lowercase().as_str());
+                    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['-', '_']))
+                })
+        };
+        let wrong = segments.iter().find_map(|s| match s {
+            Segment::Text(speech) if !speaks(&speech.lang) => Some(speech.lang.clone()),
+            _ => None,
+        });
+        match wrong {
+            Some(lang) => Err(Event::with("error.unsupported.language", format!("nobody speaks '{lang}'"))),
+            None => Ok(()),
+        }
     }
 
     /// A message of the platform's own.

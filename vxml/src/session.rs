@@ -34,6 +34,8 @@ pub enum Resource {
     Grammar,
     /// XML for `<data>`.
     Data,
+    /// Sound, wanted ahead of its prompt only (`audiofetchhint`): the host makes it ready, and its octets are not looked at.
+    Audio,
 }
 
 /// VoiceXML 2.0 §6.1.2 caching wishes; `None` where the document left them undefined.
@@ -337,6 +339,8 @@ pub enum TransferEnd {
     NoResource,
     /// `error.unsupported.transfer.*`.
     Unsupported,
+    /// `error.connection.sip.NNN`: a status that has no name of its own (§2.3.7.3, `error.connection.protocol.nnn`).
+    Protocol(u16),
 }
 
 /// What the interpreter asks of its host.
@@ -379,6 +383,15 @@ pub enum Output {
     EndTransfer {
         /// Its name.
         id: ListenId,
+    },
+    /// Run an object that the host has registered (VoiceXML 2.0 §2.3.5); answered once by [`Input::ObjectDone`].
+    Object {
+        /// Its name; objects and listenings share names.
+        id: ListenId,
+        /// `classid`, one of those registered.
+        class: String,
+        /// `<param>`s by name, as JSON.
+        params: Vec<(String, serde_json::Value)>,
     },
     /// Hang up on the caller; the session goes on with its final processing and ends by `Exit`.
     Disconnect {
@@ -580,6 +593,13 @@ pub enum Input {
         end: TransferEnd,
         /// Bridged time, ms.
         duration_ms: u64,
+    },
+    /// An object is done.
+    ObjectDone {
+        /// Which.
+        id: ListenId,
+        /// What becomes the item's variable, or the event to throw with its message.
+        result: Result<serde_json::Value, (String, String)>,
     },
     /// The caller hung up: `connection.disconnect.hangup`, then final processing.
     HangUp,

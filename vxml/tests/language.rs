@@ -58,6 +58,10 @@ fn run(case: &Case<'_>) -> String {
     session.lenient = case.name.contains("lenient");
     session.connection.remote_uri = "tel:+15551234".to_owned().into();
     session.connection.local_uri = "sip:100@host".to_owned().into();
+    session.objects = vec!["carillon:keys".into()];
+    if case.name.contains("nobody speaks") {
+        session.languages = vec!["en".into()];
+    }
     let mut config = RunConfig::new(session);
     config.minutes_max = 30;
     let fetch = |r: &FetchRequest| -> Result<Fetched, FetchError> {
@@ -120,6 +124,11 @@ fn forms_items_and_events() {
 #[test]
 fn input_and_grammars() {
     check(include_str!("language/input.txt"));
+}
+
+#[test]
+fn recordings_silence_objects_and_languages() {
+    check(include_str!("language/media.txt"));
 }
 
 #[test]

@@ -3,8 +3,9 @@
 
 use crate::shard::{Inbox, Post};
 use crate::store::Handle;
+use arc_swap::ArcSwap;
 use control::shard::CallView;
-use control::store::{Answer, Ask};
+use control::store::{Answer, Ask, Node};
 use control::trunk::{Standing, TrunkView};
 use serde::{Deserialize, Serialize};
 use std::os::unix::fs::PermissionsExt;
@@ -59,6 +60,8 @@ pub struct Admin {
     pub store: Handle,
     /// Lines on the workers.
     pub workers: Arc<dyn Fn() -> Vec<String> + Send + Sync>,
+    /// The other processes of the cluster, as last seen.
+    pub others: Option<Arc<ArcSwap<Vec<Node>>>>,
     /// The desk.
     pub desk: crate::desk::Way,
     /// As SIGHUP.
@@ -188,8 +191,26 @@ impl Admin {
         let asked = self.desk.send(crate::desk::Message::Servers(answer)).await;
         asked.map_err(|error| error.to_string())?;
         let servers = waits.await.map_err(|error| error.to_string())?;
-        let row = |(server, used, capacity): (units::ServerId, f64, u32)| serde_json::json!({ "server": server.0, "used": used, "capacity": capacity });
-        Ok(servers.into_iter().map(row).collect())
+        let others = self.others.as_ref().map(|others| others.load_full());
+        let now = crate::clock::now().wall;
+        let row = |(server, used, capacity): (units::ServerId, f64, u32)| {
+            let node = others.iter().flat_map(|all| all.iter()).find(|n| n.id == server);
+            let mut row = serde_json::json!({ "server": server.0, "used": used, "capacity": capacity });
+            if let Some(node) = node {
+                row["name"] = node.name.clone().into();
+                row["role"] = node.role.clone().into();
+                row["address"] = node.address.clone().into();
+                row["seen_ms_ago"] = now.ms_since(node.seen).into();
+                row["state"] = state(node, now).into();
+            }
+            row
+        };
+        let known: Vec<_> = servers.iter().map(|(server, ..)| *server).collect();
+        let mut rows: Vec<serde_json::Value> = servers.into_iter().map(row).collect();
+        // Those that carry no calls: control nodes, and servers that left.
+        let rest = others.iter().flat_map(|all| all.iter()).filter(|n| !known.contains(&n.id));
+        rows.extend(rest.map(|n| row((n.id, 0.0, 0))));
+        Ok(rows.into())
     }
 
     async fn call(&self, order: OrderId) -> Result<serde_json::Value, String> {
@@ -224,6 +245,19 @@ impl Admin {
 
     async fn ask(&self, ask: Ask) -> Result<Answer, String> {
         self.store.ask(ask).await.map_err(|error| format!("the store says {error:?}"))
+    }
+}
+
+/// What people call it. The times are of several clocks, so a second or two is no sign of anything.
+fn state(node: &Node, now: units::Wall) -> &'static str {
+    if node.role == control::watch::LEFT {
+        "left"
+    } else if now.ms_since(node.seen) > 5_000 {
+        "silent"
+    } else if node.load.is_some_and(|load| load.draining) {
+        "draining"
+    } else {
+        "up"
     }
 }
 

@@ -10,6 +10,7 @@ mod tools;
 mod vxml;
 
 use crate::admin::Question;
+use crate::cluster::Role;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use control::trunk::Standing;
 use std::path::PathBuf;
@@ -32,6 +33,18 @@ enum Command {
         #[arg(long, default_value = "/etc/carillon/carillon.toml")]
         config: PathBuf,
     },
+    /// One process of a cluster: intake, policy, queue, dispatch, console.
+    Control {
+        /// The configuration.
+        #[arg(long, default_value = "/etc/carillon/carillon.toml")]
+        config: PathBuf,
+    },
+    /// One process of a cluster: a telephony server.
+    Media {
+        /// The configuration.
+        #[arg(long, default_value = "/etc/carillon/carillon.toml")]
+        config: PathBuf,
+    },
     /// Read a configuration and say what is wrong with it.
     CheckConfig {
         /// The configuration.
@@ -43,6 +56,11 @@ enum Command {
         /// The configuration.
         #[arg(long, default_value = "/etc/carillon/carillon.toml")]
         config: PathBuf,
+    },
+    /// Records as files.
+    Cdr {
+        #[command(subcommand)]
+        what: tools::Cdr,
     },
     /// Replay in virtual time, with the production code.
     Sim {
@@ -162,10 +180,9 @@ impl Cli {
     #[must_use]
     pub fn run(self) -> ExitCode {
         match self.command {
-            Command::Serve { config } => match crate::serve::serve(&config) {
-                Ok(()) => ExitCode::SUCCESS,
-                Err(error) => no(&error),
-            },
+            Command::Serve { config } => serve(&config, None),
+            Command::Control { config } => serve(&config, Some(Role::Control)),
+            Command::Media { config } => serve(&config, Some(Role::Media)),
             Command::CheckConfig { config } => match crate::serve::check(&config) {
                 Ok(said) => {
                     print(&said);
@@ -174,6 +191,7 @@ impl Cli {
                 Err(error) => no(&error),
             },
             Command::Migrate { config } => tools::migrate(&config),
+            Command::Cdr { what } => what.run(),
             Command::Sim { what } => what.run(),
             Command::Vxml { what } => what.run(),
             Command::Audio { what } => what.run(),
@@ -223,6 +241,13 @@ impl Running {
                 ExitCode::from(if why.starts_with("no node") { NOBODY } else { NO })
             }
         }
+    }
+}
+
+fn serve(config: &std::path::Path, role: Option<Role>) -> ExitCode {
+    match crate::serve::serve(config, role) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => no(&error),
     }
 }
 

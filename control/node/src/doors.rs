@@ -1,11 +1,12 @@
 //! The doors for orders, and for who watches the node.
 
+use crate::cluster::Role;
 use crate::http::{self, Api};
 use crate::intake::Intake;
 use crate::serve::ServeError;
 use crate::smtp::{self, Door};
 use control::config::Config;
-use control::order::smtp::Role;
+use control::order::smtp::Role as MailRole;
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use tokio::sync::watch;
 /// [`ServeError`] when an address cannot be bound.
 pub async fn start(
     config: &Config,
+    role: Option<Role>,
     intake: &Arc<Intake>,
     metrics: PrometheusHandle,
     stop: &watch::Sender<bool>,
@@ -32,18 +34,20 @@ pub async fn start(
             body_bytes_max: config.http.body_max.len(),
             requests_max: usize::try_from(config.http.requests_max).unwrap_or(usize::MAX),
         };
-        let (router, stop) = (http::router(api), stop.subscribe());
+        // A media server takes no orders: it tells how it is.
+        let router = if role == Some(Role::Media) { http::health_router(api) } else { http::router(api) };
+        let stop = stop.subscribe();
         tokio::spawn(async move {
             if let Err(error) = http::serve(listener, router, stop).await {
                 tracing::error!(%error, "http");
             }
         });
     }
-    if let Some(addr) = config.smtp.listen {
+    if let Some(addr) = config.smtp.listen.filter(|_| role != Some(Role::Media)) {
         let listener = bind("smtp.listen", addr).await?;
         let door = Door {
             intake: Arc::clone(intake),
-            role: if config.smtp.lmtp { Role::Lmtp } else { Role::Smtp },
+            role: if config.smtp.lmtp { MailRole::Lmtp } else { MailRole::Smtp },
             prover: Some(Arc::new(smtp::Prover::new(smtp::Pins::default()))),
             tls: crate::tls::mail(config).map_err(|why| ServeError::Setting("smtp.tls_certificate", why))?,
             sessions_max: usize::try_from(config.smtp.sessions_max).unwrap_or(usize::MAX),

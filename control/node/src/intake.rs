@@ -18,8 +18,9 @@ use control::policy::suppress::{Entry, Suppressions};
 use control::policy::window::BadSpan;
 use control::policy::{Decision, Facts, Party, Rules, Verdict, house, judge};
 use control::schedule;
-use control::store::{Answer, Ask, Error, Keep, Shelf};
+use control::store::{Answer, Ask, Error, Keep, Room, Shelf};
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 use units::{CampaignId, Now, OrderId, Private, Seed, TenantId, Wall};
@@ -47,6 +48,8 @@ pub struct Settings {
     pub mail: MailLimits,
     /// Bounds of policy.
     pub policy: PolicyLimits,
+    /// Orders that may wait, all tenants.
+    pub orders_waiting_max: u32,
     /// Names of the registered applications.
     pub applications: Vec<String>,
     /// Ways out, and what they share.
@@ -124,6 +127,7 @@ impl Settings {
                 ..MailLimits::default()
             },
             policy: PolicyLimits { permit_ms: config.policy.permit_max.ms, ..PolicyLimits::default() },
+            orders_waiting_max: config.limits.orders_waiting_max,
             applications: config.vxml.applications.keys().cloned().collect(),
             trunks: (config.trunks.clone(), config.trunk_groups.clone()),
         })
@@ -145,6 +149,8 @@ pub struct Intake {
     pub stages: RwLock<HashMap<CampaignId, Stage>>,
     /// Who is told that there is something to do; unset: nobody, and the desk finds out when it looks.
     pub desk: OnceLock<crate::desk::Way>,
+    /// The process is on its way out: load balancers are told, and orders are still taken until the doors close.
+    pub draining: AtomicBool,
     /// Who is not to be called. Read by the judge, changed by the doors after the durable write.
     pub suppressions: RwLock<Suppressions>,
 }
@@ -213,6 +219,8 @@ pub enum Declined {
     Conflict,
     /// Faster than the tenant may order: try again after so many ms.
     TooFast(u64),
+    /// As many orders wait as may: the tenant's (`true`), or all.
+    Full(bool),
     /// Not now.
     Unavailable,
 }
@@ -238,7 +246,8 @@ impl Intake {
     pub fn new(store: Handle, now: fn() -> Now, settings: Settings) -> Self {
         let settings = ArcSwap::from_pointee(settings);
         let (pace, stages, suppressions) = (RwLock::default(), RwLock::default(), RwLock::default());
-        Self { store, now, settings, pace, stages, desk: OnceLock::new(), suppressions }
+        let draining = AtomicBool::new(false);
+        Self { store, now, settings, pace, stages, desk: OnceLock::new(), draining, suppressions }
     }
 
     /// Reads suppression lists and campaigns from the store; before that nothing must be dialled.
@@ -260,6 +269,17 @@ impl Intake {
         let held = lists.len();
         *self.suppressions.write().unwrap_or_else(PoisonError::into_inner) = lists;
         Ok(held)
+    }
+
+    /// The process is on its way out.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it is.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
     }
 
     /// All of a shelf under a prefix.
@@ -293,6 +313,7 @@ impl Intake {
     /// The store's; the entry does not bind then.
     pub async fn suppress(&self, entry: &Entry) -> Result<(), Error> {
         self.store.ask(Ask::Keep(vec![entry.keep()])).await?;
+        self.tell(crate::desk::Message::Learnt);
         self.suppressions.write().unwrap_or_else(PoisonError::into_inner).enter(entry);
         Ok(())
     }
@@ -303,6 +324,7 @@ impl Intake {
     /// The store's.
     pub async fn release(&self, entry: &Entry) -> Result<bool, Error> {
         self.store.ask(Ask::Keep(vec![entry.take()])).await?;
+        self.tell(crate::desk::Message::Learnt);
         Ok(self.suppressions.write().unwrap_or_else(PoisonError::into_inner).strike(entry))
     }
 
@@ -358,7 +380,8 @@ impl Intake {
         if !attached.is_empty() {
             self.keep_parts(&orders, attached).await.map_err(|_| Declined::Unavailable)?;
         }
-        match self.store.ask(Ask::Accept { orders, due }).await {
+        let room = orders.first().map_or(Room::UNBOUNDED, |(order, _)| self.room(order.tenant));
+        match self.store.ask(Ask::Accept { orders, due, room }).await {
             Ok(Answer::Accepted(ids)) => {
                 if let Some((due, (priority, tenant))) = first {
                     self.wake(priority, tenant, due);
@@ -367,8 +390,16 @@ impl Intake {
                 Ok(both.map(|((id, new), decision)| Accepted { id, new, decision }).collect())
             }
             Err(Error::Conflict) => Err(Declined::Conflict),
+            Err(Error::Full { tenant }) => Err(Declined::Full(tenant)),
             _ => Err(Declined::Unavailable),
         }
+    }
+
+    /// How many orders of a tenant, and of all, may wait.
+    pub(crate) fn room(&self, tenant: TenantId) -> Room {
+        let settings = self.settings.load();
+        let own = settings.tenants.get(&tenant).map_or(0, |t| t.config.orders_waiting_max);
+        Room { tenant: own, all: settings.orders_waiting_max }
     }
 
     fn paced(&self, now: Now, parsed: &Parsed) -> Result<(), Declined> {
@@ -383,9 +414,18 @@ impl Intake {
 
     /// Tells the desk that there is something to do.
     pub(crate) fn wake(&self, priority: u8, tenant: TenantId, due: Wall) {
+        self.tell(crate::desk::Message::Accepted(priority, tenant, due));
+    }
+
+    /// Its tenant took an order back.
+    pub(crate) fn cancelled(&self, order: OrderId) {
+        self.tell(crate::desk::Message::Cancelled(order));
+    }
+
+    pub(crate) fn tell(&self, message: crate::desk::Message) {
         if let Some(desk) = self.desk.get() {
             // A desk that is too busy to be told looks again by itself.
-            drop(desk.try_send(crate::desk::Message::Accepted(priority, tenant, due)));
+            drop(desk.try_send(message));
         }
     }
 
@@ -509,8 +549,8 @@ fn routable(
     parsed: &Parsed,
     decisions: &[Decision],
 ) -> Result<(), Vec<Refusal>> {
-    use control::call::route::{NoRoute, Plan};
     use control::order::Reason;
+    use control::trunk::route::{NoRoute, Plan};
     let (trunks, groups) = &settings.trunks;
     let many = parsed.orders.len() > 1;
     let refusal = |(i, order): (usize, &Order)| {

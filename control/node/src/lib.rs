@@ -2,8 +2,10 @@
 #![allow(clippy::disallowed_types, clippy::disallowed_methods, reason = "the door")]
 
 pub mod admin;
+pub mod books;
 pub mod cli;
 pub mod clock;
+pub mod cluster;
 pub mod config;
 pub mod desk;
 pub mod doors;

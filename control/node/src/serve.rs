@@ -1,7 +1,8 @@
-//! `carillon serve`: all roles in one process. Opens every door, starts shards, workers, desk and notifier, and ends
-//! when told to, after the last call.
+//! The running node: `carillon serve` is all roles in one process; `carillon control` and `carillon media` are one each,
+//! beside others. Opens its doors, starts shards, workers, desk and notifier, and ends when told to, after the last call.
 
 use crate::admin::{self, Admin};
+use crate::cluster::{self, Ours, Role};
 use crate::desk;
 use crate::fetch::Fetcher;
 use crate::intake::{Bench, Intake};
@@ -13,8 +14,9 @@ use crate::store::{Handle, Limits as StoreLimits};
 use crate::{clock, config, logs};
 use arc_swap::ArcSwap;
 use control::config::{Backend, Config};
-use control::desk::Desk;
+use control::desk::{Desk, Key, Part};
 use control::dispatch::{Dispatcher, Scheme, Shares};
+use control::policy::Gate;
 use control::shard::{ScriptClock, Settings};
 use dataplane::io::host::{Config as HostConfig, Host};
 use dataplane::io::net::{Backend as Net, Choice};
@@ -47,6 +49,9 @@ pub enum ServeError {
     /// The workers.
     #[error("workers: {0}")]
     Workers(String),
+    /// Another process of this name has taken its place.
+    #[error("another process of this name runs; this one has ended")]
+    Replaced,
 }
 
 fn io(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> ServeError {
@@ -54,11 +59,11 @@ fn io(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> ServeError {
     move |error| ServeError::Io(what, error)
 }
 
-/// Runs the node until SIGTERM or SIGINT, then drains it.
+/// Runs the node until SIGTERM or SIGINT, then drains it. With a role it is one process of a cluster.
 ///
 /// # Errors
 /// [`ServeError`] when it cannot start.
-pub fn serve(path: &Path) -> Result<(), ServeError> {
+pub fn serve(path: &Path, role: Option<Role>) -> Result<(), ServeError> {
     let config = config::load(path)?;
     logs::start(&config.node);
     let metrics = logs::metrics();
@@ -66,7 +71,8 @@ pub fn serve(path: &Path) -> Result<(), ServeError> {
     drop(rustls::crypto::ring::default_provider().install_default());
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(io("runtime"))?;
     runtime.block_on(async {
-        let node = Node::start(config, path.to_owned(), metrics, &tokio::runtime::Handle::current()).await?;
+        let node =
+            Node::start(config, path.to_owned(), role, metrics, &tokio::runtime::Handle::current()).await?;
         node.until_told().await
     })
 }
@@ -109,67 +115,137 @@ struct Node {
     /// The names of trunks may have changed.
     names: Arc<Notify>,
     stop: watch::Sender<bool>,
-    _host: Arc<Host>,
+    host: Option<Arc<Host>>,
+    role: Option<Role>,
+    among: Option<Among>,
+    store: Handle,
+}
+
+/// What a process of a cluster has beside.
+struct Among {
+    member: Arc<cluster::Member>,
+    others: Arc<ArcSwap<Vec<control::store::Node>>>,
+    fenced: Arc<Notify>,
+    watch: tokio::task::JoinHandle<()>,
+}
+
+/// Workers and shards: where calls live. A control node has none.
+#[derive(Default)]
+struct Floor {
+    host: Option<Arc<Host>>,
+    shards: Vec<Post>,
+    threads: Vec<std::thread::JoinHandle<()>>,
+    load: Vec<Arc<shard::Load>>,
+}
+
+/// What every shard works with.
+struct Common<'a> {
+    config: &'a Config,
+    store: &'a Handle,
+    fetcher: &'a Arc<ArcSwap<Fetcher>>,
+    intake: &'a Arc<Intake>,
+    recordings: &'a Path,
+    media_ip: IpAddr,
+    server: ServerId,
+    finished: mpsc::Sender<Box<control::shard::Finished>>,
+    desk: desk::Way,
+    elsewhere: &'a tokio::runtime::Handle,
+}
+
+impl Floor {
+    fn start(common: &Common<'_>, mut sockets: Vec<(Transport, Listener)>) -> Result<Self, ServeError> {
+        let Common { config, fetcher, recordings, media_ip, .. } = *common;
+        let (host, ends) = start_workers(config)?;
+        let state = PathBuf::from(&config.node.state);
+        let settings = settings(config, media_ip, common.server);
+        let attachments = attachments_of(common.intake);
+        let prompts = prompt_store(config, fetcher, &state, recordings, &attachments);
+        let recorder = Arc::new(Recorder::start().map_err(io("recorder"))?);
+        let secret = secret(&state)?;
+        let mut floor = Self { host: Some(Arc::new(host)), ..Self::default() };
+        for (number, end) in (0..).zip(ends) {
+            let load = Arc::new(shard::Load::default());
+            floor.load.push(Arc::clone(&load));
+            let parts = shard::Parts {
+                number,
+                settings: Arc::clone(&settings),
+                endpoint: endpoint(config, number, media_ip, secret),
+                sockets: std::mem::take(&mut sockets),
+                tls: tls(config)?,
+                end,
+                recorder: Arc::clone(&recorder),
+                recordings: recordings.to_owned(),
+                store: common.store.clone(),
+                fetcher: Arc::clone(fetcher),
+                prompts: Arc::clone(&prompts),
+                attachments: Arc::clone(&attachments),
+                finished: common.finished.clone(),
+                desk: common.desk.clone(),
+                load: Arc::clone(&load),
+                elsewhere: common.elsewhere.clone(),
+            };
+            let (post, thread) = shard::start(parts).map_err(io("shard"))?;
+            floor.shards.push(post);
+            floor.threads.push(thread);
+        }
+        Ok(floor)
+    }
 }
 
 impl Node {
     async fn start(
         config: Config,
         path: PathBuf,
+        role: Option<Role>,
         metrics: metrics_exporter_prometheus::PrometheusHandle,
         elsewhere: &tokio::runtime::Handle,
     ) -> Result<Self, ServeError> {
-        let state = PathBuf::from(&config.node.state);
-        let recordings = PathBuf::from(&config.media.recordings);
+        let (state, recordings) =
+            (PathBuf::from(&config.node.state), PathBuf::from(&config.media.recordings));
         folders(&[&state, &recordings])?;
-        let store = open_store(&config)?;
+        let store = open_store(&config, role)?;
         let fetcher = Fetcher::new(&config.fetch, recordings_of(&recordings))
             .map_err(|why| ServeError::Setting("fetch.allow_networks", why))?;
         let fetcher = Arc::new(ArcSwap::from(fetcher));
-        let (host, ends) = start_workers(&config)?;
-        let host = Arc::new(host);
-        let local = config.sip.listen[0].addr.ip();
-        let media_ip = config.sip.advertised_address.unwrap_or(local);
-        let settings = settings(&config, media_ip);
-        let intake = intake(&config, &store).await?;
-        let attachments = attachments_of(&intake);
-        let prompts = prompt_store(&config, &fetcher, &state, &recordings, &attachments);
-        let recorder = Arc::new(Recorder::start().map_err(io("recorder"))?);
+        let media_ip = config.sip.advertised_address.unwrap_or(config.sip.listen[0].addr.ip());
+        // Before it joins: who cannot have the sockets must not take the place of who has them.
+        let sockets = if role == Some(Role::Control) { Vec::new() } else { bind(&config)? };
+        let among = match role {
+            Some(role) => Some(join(role, &config, media_ip, &store).await?),
+            None => None,
+        };
+        let server = among.as_ref().map_or(ServerId(config.node.server_id), |(member, _)| member.id);
+        let intake = intake(&config, &store, role).await?;
         let (over, finished) = mpsc::channel(desk::WAITING_MAX);
-        let mut load = Vec::new();
-        let secret = secret(&state)?;
-        let (mut shards, mut threads) = (Vec::new(), Vec::new());
-        for (number, end) in (0..).zip(ends) {
-            load.push(Arc::new(shard::Load::default()));
-            let parts = shard::Parts {
-                number,
-                settings: Arc::clone(&settings),
-                endpoint: endpoint(&config, number, media_ip, secret),
-                sockets: if number == 0 { bind(&config)? } else { Vec::new() },
-                tls: tls(&config)?,
-                end,
-                recorder: Arc::clone(&recorder),
-                recordings: recordings.clone(),
-                store: store.clone(),
-                fetcher: Arc::clone(&fetcher),
-                prompts: Arc::clone(&prompts),
-                attachments: Arc::clone(&attachments),
-                finished: over.clone(),
-                load: Arc::clone(&load[usize::from(number)]),
-                elsewhere: elsewhere.clone(),
-            };
-            let (post, thread) = shard::start(parts).map_err(io("shard"))?;
-            shards.push(post);
-            threads.push(thread);
-        }
-        let config = Arc::new(ArcSwap::from_pointee(config));
         let desk_way = mpsc::channel(desk::WAITING_MAX);
+        let floor = if role == Some(Role::Control) {
+            Floor::default()
+        } else {
+            let (store, fetcher, intake, finished) = (&store, &fetcher, &intake, over.clone());
+            let (config, recordings) = (&config, recordings.as_path());
+            let desk = desk_way.0.clone();
+            let common = Common {
+                config,
+                store,
+                fetcher,
+                intake,
+                recordings,
+                media_ip,
+                server,
+                finished,
+                desk,
+                elsewhere,
+            };
+            Floor::start(&common, sockets)?
+        };
+        let key = role.map(|_| cluster::key(&config)).transpose()?;
+        let config = Arc::new(ArcSwap::from_pointee(config));
         // A fresh cell takes its first value.
         drop(intake.desk.set(desk_way.0.clone()));
         let mut node = Self {
             path,
-            shards,
-            threads,
+            shards: floor.shards,
+            threads: floor.threads,
             desk_task: None,
             desk: desk_way.0,
             intake,
@@ -180,29 +256,73 @@ impl Node {
             reload: Arc::new(Notify::new()),
             names: Arc::new(Notify::new()),
             stop: watch::channel(false).0,
-            _host: Arc::clone(&host),
+            host: floor.host,
             config,
+            role,
+            among: None,
+            store: store.clone(),
         };
         tokio::spawn(crate::locate::run(crate::locate::Parts {
             config: Arc::clone(&node.config),
             changed: Arc::clone(&node.names),
             shards: node.shards.clone(),
         }));
-        node.desk_task = Some(node.start_desk(&store, load, desk_way.1, finished));
-        node.start_doors(&store, &host, metrics).await?;
+        let ours = among.zip(key).map(|(among, key)| node.enter(among, key, over));
+        node.desk_task = Some(node.start_desk(ours, server, floor.load, desk_way.1, finished));
+        node.start_doors(metrics).await?;
         tracing::info!("ready");
         Ok(node)
     }
 
+    /// Starts the watch over the others; what the desk's shell needs of them.
+    fn enter(
+        &mut self,
+        (member, bus): (cluster::Member, Arc<dyn crate::store::bus::Bus>),
+        key: Key,
+        over: mpsc::Sender<Box<control::shard::Finished>>,
+    ) -> (Ours, Key) {
+        let member = Arc::new(member);
+        let (load, loads) = watch::channel(None);
+        let others = Arc::new(ArcSwap::from_pointee(Vec::new()));
+        let fenced = Arc::new(Notify::new());
+        let parts = cluster::watch::Parts {
+            member: Arc::clone(&member),
+            store: self.store.clone(),
+            bus: Arc::clone(&bus),
+            desk: self.desk.clone(),
+            intake: Arc::clone(&self.intake),
+            load: loads,
+            others: Arc::clone(&others),
+            fenced: Arc::clone(&fenced),
+        };
+        let watch = tokio::spawn(cluster::watch::run(parts));
+        let seen = (Arc::clone(&member), Arc::clone(&others));
+        self.among = Some(Among { member: seen.0, others: seen.1, fenced, watch });
+        let control = member.role == Role::Control;
+        let ours = Ours {
+            member,
+            bus,
+            store: self.store.clone(),
+            gate: (!control).then(|| Gate::new(key.0)),
+            lease_ms: self.config.load().store.lease.ms,
+            load,
+            said: units::Mono(0),
+            words: 0,
+            others,
+            keep: control.then_some(over),
+        };
+        (ours, key)
+    }
+
     fn start_desk(
         &self,
-        store: &Handle,
+        ours: Option<(Ours, Key)>,
+        server: ServerId,
         load: Vec<Arc<shard::Load>>,
         messages: mpsc::Receiver<desk::Message>,
         finished: mpsc::Receiver<Box<control::shard::Finished>>,
     ) -> tokio::task::JoinHandle<()> {
         let config = self.config.load();
-        let server = ServerId(config.node.server_id);
         let dispatch = Dispatcher::new(
             control::dispatch::Limits::default(),
             Scheme::default(),
@@ -210,36 +330,52 @@ impl Node {
             clock::seed(),
         );
         let court = Bench(Arc::clone(&self.intake));
-        let desk = Desk::new(server, control::limits::desk(&config), court, dispatch, clock::seed());
+        let mut limits = control::limits::desk(&config);
+        let (ours, key) = ours.unzip();
+        let part = match (self.role, key) {
+            (Some(Role::Control), Some(key)) => {
+                // A wake-up that the bus lost is found in the store within this.
+                limits.sweep_ms = 1_000;
+                Part::Control(key)
+            }
+            (Some(Role::Media), _) => Part::Media,
+            _ => Part::Whole,
+        };
+        let desk = Desk::new(server, limits, court, dispatch, clock::seed()).with_part(part);
         let parts = desk::Parts {
             desk,
-            store: store.clone(),
+            store: self.store.clone(),
             shards: self.shards.clone(),
             config: Arc::clone(&self.config),
             server,
             load,
             draining: false,
+            seconds: std::collections::BTreeMap::new(),
+            ours,
         };
         tokio::spawn(desk::run(parts, messages, finished))
     }
 
     async fn start_doors(
         &self,
-        store: &Handle,
-        host: &Arc<Host>,
         metrics: metrics_exporter_prometheus::PrometheusHandle,
     ) -> Result<(), ServeError> {
-        let notifier = Notifier::new(store.clone(), Arc::clone(&self.config))
-            .map_err(|why| ServeError::Setting("fetch.allow_networks", why))?;
-        tokio::spawn(notifier.run());
-        crate::doors::start(&self.config.load(), &self.intake, metrics, &self.stop).await?;
+        if self.role != Some(Role::Media) {
+            let notifier = Notifier::new(self.store.clone(), Arc::clone(&self.config))
+                .map_err(|why| ServeError::Setting("fetch.allow_networks", why))?;
+            tokio::spawn(notifier.run());
+            crate::books::start(&self.store, &self.config);
+        }
+        crate::doors::start(&self.config.load(), self.role, &self.intake, metrics, &self.stop).await?;
         let path = PathBuf::from(&self.config.load().node.admin_socket);
         let listener = admin::bind(&path).map_err(io(path.display().to_string()))?;
-        let host = Arc::clone(host);
+        let host = self.host.clone();
+        let workers = move || host.iter().flat_map(|h| h.workers()).map(worker_line).collect();
         let admin = Admin {
             shards: self.shards.clone(),
-            store: store.clone(),
-            workers: Arc::new(move || host.workers().iter().map(worker_line).collect()),
+            store: self.store.clone(),
+            workers: Arc::new(workers),
+            others: self.among.as_ref().map(|among| Arc::clone(&among.others)),
             desk: self.desk.clone(),
             reload: Arc::clone(&self.reload),
             drain: Arc::clone(&self.drain),
@@ -260,6 +396,7 @@ impl Node {
                 _ = term.recv() => break,
                 _ = int.recv() => break,
                 () = self.drain.notified() => break,
+                () = replaced(self.among.as_ref()) => return Err(ServeError::Replaced),
             }
         }
         let longest = self.config.load().node.drain_max.duration();
@@ -269,6 +406,7 @@ impl Node {
         );
         // A desk that is gone claims nothing either.
         drop(self.desk.send(desk::Message::Drain).await);
+        self.intake.drain();
         self.tell_shards(false).await;
         let gone = wait_for(self.threads);
         tokio::pin!(gone);
@@ -296,6 +434,10 @@ impl Node {
             tracing::error!("the last results could not be booked; they are found again at the next start");
         }
         let _ = self.stop.send(true);
+        if let Some(among) = self.among {
+            among.watch.abort();
+            among.member.leave(&self.store).await;
+        }
         tokio::time::sleep(Duration::from_millis(500)).await;
         tracing::info!("over");
         Ok(())
@@ -328,7 +470,8 @@ impl Node {
         let fetcher = Fetcher::new(&newer.fetch, recordings_of(&self.recordings))?;
         self.intake.settings.store(Arc::new(intake));
         self.fetcher.store(fetcher);
-        let settings = settings(newer, self.media_ip);
+        let server = self.among.as_ref().map_or(ServerId(newer.node.server_id), |among| among.member.id);
+        let settings = settings(newer, self.media_ip, server);
         for shard in &self.shards {
             shard.send(Inbox::Settings(Arc::clone(&settings))).await.map_err(|error| error.to_string())?;
         }
@@ -377,13 +520,42 @@ async fn wait_for(threads: Vec<std::thread::JoinHandle<()>>) {
     }
 }
 
-fn settings(config: &Config, media_ip: IpAddr) -> Arc<Settings> {
+/// Another process of this name runs.
+async fn replaced(among: Option<&Among>) {
+    match among {
+        Some(among) => among.fenced.notified().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Finds the others.
+async fn join(
+    role: Role,
+    config: &Config,
+    ip: IpAddr,
+    store: &Handle,
+) -> Result<(cluster::Member, Arc<dyn crate::store::bus::Bus>), ServeError> {
+    let bus = cluster::bus(config).await?;
+    let address = match (role, config.http.listen) {
+        (Role::Control, Some(http)) => http.to_string(),
+        (Role::Control, None) => String::new(),
+        (Role::Media, _) => SocketAddr::new(ip, config.sip.listen[0].addr.port()).to_string(),
+    };
+    Ok((cluster::join(role, config, address, store).await?, bus))
+}
+
+fn settings(config: &Config, media_ip: IpAddr, server: ServerId) -> Arc<Settings> {
     let mut settings = Settings::new(config, media_ip);
+    settings.server = server;
     settings.script_clock = Some(ScriptClock(Arc::new(|| clock::now().mono)));
     Arc::new(settings)
 }
 
-fn open_store(config: &Config) -> Result<Handle, ServeError> {
+fn open_store(config: &Config, role: Option<Role>) -> Result<Handle, ServeError> {
+    if role.is_some() && !config.store.url.starts_with("postgres") {
+        let why = "control and media find each other in PostgreSQL: postgres://…";
+        return Err(ServeError::Setting("store.url", why.to_owned()));
+    }
     Ok(crate::store::open(&config.store.url, StoreLimits::default(), clock::for_store)?)
 }
 
@@ -487,10 +659,13 @@ fn secret(state: &Path) -> Result<[u8; 32], ServeError> {
 }
 
 /// Intake with the suppression lists learnt: before that nothing is dialled.
-async fn intake(config: &Config, store: &Handle) -> Result<Arc<Intake>, ServeError> {
+async fn intake(config: &Config, store: &Handle, role: Option<Role>) -> Result<Arc<Intake>, ServeError> {
     let settings = crate::intake::Settings::of(config)
         .map_err(|error| ServeError::Setting("tenants", error.to_string()))?;
     let intake = Arc::new(Intake::new(store.clone(), clock::now, settings));
+    if role == Some(Role::Media) {
+        return Ok(intake);
+    }
     let held = intake.learn().await;
     let held = held.map_err(|error| ServeError::Setting("store", format!("suppression lists: {error:?}")))?;
     tracing::info!(held, "suppression lists read");

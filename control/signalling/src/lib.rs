@@ -1,6 +1,10 @@
 //! Sets up and clears calls: SIP, SDP, Q.921 and Q.931 as pure state machines behind one word, [`leg`].
 #![forbid(unsafe_code)]
 
+pub mod isdn;
 pub mod leg;
+#[cfg(test)]
+mod model;
 pub mod sdp;
 pub mod sip;
+pub mod tdm;

@@ -1,7 +1,57 @@
 //! The frames between the node and a speech worker. See the crate.
 
+use crate::grammar::Grammar;
 use serde::{Deserialize, Serialize};
 use std::io::{self, Read, Write};
+
+/// A request.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "ask")]
+pub enum Ask {
+    /// Speak a text.
+    Speak(Speak),
+    /// Hear an utterance.
+    Hear(Hear),
+}
+
+/// What an utterance is held against.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Hear {
+    /// What may be said.
+    pub grammar: Grammar,
+    /// Most readings wanted; 1..=5.
+    pub nbest: u32,
+}
+
+/// Asks what was understood so far.
+pub const GUESS: u8 = b'?';
+/// The utterance is over, or nobody wants to know any more.
+pub const END: u8 = b'.';
+
+/// Answer to [`GUESS`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "answer")]
+pub enum Heard {
+    /// Readings, best first; none if nothing of the grammar was said.
+    Heard {
+        /// See [`Reading`].
+        nbest: Vec<Reading>,
+    },
+    /// It cannot be heard.
+    Failed {
+        /// Why, free of what was said.
+        why: String,
+    },
+}
+
+/// One reading of an utterance.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Reading {
+    /// Its words.
+    pub words: Vec<String>,
+    /// 0.0 ..= 1.0; 0.5 where as many are right as wrong.
+    pub confidence: f32,
+}
 
 /// What is to be spoken.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

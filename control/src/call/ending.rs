@@ -12,7 +12,7 @@ impl Call {
         self.facts.over.get_or_insert(ctx.now);
         let status = ended.status.map_or_else(String::new, |s| format!(" {s}"));
         let who = if ended.by_peer { "by the far end" } else { "by us" };
-        ctx.story(self.facts.attempt, "sip", format!("over{status}, cause {}, {who}", ended.cause.0));
+        ctx.story_end(self.facts.attempt, "sip", format!("over{status}, cause {}, {who}", ended.cause.0));
         self.facts.cause = ended.cause;
         if self.facts.answered.is_none() {
             let how = outcome::unanswered(&ended, self.facts.rang_out);
@@ -29,7 +29,7 @@ impl Call {
 
     pub(super) fn bearer_told(&mut self, ctx: &mut Ctx<'_>, report: Report) {
         match report {
-            Report::Opened { .. } => {}
+            Report::Opened { .. } => self.second_opened(ctx),
             Report::OpenFailed { .. } => {
                 self.bearer = None;
                 self.fail(ctx, Disposition::Congestion, Cause::NO_CIRCUIT, "the bearer did not open");
@@ -44,13 +44,16 @@ impl Call {
                 ctx.story(self.facts.attempt, "media", told);
                 self.talk(ctx, Turn::BearerGone);
             }
-            other => self.talk(ctx, Turn::Told(Told::Report(other))),
+            other => {
+                self.joined_report(ctx, &other);
+                self.talk(ctx, Turn::Told(Told::Report(other)));
+            }
         }
     }
 
     /// Ends a call that was never answered, with its reason.
     pub(super) fn fail(&mut self, ctx: &mut Ctx<'_>, disposition: Disposition, cause: Cause, why: &str) {
-        ctx.story(self.facts.attempt, "call", why.to_owned());
+        ctx.story_end(self.facts.attempt, "call", why.to_owned());
         self.facts.disposition.get_or_insert(disposition);
         self.facts.why.get_or_insert_with(|| why.to_owned());
         self.clear(ctx, cause);
@@ -66,6 +69,7 @@ impl Call {
 
     /// Ends everything: leg, bearer, conversation.
     pub(super) fn clear(&mut self, ctx: &mut Ctx<'_>, cause: Cause) {
+        self.part(ctx);
         if self.facts.ended.is_none() && self.facts.over.is_none() {
             self.facts.cause = cause;
             if self.leg.is_some() {
@@ -89,6 +93,7 @@ impl Call {
         }
         match std::mem::replace(&mut self.stage, Stage::Clearing) {
             Stage::Talking(mut talk) => {
+                talk.abandon_transfer(ctx);
                 talk.turn(ctx, Turn::BearerGone);
                 let (values, recordings) = talk.results();
                 self.facts.values.extend(values);
@@ -136,6 +141,10 @@ impl Call {
                 self.facts.rang_out = true;
                 self.fail(ctx, Disposition::NoAnswer, Cause::NO_ANSWER, "nobody answered");
             }
+            Stage::Joined(_) => {}
+            Stage::Referring => {
+                self.fail(ctx, Disposition::Unknown, Cause::TIMER, "nobody told how the REFER went");
+            }
             Stage::Talking(_) => {
                 self.fail(ctx, Disposition::Completed, Cause::NORMAL, "final processing took too long")
             }
@@ -167,7 +176,7 @@ impl Call {
 
     pub(super) fn write(&mut self, ctx: &mut Ctx<'_>, tries: u32) {
         let token = ctx.token(self.id, Purpose::Record);
-        let record = self.facts.record(ctx, self.order(), None);
+        let record = self.facts.record(ctx, self.order(), self.facts.parent);
         ctx.ask(token, Ask::Append(vec![record]));
         self.stage = Stage::Writing { tries };
         self.stage_until = None;
@@ -186,6 +195,7 @@ impl Call {
 
     pub(super) fn finish(&mut self, ctx: &mut Ctx<'_>) {
         self.hand_back(ctx, crate::trunk::End::Unused);
+        ctx.close_story(self.facts.attempt);
         let facts = &self.facts;
         let slot = self.slot.take().expect("a call hands its slot back once, here");
         let result = (!facts.values.is_empty() || !facts.recordings.is_empty()).then(|| facts.result());
@@ -212,6 +222,7 @@ impl Call {
     /// The call broke: a panic of ours. Everything it holds goes back; what can be told of it is told.
     pub(crate) fn bury(&mut self, ctx: &mut Ctx<'_>) {
         if self.is_over() || self.slot.is_none() {
+            ctx.close_story(self.facts.attempt);
             self.stage = Stage::Over;
             return;
         }
@@ -219,6 +230,12 @@ impl Call {
         self.facts.why = Some("it broke the program".to_owned());
         self.facts.cause = Cause::TEMPORARY;
         self.facts.over.get_or_insert(ctx.now);
+        // Whoever hears it, or was placed for it, is told.
+        let second = if let Stage::Talking(talk) = &self.stage { talk.second_call() } else { None };
+        self.part(ctx);
+        if let Some(second) = second {
+            ctx.letter(second, self.id, Letter::End(Cause::TEMPORARY, Disposition::Failed));
+        }
         ctx.leg(self.leg.take(), Action::Clear(Cause::TEMPORARY));
         self.close_bearer(ctx);
         // The conversation is the likeliest to be broken: it is forgotten, not asked again.

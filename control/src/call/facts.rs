@@ -1,8 +1,8 @@
 //! What a call gathers for its record.
 
+use crate::conduct::Ctx;
 use crate::order::Disposition;
 use crate::record::{Direction, Record};
-use crate::shard::Ctx;
 use dataplane::report::BearerCounts;
 use serde_json::{Map, Value};
 use signalling::leg::Ended;
@@ -35,6 +35,8 @@ pub(super) struct Facts {
     pub(super) counts: BearerCounts,
     pub(super) connection: Connection,
     pub(super) local_port: u16,
+    /// The attempt whose caller is transferred.
+    pub(super) parent: Option<AttemptId>,
 }
 
 impl Facts {
@@ -68,6 +70,7 @@ impl Facts {
             counts: BearerCounts::default(),
             connection,
             local_port: 0,
+            parent: None,
         }
     }
 

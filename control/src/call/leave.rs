@@ -1,8 +1,8 @@
 //! How an ordered call gets out: the trunk is chosen, the intent written, the INVITE sent; and if the trunk refuses or
 //! keeps silent before anybody was alerted, the same again by the next trunk.
 
-use super::route::{self, Plan, Route};
 use super::*;
+use crate::trunk::route::{self, Plan, Route};
 use crate::trunk::{Busy, Circuit, End};
 use signalling::sip::wire::Uri;
 use signalling::sip::wire::uri::Host;
@@ -42,7 +42,7 @@ impl Out {
 
 impl Call {
     /// Chooses the trunk; then the intent is written. The permit was spent if this is not the first trunk.
-    pub(super) fn leave(&mut self, ctx: &mut Ctx<'_>, permit: Option<Permit>, port: u16, document: Fetched) {
+    pub(super) fn leave(&mut self, ctx: &mut Ctx<'_>, permit: Option<Permit>, port: u16, work: Work) {
         let (Some(out), Some(order)) = (&mut self.out, &self.order) else {
             permit.map(Permit::waive);
             return self.fail(ctx, Disposition::Failed, Cause::NO_ROUTE, "no route");
@@ -57,16 +57,16 @@ impl Call {
             Ok((Some(route), _, circuit)) => {
                 out.circuit = Some(circuit);
                 self.taken(ctx, route);
-                self.intend(ctx, permit, port, document);
+                self.intend(ctx, permit, port, work);
             }
             // The configuration has changed since the plan was made: this trunk shows no such caller id any more.
             Ok((None, way, circuit)) => {
                 out.plan.tried.push(way);
                 ctx.common.trunks.release(ctx.now.mono, circuit, End::Unused);
-                self.leave(ctx, permit, port, document);
+                self.leave(ctx, permit, port, work);
             }
             Err(Busy { retry_at: Some(at) }) if at <= out.until => {
-                self.stage = Stage::Waiting { permit, port, document };
+                self.stage = Stage::Waiting { permit, port, work };
                 self.stage_until = Some(at);
             }
             Err(_) => {
@@ -85,7 +85,7 @@ impl Call {
         self.route = Some(route);
     }
 
-    fn intend(&mut self, ctx: &mut Ctx<'_>, permit: Option<Permit>, port: u16, document: Fetched) {
+    fn intend(&mut self, ctx: &mut Ctx<'_>, permit: Option<Permit>, port: u16, work: Work) {
         let (lease, route) = (self.lease.clone(), self.route.as_ref());
         let (Some(lease), Some(route)) = (lease, route) else {
             permit.map(Permit::waive);
@@ -95,7 +95,7 @@ impl Call {
         let token = ctx.token(self.id, Purpose::Intent);
         let (server, trunk, dialog) = (ctx.settings.server, route.trunk.clone(), route.constants());
         ctx.ask(token, Ask::Intent { lease, server, trunk, dialog });
-        self.stage = Stage::Intending { permit, port, document };
+        self.stage = Stage::Intending { permit, port, work };
         self.stage_until = Some(ctx.after_ms(INTENT_MS_MAX));
     }
 
@@ -103,7 +103,7 @@ impl Call {
         if !matches!(self.stage, Stage::Intending { .. }) {
             return;
         }
-        let Stage::Intending { permit, port, document } = std::mem::replace(&mut self.stage, Stage::Clearing)
+        let Stage::Intending { permit, port, work } = std::mem::replace(&mut self.stage, Stage::Clearing)
         else {
             unreachable!("matched above");
         };
@@ -114,7 +114,8 @@ impl Call {
             }
             // The permit allows the attempt: a further trunk is still the same one.
             Ok(_) => match permit.map(|permit| permit.spend(ctx.now.mono)) {
-                None | Some(Ok(_)) => self.dial(ctx, port, document),
+                None | Some(Ok(_)) if matches!(work, Work::Refer) => self.refer(ctx),
+                None | Some(Ok(_)) => self.dial(ctx, port, work),
                 Some(Err(_)) => {
                     self.fail(ctx, Disposition::Congestion, Cause::TEMPORARY, "the permit lapsed")
                 }
@@ -127,7 +128,7 @@ impl Call {
         }
     }
 
-    fn dial(&mut self, ctx: &mut Ctx<'_>, port: u16, document: Fetched) {
+    fn dial(&mut self, ctx: &mut Ctx<'_>, port: u16, work: Work) {
         let media = self.own_media(ctx, port);
         let route = self.route.as_ref().expect("an outbound call has its route before its intent is written");
         let out = self.out.as_mut().expect("an outbound call has a plan from the start");
@@ -151,7 +152,7 @@ impl Call {
         self.facts.dialled = true;
         ctx.leg(self.leg, Action::Place(Box::new(place)));
         ctx.story(self.facts.attempt, "sip", format!("INVITE by trunk {}", self.facts.trunk));
-        self.stage = Stage::Dialling { document };
+        self.stage = Stage::Dialling { work };
     }
 
     /// The trunk gives a sign of life; with `alerted` it has done its part.
@@ -209,7 +210,7 @@ impl Call {
         out.redirects += 1;
         (route.uri, route.hop) = (uri, hop);
         match std::mem::replace(&mut self.stage, Stage::Clearing) {
-            Stage::Dialling { document } => self.intend(ctx, None, self.facts.local_port, document),
+            Stage::Dialling { work } => self.intend(ctx, None, self.facts.local_port, work),
             other => {
                 self.stage = other;
                 return false;
@@ -264,18 +265,17 @@ impl Call {
     }
 
     fn next_trunk(&mut self, ctx: &mut Ctx<'_>) -> bool {
-        let Stage::Dialling { document } = std::mem::replace(&mut self.stage, Stage::Clearing) else {
+        let Stage::Dialling { work } = std::mem::replace(&mut self.stage, Stage::Clearing) else {
             unreachable!("who calls this has looked");
         };
-        self.leave(ctx, None, self.facts.local_port, document);
+        self.leave(ctx, None, self.facts.local_port, work);
         true
     }
 
     /// A set-up token may be there now.
     pub(super) fn leave_again(&mut self, ctx: &mut Ctx<'_>) {
-        if let Stage::Waiting { permit, port, document } = std::mem::replace(&mut self.stage, Stage::Clearing)
-        {
-            self.leave(ctx, permit, port, document);
+        if let Stage::Waiting { permit, port, work } = std::mem::replace(&mut self.stage, Stage::Clearing) {
+            self.leave(ctx, permit, port, work);
         }
     }
 }

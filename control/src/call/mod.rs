@@ -14,26 +14,31 @@
 mod ending;
 mod facts;
 mod leave;
+mod objects;
 pub mod outcome;
 pub mod play;
-pub mod route;
+mod prepare;
+mod second;
 mod talk;
+mod transfer;
 
-use crate::order::{Application, Disposition, Order};
+use crate::conduct::{Ctx, Denied, Fact, Finished, Letter, Output, Purpose};
+use crate::order::{Application, Disposition, Order, Origin, Purpose as For, When};
 use crate::permit::{Permit, Slot};
 use crate::record::Direction;
-use crate::shard::{Ctx, Fact, Finished, Output, Purpose};
 use crate::store::{Answer, Ask, Error as StoreError, Lease};
+use crate::trunk::route::{NoRoute, Route};
 use dataplane::command::Command;
 use dataplane::report::{CaptureEnd, Report};
 use facts::Facts;
 use leave::Out;
 use play::Loaded;
-use route::{NoRoute, Route};
+use second::{First, Joined};
 use signalling::leg::{Action, Ended, Indication, Media, Place, Rtp};
 use signalling::sip::dialog::DialogSnapshot;
 use std::net::SocketAddr;
 use talk::{Talk, Turn};
+use transfer::{Handing, Wish};
 use units::{AttemptId, BearerId, CallId, Cause, LegId, Mono, Now, OrderId, Samples, TenantId};
 use vxml::session::{
     Caching, Connection, Exit, FetchError, FetchRequest, Fetched, Method, Recording, Redirect, Resource,
@@ -50,6 +55,8 @@ pub struct Start {
     pub order: Box<Order>,
     /// The claim under which it is written about.
     pub lease: Lease,
+    /// Trunks and groups that it may leave by, best first, if another process named them; else the tenant's.
+    pub trunks: Option<Vec<String>>,
 }
 
 /// What a call is told.
@@ -62,6 +69,10 @@ pub(crate) enum Told {
     Fetched(Purpose, Result<Fetched, FetchError>),
     Prompt(Purpose, Option<Loaded>),
     Stored(Purpose, Result<Answer, StoreError>),
+    /// From the other call of a transfer.
+    Letter(CallId, Letter),
+    /// The transfer that this order was made for is not to be dialled.
+    Denied(OrderId, Denied),
     /// Clear it from our side.
     Clear(Cause, Disposition),
     Timer,
@@ -100,7 +111,22 @@ pub struct Call {
     /// The dialog as a neighbour needs it to end the call.
     dialog: Vec<u8>,
     slot: Option<Slot>,
+    /// The application root that is asked for.
+    root_url: String,
+    /// The call that this one was placed for, until that has been told its end.
+    first: Option<First>,
     facts: Facts,
+}
+
+/// What a call is for, once it is answered.
+#[derive(Debug)]
+enum Work {
+    /// To talk by these documents, each under the URL it was asked for: the first, and its application root if it has one.
+    Talk(Vec<(String, Fetched)>),
+    /// To be joined to the first call.
+    Join,
+    /// To stand for a REFER of the first call.
+    Refer,
 }
 
 #[derive(Debug)]
@@ -108,26 +134,31 @@ enum Stage {
     Preparing {
         permit: Option<Permit>,
         port: Option<u16>,
-        document: Option<Fetched>,
+        work: Option<Work>,
+        first: Option<Fetched>,
     },
     /// For a set-up token of a trunk.
     Waiting {
         permit: Option<Permit>,
         port: u16,
-        document: Fetched,
+        work: Work,
     },
     Intending {
         permit: Option<Permit>,
         port: u16,
-        document: Fetched,
+        work: Work,
     },
     Dialling {
-        document: Fetched,
+        work: Work,
     },
     Accepting {
-        document: Fetched,
+        work: Work,
     },
     Talking(Box<Talk>),
+    /// Joined to another call without a document.
+    Joined(Joined),
+    /// The first call's REFER is under way.
+    Referring,
     Clearing,
     Writing {
         tries: u32,
@@ -147,10 +178,9 @@ const WRITE_RETRY_MS: u64 = 1_000;
 impl Call {
     /// An ordered call.
     pub(crate) fn outbound(ctx: &mut Ctx<'_>, id: CallId, start: Start) -> Self {
-        let Start { permit, slot, order, lease } = start;
+        let Start { permit, slot, order, lease, trunks } = start;
         let application = ctx.settings.application(&order.application);
-        let caller = order.caller_id.as_ref().map(|id| id.expose().as_str());
-        let plan = ctx.settings.plan(order.tenant, order.to.expose(), caller);
+        let plan = ctx.settings.plan(&order, trunks.as_deref());
         let connection = Connection {
             protocol_name: "sip".into(),
             protocol_version: "2.0".into(),
@@ -179,7 +209,7 @@ impl Call {
     }
 
     /// The configuration has changed since the order was taken.
-    fn unroutable(&mut self, ctx: &mut Ctx<'_>, why: NoRoute) {
+    pub(super) fn unroutable(&mut self, ctx: &mut Ctx<'_>, why: NoRoute) {
         let (cause, why) = match why {
             NoRoute::NoTrunk => (Cause::INVALID_NUMBER, "no trunk takes this number"),
             NoRoute::NoCallerId => (Cause(50), "no trunk shows this caller id"),
@@ -235,6 +265,8 @@ impl Call {
             out: None,
             dialog: Vec::new(),
             slot: None,
+            root_url: String::new(),
+            first: None,
             facts,
         }
     }
@@ -268,6 +300,8 @@ impl Call {
             Stage::Dialling { .. } => "dialling",
             Stage::Accepting { .. } => "accepting",
             Stage::Talking(_) => "talking",
+            Stage::Joined(_) => "joined",
+            Stage::Referring => "referring",
             Stage::Clearing => "clearing",
             Stage::Writing { .. } => "writing",
             Stage::Over => "over",
@@ -313,6 +347,7 @@ impl Call {
             Told::Reserved(place) => self.reserved(ctx, place),
             Told::Report(report) => self.bearer_told(ctx, report),
             Told::Fetched(Purpose::Document, result) => self.document_here(ctx, result),
+            Told::Fetched(Purpose::Root, result) => self.root_here(ctx, result),
             Told::Stored(Purpose::Intent, result) => self.intent_stored(ctx, result),
             Told::Stored(Purpose::Ack, result) => self.ack_stored(ctx, result),
             Told::Stored(Purpose::Record, result) => self.record_stored(ctx, result),
@@ -320,54 +355,13 @@ impl Call {
                 self.facts.disposition.get_or_insert(disposition);
                 self.clear(ctx, cause);
             }
+            Told::Letter(from, letter) => self.letter(ctx, from, letter),
+            Told::Denied(order, why) => self.talk(ctx, Turn::Denied(order, why)),
             Told::Timer => self.timer(ctx),
             Told::Fetched(..) | Told::Prompt(..) | Told::Captured(_) => self.talk(ctx, Turn::Told(told)),
             Told::Stored(..) => {}
         }
         self.settle(ctx);
-    }
-
-    /// Finds a place for the bearer and fetches the document, side by side.
-    fn prepare(&mut self, ctx: &mut Ctx<'_>) {
-        ctx.story(
-            self.facts.attempt,
-            "call",
-            format!("prepares {}", talk::without_query(&self.facts.application)),
-        );
-        let place = ctx.token(self.id, Purpose::Place);
-        ctx.out.push_back(Output::Reserve(place));
-        if self.facts.application.is_empty() {
-            self.fail(ctx, Disposition::ApplicationError, Cause::NORMAL_UNSPECIFIED, "no such application");
-            return;
-        }
-        let request = FetchRequest {
-            url: self.facts.application.clone(),
-            resource: Resource::Document,
-            method: Method::Get,
-            fields: Vec::new(),
-            timeout_ms: ctx.settings.fetch_timeout_ms,
-            caching: Caching::default(),
-            fetchaudio: None,
-            prefetch: false,
-        };
-        let token = ctx.token(self.id, Purpose::Document);
-        let (call, tenant, order) = (self.id, self.facts.tenant, self.order());
-        ctx.out.push_back(Output::Fetch { token, call, tenant, order, request });
-    }
-
-    fn reserved(&mut self, ctx: &mut Ctx<'_>, place: Option<(BearerId, SocketAddr)>) {
-        let Some((bearer, local)) = place else {
-            self.fail(ctx, Disposition::Congestion, Cause::NO_CIRCUIT, "no bearer is free");
-            return;
-        };
-        self.bearer = Some(bearer);
-        match &mut self.stage {
-            Stage::Preparing { port, .. } => {
-                *port = Some(local.port());
-                self.prepared(ctx);
-            }
-            _ => self.close_bearer(ctx),
-        }
     }
 
     /// Gives the bearer back: a place at once, an open one when its worker has told its end.
@@ -380,42 +374,6 @@ impl Call {
                 ctx.out.push_back(Output::Release(bearer));
             }
             None => {}
-        }
-    }
-
-    fn document_here(&mut self, ctx: &mut Ctx<'_>, result: Result<Fetched, FetchError>) {
-        let Stage::Preparing { document, .. } = &mut self.stage else { return };
-        match result {
-            Ok(fetched) => {
-                *document = Some(fetched);
-                self.prepared(ctx);
-            }
-            Err(error) => {
-                let why = format!("document: {}", talk::fetch_error(&error));
-                self.fail(ctx, Disposition::ApplicationError, Cause::NORMAL_UNSPECIFIED, &why);
-            }
-        }
-    }
-
-    /// When both are here: write the intent, or take the incoming call.
-    fn prepared(&mut self, ctx: &mut Ctx<'_>) {
-        let ready = matches!(&self.stage, Stage::Preparing { port: Some(_), document: Some(_), .. });
-        if !ready {
-            return;
-        }
-        let Stage::Preparing { permit, port: Some(port), document: Some(document) } =
-            std::mem::replace(&mut self.stage, Stage::Clearing)
-        else {
-            unreachable!("matched above");
-        };
-        self.facts.local_port = port;
-        match permit {
-            Some(permit) => self.leave(ctx, Some(permit), port, document),
-            None => {
-                ctx.leg(self.leg, Action::Accept { media: self.own_media(ctx, port) });
-                self.stage = Stage::Accepting { document };
-                self.stage_until = Some(ctx.after_ms(CLEAR_MS_MAX));
-            }
         }
     }
 
@@ -440,10 +398,11 @@ impl Call {
         match indication {
             Indication::Incoming(_) => {}
             Indication::Trying => self.trunk_lives(ctx, false),
-            Indication::Progress { status, .. } => {
+            Indication::Progress { status, media } => {
                 self.trunk_lives(ctx, true);
                 self.facts.alerted.get_or_insert(ctx.now.wall);
                 ctx.story(self.facts.attempt, "sip", format!("{status}"));
+                self.second_rings(ctx, media.as_ref());
             }
             Indication::Answered { media } => self.answered(ctx, &media),
             Indication::AckDue => self.ack_due(ctx),
@@ -492,6 +451,7 @@ impl Call {
     fn ack(&self, ctx: &mut Ctx<'_>) {
         if let Some(leg) = self.leg {
             ctx.acked(leg);
+            self.tell_first(ctx, Letter::Up(leg));
         }
     }
 
@@ -510,7 +470,7 @@ impl Call {
             self.far_side(ctx, media);
             return;
         };
-        let (Stage::Dialling { document } | Stage::Accepting { document }) =
+        let (Stage::Dialling { work } | Stage::Accepting { work }) =
             std::mem::replace(&mut self.stage, Stage::Clearing)
         else {
             unreachable!("matched above");
@@ -519,12 +479,20 @@ impl Call {
         self.trunk_answered(ctx);
         self.stage_until = None;
         ctx.story(self.facts.attempt, "sip", "answered".into());
-        self.far_side(ctx, media);
         if let Some(lease) = &self.lease {
             let ask =
                 Ask::Progress { order: lease.order, epoch: lease.epoch, state: crate::order::State::Talking };
             ctx.tell(ask);
         }
+        match (work, self.first) {
+            (Work::Talk(pages), _) => self.begin_talk(ctx, media, pages),
+            (_, Some(first)) => self.second_answered(ctx, first, media),
+            (_, None) => self.clear(ctx, Cause::NORMAL),
+        }
+    }
+
+    fn begin_talk(&mut self, ctx: &mut Ctx<'_>, media: &Media, pages: Vec<(String, Fetched)>) {
+        self.far_side(ctx, media);
         let (codec, events) = match media {
             Media::Rtp(far) => (far.codecs.first().copied(), far.telephone_event.is_some()),
             Media::Timeslot { .. } => (None, false),
@@ -540,7 +508,8 @@ impl Call {
             events,
             url: self.facts.application.clone(),
             connection: std::mem::take(&mut self.facts.connection),
-            document,
+            pages,
+            lenient: self.lenient(ctx),
         };
         self.stage = Stage::Talking(Box::new(Talk::start(ctx, opening)));
         self.talk(ctx, Turn::Begin);
@@ -553,9 +522,13 @@ impl Call {
             return;
         };
         talk.turn(ctx, turn);
-        if let Some(to) = talk.take_refer() {
-            ctx.leg(self.leg, Action::Refer { to, replaces: None });
+        if let Some(Handing { to, replaces }) = talk.take_handing() {
+            ctx.leg(self.leg, Action::Refer { to, replaces });
         }
+        if let Some(wish) = talk.take_wish() {
+            self.ask_second(ctx, wish);
+        }
+        let Stage::Talking(talk) = &mut self.stage else { return };
         if talk.wants_hang_up() && self.leg.is_some() && self.facts.over.is_none() {
             self.hang_up(ctx, Cause::NORMAL);
         }
@@ -565,8 +538,53 @@ impl Call {
         }
     }
 
+    /// Makes an order of a transfer, which is judged like any other.
+    fn ask_second(&mut self, ctx: &mut Ctx<'_>, wish: Wish) {
+        let id = OrderId(ctx.common.rng.next_u128());
+        let own = self.order.as_deref();
+        let order = Order {
+            id,
+            tenant: self.facts.tenant,
+            request_id: format!("transfer-{id}"),
+            origin: Origin::Transfer { parent: self.facts.attempt },
+            to: wish.to,
+            application: own.map_or_else(
+                || Application::Url(self.facts.application.clone()),
+                |own| own.application.clone(),
+            ),
+            when: When::Now,
+            expires: ctx.now.wall.plus(std::time::Duration::from_millis(wish.within_ms)),
+            purpose: own.map_or(For::default(), |own| own.purpose),
+            policy: own.and_then(|own| own.policy.clone()),
+            // Somebody waits on the line.
+            priority: 9,
+            caller_id: own.and_then(|own| own.caller_id.clone()),
+            resources: Vec::new(),
+            results_to: Vec::new(),
+            params: Default::default(),
+            message: None,
+            zone: None,
+            lang: None,
+            subject: None,
+            customer: None,
+            doubt: Default::default(),
+            campaign: None,
+            lenient: false,
+        };
+        if let Stage::Talking(talk) = &mut self.stage {
+            talk.asked(id);
+        }
+        ctx.out.push_back(Output::Second(Box::new(order)));
+    }
+
+    /// For whom the call of this order would be placed, if it is waited for here.
+    pub(crate) fn expects(&self, order: OrderId) -> Option<First> {
+        let Stage::Talking(talk) = &self.stage else { return None };
+        talk.expects(order).map(|how| transfer::first(self.id, self.facts.attempt, how))
+    }
+
     fn exited(&mut self, ctx: &mut Ctx<'_>, exit: Exit) {
-        ctx.story(self.facts.attempt, "vxml", format!("exit: {}", talk::exit_reason(&exit)));
+        ctx.story_end(self.facts.attempt, "vxml", format!("exit: {}", talk::exit_reason(&exit)));
         if let Stage::Talking(talk) = &mut self.stage {
             let (values, recordings) = talk.results();
             self.facts.values.extend(values);
@@ -578,6 +596,12 @@ impl Call {
         }
         for (name, value) in exit.values {
             self.facts.values.insert(name, value);
+        }
+        if let Stage::Talking(talk) = &mut self.stage
+            && let Some((other, with)) = talk.handed_over()
+            && self.leg.is_some()
+        {
+            return self.stay_joined(ctx, other, with);
         }
         self.clear(ctx, Cause::NORMAL);
     }
@@ -598,18 +622,6 @@ pub(crate) struct Arrival {
 
 impl Stage {
     fn preparing(permit: Option<Permit>) -> Self {
-        Stage::Preparing { permit, port: None, document: None }
-    }
-}
-
-/// The URL of an application, as the settings know it.
-pub(crate) fn application_url(
-    application: &Application,
-    registered: impl Fn(&str) -> Option<String>,
-) -> Option<String> {
-    match application {
-        Application::Url(url) => Some(url.clone()),
-        Application::Attached(name) => Some(format!("cid:{name}")),
-        Application::Registered(name) => registered(name),
+        Stage::Preparing { permit, port: None, work: None, first: None }
     }
 }

@@ -5,38 +5,13 @@
 //! before it has been heard. A digit cuts the running item in the worker within its tick; what was not yet handed over
 //! and may be cut as well is dropped here.
 
+pub use crate::conduct::{Loaded, Wanted};
+
 use dataplane::command::{Cut, PromptHandle};
 use dataplane::report::PlayEnd as Ended;
 use std::collections::VecDeque;
 use units::Samples;
-use vxml::session::{Bargein, Caching, PlayEnd, PlayId, Prompt, Segment, Speech};
-
-/// What a prompt store is to make resident.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Wanted {
-    /// Audio from a URL.
-    Url {
-        /// Absolute URL.
-        url: String,
-        /// Give up after, ms.
-        timeout_ms: u64,
-        /// Cache wishes.
-        caching: Caching,
-    },
-    /// A recording of this call, by its name.
-    Recording(String),
-    /// Text to be spoken.
-    Text(Box<Speech>),
-}
-
-/// A resident prompt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Loaded {
-    /// Its handle; goes back by [`Act::Unload`].
-    pub prompt: PromptHandle,
-    /// How long it is.
-    pub length: Samples,
-}
+use vxml::session::{Bargein, PlayEnd, PlayId, Prompt, Segment};
 
 /// What is to be done.
 #[derive(Clone, Debug, PartialEq)]
@@ -372,6 +347,7 @@ impl Listening {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use vxml::session::Caching;
 
     const DTMF: Listening = Listening { dtmf: true, voice: false };
 

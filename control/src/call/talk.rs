@@ -1,18 +1,19 @@
 //! The conversation of an answered call: the VoiceXML session on one side, the bearer and the fetcher on the other.
 
+use super::objects::{self, Keying};
 use super::play::{Act, Listening, Playlist};
+use super::transfer::{Handing, Moving, TRANSFER_AUDIO, Wish};
 use super::{Captured, Told};
+use crate::conduct::{Ctx, Denied, Letter, Loaded, Output, Purpose, ScriptClock, Token, Wanted};
 use crate::order::Order;
-use crate::shard::{Ctx, Output, Purpose, ScriptClock, Token};
 use dataplane::command::{Command, Cut, Detectors, Tone};
 use dataplane::report::{CaptureEnd, PlayEnd as Ended, Report};
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, VecDeque};
-use units::{AttemptId, BearerId, CallId, Codec, Digit, Mono, OrderId, Private, Samples, TenantId};
+use units::{AttemptId, BearerId, CallId, Codec, Digit, Mono, OrderId, Samples, TenantId};
 use vxml::session::{
     Bargein, Connection, Exit, ExitReason, FetchAudio, FetchError, FetchId, FetchRequest, Fetched, Input,
-    Listen, ListenId, Output as Asked, PlayId, Prompt, Record, Segment, Trace, Transfer, TransferEnd,
-    TransferKind,
+    Listen, ListenId, Output as Asked, PlayId, Prompt, Record, Resource, Segment, Trace,
 };
 use vxml::{Session, SessionConfig};
 
@@ -27,9 +28,11 @@ pub(super) struct Opening<'a> {
     /// The far side sends digits as RFC 4733 events: no detector is needed.
     pub(super) events: bool,
     pub(super) connection: Connection,
-    pub(super) document: Fetched,
+    /// What was fetched before anyone was called, under the URL it was asked for.
+    pub(super) pages: Vec<(String, Fetched)>,
     /// As it was asked for.
     pub(super) url: String,
+    pub(super) lenient: bool,
 }
 
 /// What happens to a conversation.
@@ -41,6 +44,10 @@ pub(super) enum Turn {
     Digit(Digit),
     /// Status of our REFER.
     Referred(u16),
+    /// From the other call of a transfer.
+    Letter(CallId, Letter),
+    /// A transfer is not to be dialled.
+    Denied(OrderId, Denied),
     HangUp,
     BearerGone,
     Timer,
@@ -48,28 +55,31 @@ pub(super) enum Turn {
 
 #[derive(Debug)]
 pub(super) struct Talk {
-    call: CallId,
-    attempt: AttemptId,
+    pub(super) call: CallId,
+    pub(super) attempt: AttemptId,
     tenant: TenantId,
     order: Option<OrderId>,
-    bearer: Option<BearerId>,
+    pub(super) bearer: Option<BearerId>,
     codec: Codec,
     events: bool,
     session: Session,
-    /// The first document, fetched before anyone was called, and how it was asked for.
-    document: Option<Fetched>,
-    url: String,
-    list: Playlist,
-    inputs: VecDeque<Input>,
-    listening: Option<(ListenId, Listening)>,
+    /// Documents fetched before anyone was called, and how they were asked for; each is given once.
+    pages: Vec<(String, Fetched)>,
+    pub(super) list: Playlist,
+    pub(super) inputs: VecDeque<Input>,
+    pub(super) listening: Option<(ListenId, Listening)>,
     capture: Option<Capture>,
     captures: u32,
-    transfer: Option<(ListenId, Mono)>,
+    pub(super) moving: Option<Box<Moving>>,
+    pub(super) keying: Option<Keying>,
+    pub(super) wish: Option<Wish>,
+    pub(super) handing: Option<Handing>,
+    /// The caller's leg is gone.
+    pub(super) gone: bool,
     fetches: BTreeMap<FetchId, Token>,
     waiting: Option<Waiting>,
-    hung_up: bool,
+    pub(super) hung_up: bool,
     hang_up: bool,
-    refer: Option<Private<String>>,
     exit: Option<Exit>,
     values: Map<String, Value>,
     recordings: Vec<String>,
@@ -115,9 +125,9 @@ const CAPTURES_MAX: u32 = 1_000;
 
 impl Talk {
     pub(super) fn start(ctx: &mut Ctx<'_>, opening: Opening<'_>) -> Self {
-        let Opening { call, attempt, tenant, order, bearer, codec, events, connection, document, url } =
+        let Opening { call, attempt, tenant, order, bearer, codec, events, connection, pages, url, lenient } =
             opening;
-        let session = open_session(ctx, call, attempt, tenant, connection, &url);
+        let session = open_session(ctx, (call, attempt, tenant), connection, &url, lenient);
         let detect = Detectors { dtmf: !events, ..Detectors::default() };
         ctx.out.push_back(Output::Command(Command::Detect { bearer, on: detect }));
         Self {
@@ -129,19 +139,21 @@ impl Talk {
             codec,
             events,
             session,
-            document: Some(document),
-            url,
+            pages,
             list: Playlist::default(),
             inputs: VecDeque::new(),
             listening: None,
             capture: None,
             captures: 0,
-            transfer: None,
+            moving: None,
+            keying: None,
+            wish: None,
+            handing: None,
+            gone: false,
             fetches: BTreeMap::new(),
             waiting: None,
             hung_up: false,
             hang_up: false,
-            refer: None,
             exit: None,
             values: Map::new(),
             recordings: Vec::new(),
@@ -152,7 +164,9 @@ impl Talk {
         let capture = self.capture.as_ref().and_then(Capture::deadline);
         let waiting = self.waiting.as_ref().and_then(|w| w.deadline(self.list.is_idle()));
         let session = self.session.deadline().map(|(at, _)| at);
-        [session, capture, waiting].into_iter().flatten().min()
+        let moving = self.moving.as_ref().and_then(|m| m.deadline());
+        let keying = self.keying.as_ref().map(Keying::deadline).filter(|_| self.list.is_idle());
+        [session, capture, waiting, moving, keying].into_iter().flatten().min()
     }
 
     /// The document hangs up, and what it said before has been heard.
@@ -160,8 +174,12 @@ impl Talk {
         self.hang_up && self.list.is_idle()
     }
 
-    pub(super) fn take_refer(&mut self) -> Option<Private<String>> {
-        self.refer.take()
+    pub(super) fn take_handing(&mut self) -> Option<Handing> {
+        self.handing.take()
+    }
+
+    pub(super) fn take_wish(&mut self) -> Option<Wish> {
+        self.wish.take()
     }
 
     /// The end, once what was queued before it has been heard.
@@ -180,6 +198,8 @@ impl Talk {
             Turn::Told(told) => self.told(ctx, told),
             Turn::Digit(digit) => self.digit(digit),
             Turn::Referred(status) => self.referred(ctx, status),
+            Turn::Letter(from, letter) => self.letter(ctx, from, letter),
+            Turn::Denied(order, why) => self.denied(ctx, order, why),
             Turn::HangUp => self.hung_up(ctx),
             Turn::BearerGone => self.bearer_gone(ctx),
             Turn::Timer => self.timer(ctx),
@@ -191,6 +211,7 @@ impl Talk {
         match told {
             Told::Fetched(Purpose::Fetch(id), result) => self.fetched(ctx, id, result),
             Told::Prompt(Purpose::Prompt(item), loaded) => self.list.loaded(item, loaded),
+            Told::Prompt(Purpose::Ahead(id), loaded) => self.ahead(ctx, id, loaded),
             Told::Captured(captured) => self.captured(captured),
             Told::Report(report) => self.report(ctx, report),
             other => discard(ctx, Turn::Told(other)),
@@ -199,7 +220,10 @@ impl Talk {
 
     fn report(&mut self, ctx: &mut Ctx<'_>, report: Report) {
         match report {
-            Report::Digit { digit, .. } => self.digit(digit),
+            Report::Digit { digit, via, length, .. } => {
+                self.relay_digit(ctx, digit, via, length);
+                self.digit(digit);
+            }
             Report::PlayEnded { item: BEEP, .. } => self.start_capture(ctx),
             Report::PlayEnded { item, end, heard, .. } => self.list.ended(item, end, heard),
             Report::Voice { on: true, .. } => {
@@ -224,7 +248,11 @@ impl Talk {
     /// Alternates between the playlist and the interpreter until both have nothing to say.
     fn run(&mut self, ctx: &mut Ctx<'_>) {
         loop {
-            let listening = self.listening.map(|(_, l)| l).unwrap_or_default();
+            // What the caller hears during a transfer is cut by nothing: a key is for the transfer's grammar.
+            let listening = match &self.moving {
+                Some(_) => Listening::default(),
+                None => self.listening.map(|(_, l)| l).unwrap_or_default(),
+            };
             self.list.pump(listening);
             if let Some(act) = self.list.poll() {
                 self.carry_out(ctx, act);
@@ -232,6 +260,7 @@ impl Talk {
             }
             self.step_capture(ctx);
             self.step_waiting(ctx);
+            self.step_keying(ctx);
             let Some(input) = self.inputs.pop_front() else { break };
             if self.exit.is_some() {
                 continue;
@@ -275,6 +304,7 @@ impl Talk {
             }
             (Act::Mark { play, name }, _) => self.inputs.push_back(Input::Mark { play, name }),
             (Act::Ended { play: FETCH_AUDIO, .. }, _) => {}
+            (Act::Ended { play: TRANSFER_AUDIO, end, .. }, _) => self.transfer_audio_ended(ctx, end),
             (Act::Ended { play, end, heard_ms, mark }, _) => {
                 ctx.story(self.attempt, "media", format!("prompt {end:?} after {heard_ms} ms"));
                 self.inputs.push_back(Input::PlayEnded { id: play, end, heard_ms, mark });
@@ -299,17 +329,22 @@ impl Talk {
                 if self.listening.is_some_and(|(now, _)| now == id) {
                     self.listening = None;
                 }
+                self.stop_capture(ctx, id);
             }
             Asked::Record(spec) => {
+                if let Some(listen) = &spec.listen {
+                    self.listen(listen);
+                }
                 let stage = CaptureStage::Queued;
                 self.capture = Some(Capture { spec, stage, heard: false, no_input: false, digit: None });
             }
             Asked::Transfer(transfer) => self.begin_transfer(ctx, transfer),
-            // Only bridges can be ended by a grammar, and a bridge was never begun.
-            Asked::EndTransfer { .. } => {}
+            Asked::Object { id, class, params } => self.begin_object(ctx, id, &class, &params),
+            Asked::EndTransfer { id } => self.release_transfer(ctx, id),
             Asked::Disconnect { values } => {
                 self.values.extend(values);
-                self.hang_up = true;
+                // A caller that was handed over is not the document's any more.
+                self.hang_up = !self.is_handed_over();
             }
             Asked::Log(line) => {
                 let label = line.label.map_or_else(String::new, |l| format!("[{l}] "));
@@ -321,7 +356,9 @@ impl Talk {
     }
 
     fn fetch(&mut self, ctx: &mut Ctx<'_>, id: FetchId, request: FetchRequest) {
-        if let Some(document) = self.document.take_if(|_| request.url == self.url) {
+        let known = self.pages.iter().position(|(url, _)| *url == request.url);
+        if let Some(known) = known.filter(|_| request.resource == Resource::Document) {
+            let (_, document) = self.pages.swap_remove(known);
             self.inputs.push_back(Input::Fetched { id, result: Ok(document) });
             return;
         }
@@ -329,10 +366,28 @@ impl Talk {
             self.waiting =
                 Some(Waiting { fetch: id, audio, from: ctx.now.mono, playing: None, answer: None });
         }
+        if request.resource == Resource::Audio {
+            return self.load_ahead(ctx, id, request);
+        }
         let token = ctx.token(self.call, Purpose::Fetch(id));
         self.fetches.insert(id, token);
         let (call, tenant, order) = (self.call, self.tenant, self.order);
         ctx.out.push_back(Output::Fetch { token, call, tenant, order, request });
+    }
+
+    /// Sound that is wanted ahead is made ready like a prompt, and stays so for a while without anybody's use of it.
+    fn load_ahead(&mut self, ctx: &mut Ctx<'_>, id: FetchId, request: FetchRequest) {
+        let token = ctx.token(self.call, Purpose::Ahead(id));
+        let (call, tenant, order, codec) = (self.call, self.tenant, self.order, self.codec);
+        let FetchRequest { url, timeout_ms, caching, .. } = request;
+        let wanted = Wanted::Url { url, timeout_ms, caching };
+        ctx.out.push_back(Output::Load { token, call, tenant, order, wanted, codec });
+    }
+
+    fn ahead(&mut self, ctx: &mut Ctx<'_>, id: FetchId, loaded: Option<Loaded>) {
+        ctx.out.extend(loaded.map(|loaded| Output::Unload(loaded.prompt)));
+        // The interpreter only counts what is under way.
+        self.inputs.push_back(Input::Fetched { id, result: Err(FetchError::Unreachable) });
     }
 
     fn fetched(&mut self, ctx: &mut Ctx<'_>, id: FetchId, result: Result<Fetched, FetchError>) {
@@ -373,7 +428,7 @@ impl Talk {
         }
     }
 
-    fn listen(&mut self, listen: &Listen) {
+    pub(super) fn listen(&mut self, listen: &Listen) {
         // Voice is not recognised here yet: where digits are wanted too they are enough, else the document is told.
         if !listen.voice.is_empty() && !listen.dtmf {
             self.inputs.push_back(Input::NoResource { id: listen.id });
@@ -430,12 +485,14 @@ impl Talk {
     fn capture_failed(&mut self) {
         if let Some(capture) = self.capture.take() {
             let id = capture.spec.id;
+            self.listening = self.listening.take_if(|(now, _)| *now != id);
             self.inputs.push_back(Input::Recorded { id, recording: None, termchar: None, maxtime: false });
         }
     }
 
     fn captured(&mut self, captured: Captured) {
         let Some(capture) = self.capture.take() else { return };
+        self.listening = self.listening.take_if(|(now, _)| *now != capture.spec.id);
         let kept = captured.recording.filter(|_| captured.sound && !capture.no_input);
         self.recordings.extend(kept.as_ref().map(|r| r.name.clone()));
         let ended_by_digit = captured.end == CaptureEnd::Digit;
@@ -445,59 +502,29 @@ impl Talk {
             termchar: capture.digit.filter(|_| ended_by_digit),
             maxtime: captured.end == CaptureEnd::Full,
         });
-        if self.hung_up {
-            self.inputs.push_back(Input::HangUp);
-        }
     }
 
-    fn begin_transfer(&mut self, ctx: &mut Ctx<'_>, transfer: Transfer) {
-        let id = transfer.id;
-        let refuse = match transfer.kind {
-            TransferKind::Blind if self.hung_up => Some(TransferEnd::NearEndDisconnect),
-            TransferKind::Blind => None,
-            // A second leg is a call of its own and needs its own permit, which nobody gives here yet.
-            TransferKind::Bridge => Some(TransferEnd::NoAuthorization),
-            TransferKind::Consultation => Some(TransferEnd::Unsupported),
-        };
-        if let Some(end) = refuse {
-            self.inputs.push_back(Input::TransferEnded { id, end, duration_ms: 0 });
-            return;
-        }
-        ctx.story(self.attempt, "sip", "REFER".into());
-        self.transfer = Some((id, ctx.now.mono));
-        self.refer = Some(transfer.dest);
-    }
-
-    fn referred(&mut self, ctx: &mut Ctx<'_>, status: u16) {
-        ctx.story(self.attempt, "sip", format!("transfer: {status}"));
-        if status < 200 {
-            return;
-        }
-        if let Some((id, _)) = self.transfer.take() {
-            let end = transfer_end(status);
-            self.inputs.push_back(Input::TransferEnded { id, end, duration_ms: 0 });
+    /// A grammar of the document ended the recording, or the caller has gone: what there is of it is handed over.
+    fn stop_capture(&mut self, ctx: &mut Ctx<'_>, id: ListenId) {
+        let Some(capture) = self.capture.as_ref().filter(|c| c.spec.id == id) else { return };
+        match (capture.stage, self.bearer) {
+            (CaptureStage::Running { .. }, Some(bearer)) => ctx.command(Command::StopCapture { bearer }),
+            _ => self.capture_failed(),
         }
     }
 
     fn hung_up(&mut self, ctx: &mut Ctx<'_>) {
+        self.gone = true;
         if self.hung_up || self.hang_up {
             self.hung_up = true;
+            self.abandon_transfer(ctx);
             return;
         }
         self.hung_up = true;
-        if let Some((id, _)) = self.transfer.take() {
-            // RFC 3515 §2.4.4: the referee may hang up before it has told how it went.
-            let end = TransferEnd::Transferred;
-            self.inputs.push_back(Input::TransferEnded { id, end, duration_ms: 0 });
-        }
+        self.caller_left(ctx);
         self.list.stop();
-        match (&self.capture, self.bearer) {
-            // What was said until now is kept; the hang-up is told after it.
-            (Some(Capture { stage: CaptureStage::Running { .. }, .. }), Some(bearer)) => {
-                ctx.command(Command::StopCapture { bearer });
-            }
-            _ => self.inputs.push_back(Input::HangUp),
-        }
+        // A recording that runs is stopped by the interpreter, which wants what was said until now.
+        self.inputs.push_back(Input::HangUp);
     }
 
     fn bearer_gone(&mut self, ctx: &mut Ctx<'_>) {
@@ -515,6 +542,7 @@ impl Talk {
         if self.session.deadline().is_some_and(|(at, _)| now >= at) {
             self.inputs.push_back(Input::Timer);
         }
+        self.transfer_timer(ctx);
         let silent = self.capture.as_ref().and_then(Capture::deadline).is_some_and(|at| now >= at);
         if let (true, Some(capture), Some(bearer)) = (silent, &mut self.capture, self.bearer) {
             capture.no_input = true;
@@ -571,7 +599,8 @@ pub(super) fn fetch_error(error: &FetchError) -> String {
 /// An exit in a few words.
 pub(super) fn exit_reason(exit: &Exit) -> String {
     match &exit.reason {
-        ExitReason::Error { event, .. } => event.clone(),
+        ExitReason::Error { event, message } if message.is_empty() => event.clone(),
+        ExitReason::Error { event, message } => format!("{event}: {}", without_digits(message)),
         other => format!("{other:?}").to_lowercase(),
     }
 }
@@ -614,35 +643,22 @@ fn traced(trace: &Trace) -> String {
     }
 }
 
-/// VoiceXML 2.0 §2.3.7.2, from the final status of the referred call.
-fn transfer_end(status: u16) -> TransferEnd {
-    match status {
-        200..=299 => TransferEnd::Transferred,
-        486 | 600 => TransferEnd::Busy,
-        408 | 480 | 487 => TransferEnd::Noanswer,
-        404 | 484 | 604 => TransferEnd::BadDestination,
-        403 | 603 => TransferEnd::NoAuthorization,
-        405 | 501 => TransferEnd::Unsupported,
-        503 => TransferEnd::NetworkBusy,
-        _ => TransferEnd::Unknown,
-    }
-}
-
 /// The interpreter for a call.
 fn open_session(
     ctx: &mut Ctx<'_>,
-    call: CallId,
-    attempt: AttemptId,
-    tenant: TenantId,
+    (call, attempt, tenant): (CallId, AttemptId, TenantId),
     connection: Connection,
     url: &str,
+    lenient: bool,
 ) -> Session {
     let settings = ctx.settings;
     let config = SessionConfig {
         tenant,
         connection,
         id: attempt.to_string(),
-        lenient: settings.lenient,
+        lenient,
+        objects: objects::CLASSES.iter().map(|class| (*class).to_owned()).collect(),
+        languages: settings.languages.clone(),
         properties: BTreeMap::from([("fetchtimeout".to_owned(), format!("{}ms", settings.fetch_timeout_ms))]),
         seed: ctx.common.seed.derive(call.0),
         limits: settings.vxml.clone(),

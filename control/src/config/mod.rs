@@ -35,6 +35,10 @@ pub struct Config {
     pub policy: Policy,
     /// Where orders are kept.
     pub store: Store,
+    /// What several processes share.
+    pub cluster: Cluster,
+    /// Records as files.
+    pub cdr: Cdr,
     /// The guarded fetcher.
     pub fetch: Fetch,
     /// Third parties.
@@ -101,6 +105,8 @@ impl Config {
         note(self.smtp != newer.smtp, false, "smtp");
         note(self.http != newer.http, false, "http");
         note(self.store != newer.store, false, "store");
+        note(self.cluster != newer.cluster, false, "cluster");
+        note(self.cdr != newer.cdr, false, "cdr");
         note(self.speech != newer.speech, false, "speech");
         note(self.limits != newer.limits, false, "limits");
         reload
@@ -191,6 +197,9 @@ impl Config {
             "media.rtp_ports",
             "[low, high] with 1024 <= low < high",
         );
+        let secret = self.cluster.secret.as_ref().map(|s| s.expose().len());
+        wrong(secret.is_some_and(|n| n < 16), "secret", "cluster.secret", "at least 16 characters");
+        wrong(self.cdr.rows_max == 0, "rows_max", "cdr.rows_max", "at least 1");
         wrong(self.limits.calls_max == 0, "calls_max", "limits.calls_max", "at least 1");
         wrong(self.media.workers > 256, "workers", "media.workers", "at most 256");
         wrong(self.media.codecs.is_empty(), "codecs", "media.codecs", "a list of pcmu, pcma, g722");

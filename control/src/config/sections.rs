@@ -341,6 +341,44 @@ impl Default for Store {
     }
 }
 
+/// `[cluster]`: what `carillon control` and `carillon media` share; `carillon serve` needs none of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Cluster {
+    /// NATS server for load reports and offers, `nats://[user:password@]host:port`; none: all goes through the store.
+    pub nats: Option<Private<String>>,
+    /// Shared by all: permits are signed with a key made of it. At least 16 characters.
+    pub secret: Option<Private<String>>,
+}
+
+/// `[cdr]`: records as files.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Cdr {
+    /// Folder for the files; none: none are written. In a cluster on one control node.
+    pub folder: Option<String>,
+    /// `csv`, `jsonl`, or both.
+    pub forms: Vec<crate::cdr::Form>,
+    /// A file is closed after so many rows.
+    pub rows_max: u64,
+    /// And after this time, if it has any.
+    pub rotate: Span,
+    /// Records stay in the store so long.
+    pub keep: Span,
+}
+
+impl Default for Cdr {
+    fn default() -> Self {
+        Self {
+            folder: None,
+            forms: vec![crate::cdr::Form::Csv],
+            rows_max: 100_000,
+            rotate: Span::from_s(3_600),
+            keep: Span::from_s(400 * 86_400),
+        }
+    }
+}
+
 /// `[fetch]`: rules for every URL that a third party gave.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -477,13 +515,22 @@ pub struct Speech {
     pub workers: u8,
     /// flite voice where a document names none.
     pub voice: String,
+    /// Languages that text is spoken in, as RFC 5646 tags (`en` stands for `en-US`, too): text in another one throws
+    /// `error.unsupported.language` at its document. Empty: any is spoken, as English.
+    pub languages: Vec<String>,
     /// One text may take so long.
     pub timeout: Span,
 }
 
 impl Default for Speech {
     fn default() -> Self {
-        Self { program: String::new(), workers: 1, voice: "slt".into(), timeout: Span::from_s(20) }
+        Self {
+            program: String::new(),
+            workers: 1,
+            voice: "slt".into(),
+            languages: vec!["en".into()],
+            timeout: Span::from_s(20),
+        }
     }
 }
 

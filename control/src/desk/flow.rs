@@ -1,13 +1,16 @@
 //! The way of an order over the desk.
 
+use super::cluster::Right;
 use super::lines::Line;
-use super::{Desk, Fact, Finished, Held, Judge, Output, Pending, Stage, Start, Token, Topic};
+use super::{Desk, Fact, Finished, Held, Judge, Output, Part, Pending, Stage, Token, Topic};
 use crate::dispatch::Wanted;
 use crate::order::Disposition;
 use crate::policy::pass::NotTaken;
-use crate::policy::{CapsTaken, Verdict, permit};
+use crate::policy::{CapsTaken, Verdict};
 use crate::queue::{self, Next, Recovery};
+use crate::record::Record;
 use crate::store::{Answer, Ask, Claimed, Error, Orphan};
+use std::collections::BTreeMap;
 use std::time::Duration;
 use units::{Cause, Mono, Now, OrderId, Wall};
 
@@ -19,6 +22,9 @@ const AGAIN_SHIFT_MAX: u32 = 5;
 impl<J: Judge> Desk<J> {
     pub(super) fn begin(&mut self, now: Now) {
         self.ask(Topic::Orphans, Ask::Orphans { owner: self.owner });
+        if matches!(self.part, Part::Media) {
+            return;
+        }
         self.ask(Topic::Lines, Ask::Lines);
         self.sweep_at = now.mono + Duration::from_millis(self.limits.sweep_ms);
     }
@@ -35,7 +41,7 @@ impl<J: Judge> Desk<J> {
         }
         self.put_back_late(now);
         self.place_waiting(now);
-        if !self.draining {
+        if self.claims(now) {
             self.lines.ripen(now.wall);
             self.claim_ripe(now);
         }
@@ -87,12 +93,14 @@ impl<J: Judge> Desk<J> {
             Topic::Orphans => self.orphans(now, answer),
             Topic::Lines => {
                 for (priority, tenant, due) in lines(answer) {
-                    self.lines.wake((priority, tenant), due);
+                    self.wake((priority, tenant), due);
                 }
             }
             Topic::Sweep => self.swept(answer),
             Topic::Claim(line, max) => self.claimed(now, line, max, answer),
             Topic::Caps(order) => self.capped(now, order, answer),
+            Topic::Second(order, server) => self.second_capped(now, order, server, &answer),
+            Topic::Note => {}
             Topic::Back(order, line, due) => self.is_back(order, line, due, answer),
             Topic::End(order, disposition) => self.is_over(order, disposition, answer),
         }
@@ -102,7 +110,8 @@ impl<J: Judge> Desk<J> {
     fn worth_asking_again(&self, now: Now, topic: Topic) -> bool {
         match topic {
             Topic::Caps(order) => self.held.get(&order).is_some_and(|h| h.claimed.lease.until > now.wall),
-            Topic::Sweep => false,
+            // Who waits on the line is told at once.
+            Topic::Sweep | Topic::Second(..) => false,
             _ => true,
         }
     }
@@ -149,6 +158,10 @@ impl<J: Judge> Desk<J> {
         let decision = (!poison && !expired).then(|| self.judge.judge(now, &claimed.order));
         let (lease, callee) = (claimed.lease.clone(), claimed.order.to.clone());
         self.held.insert(order, Held { claimed, decision: decision.clone(), stage: Stage::Capping });
+        if claimed_for_transfer(&self.held, order) {
+            // Its lease lapsed: whoever wanted to be connected has gone long since.
+            return self.end(order, Disposition::Failed, None, None);
+        }
         let Some(decision) = decision else {
             let disposition = if poison { Disposition::Quarantined } else { Disposition::Expired };
             return self.end(order, disposition, None, None);
@@ -269,15 +282,10 @@ impl<J: Judge> Desk<J> {
             self.dispatcher.release(&slot.release(Cause::NORMAL_UNSPECIFIED));
             return true;
         };
-        let minted = match (std::mem::replace(&mut held.stage, Stage::Started), &held.decision) {
-            (Stage::Waiting(taken), Some(decision)) => {
-                permit(decision, &held.claimed.lease, taken, now, &self.limits.policy)
-                    .zip(Some(decision.clone()))
-            }
-            _ => None,
-        };
+        let stage = std::mem::replace(&mut held.stage, Stage::Started);
+        let right = Right::of(&self.part, held, stage, now, &self.limits.policy);
         self.unstarted = self.unstarted.saturating_sub(1);
-        let Some((permit, decision)) = minted else {
+        let Some(right) = right else {
             // The decision is older than a permit lives: back, to be judged again at once.
             self.dispatcher.release(&slot.release(Cause::NORMAL_UNSPECIFIED));
             self.back(
@@ -288,17 +296,7 @@ impl<J: Judge> Desk<J> {
             );
             return true;
         };
-        let claimed = &held.claimed;
-        let start = Start {
-            server: slot.server(),
-            permit,
-            slot,
-            order: claimed.order.clone(),
-            lease: claimed.lease.clone(),
-            decision,
-            nth: claimed.attempts + 1,
-        };
-        self.outputs.push_back(Output::Start(Box::new(start)));
+        self.outputs.push_back(right.over(held, slot));
         true
     }
 
@@ -342,7 +340,11 @@ impl<J: Judge> Desk<J> {
         };
         let (attempts, tries) = (held.claimed.attempts + u32::from(outcome.dialled), held.claimed.tries + 1);
         let expires = held.claimed.order.expires;
-        let next = queue::after(&outcome, attempts, tries, &self.limits.retry, &mut self.rng);
+        let next = match held.claimed.order.parent() {
+            // Whoever is transferred hears how it went, and chooses what to do.
+            Some(_) => Next::End(outcome.disposition),
+            None => queue::after(&outcome, attempts, tries, &self.limits.retry, &mut self.rng),
+        };
         if outcome.disposition == Disposition::Congestion {
             self.dispatcher.refused(now.mono, released.server);
             self.remember_refuser(order, released.server);
@@ -368,13 +370,13 @@ impl<J: Judge> Desk<J> {
         }
     }
 
-    fn remember_refuser(&mut self, order: OrderId, server: units::ServerId) {
+    pub(super) fn remember_refuser(&mut self, order: OrderId, server: units::ServerId) {
         if self.refusers.len() < self.limits.refusers_max || self.refusers.contains_key(&order) {
             self.refusers.entry(order).or_default().push(server);
         }
     }
 
-    fn back(&mut self, order: OrderId, due: Wall, how: Back, decision: Option<String>) {
+    pub(super) fn back(&mut self, order: OrderId, due: Wall, how: Back, decision: Option<String>) {
         let Some(held) = self.held.get_mut(&order) else { return };
         if matches!(std::mem::replace(&mut held.stage, Stage::Ending), Stage::Capping | Stage::Waiting(_)) {
             self.unstarted = self.unstarted.saturating_sub(1);
@@ -386,7 +388,7 @@ impl<J: Judge> Desk<J> {
         self.ask(Topic::Back(order, line, due), ask);
     }
 
-    fn end(
+    pub(super) fn end(
         &mut self,
         order: OrderId,
         disposition: Disposition,
@@ -405,7 +407,7 @@ impl<J: Judge> Desk<J> {
         self.held.remove(&order);
         match answer {
             Ok(Answer::Cancelled(_)) => self.tell(Fact::Ended(order, Disposition::Cancelled)),
-            Ok(_) => self.lines.wake(line, due),
+            Ok(_) => self.wake(line, due),
             Err(_) => self.tell(Fact::Fenced(order)),
         }
     }
@@ -481,7 +483,18 @@ impl<J: Judge> Desk<J> {
         };
         self.held.insert(order, Held { claimed, decision: None, stage: Stage::Started });
         let why = |text: &str| Some(serde_json::json!({ "why": text }).to_string());
+        if let Some(record) = Record::cut_off(&orphan, now.wall) {
+            self.ask(Topic::Note, Ask::Append(vec![record]));
+        }
         match recovery {
+            Recovery::Requeue | Recovery::Redial if orphan.order.parent().is_some() => {
+                self.end(
+                    order,
+                    Disposition::Failed,
+                    why("the call that asked for it was cut by a crash"),
+                    None,
+                );
+            }
             Recovery::Requeue | Recovery::Redial if orphan.crashes >= self.limits.crashes_max => {
                 self.end(order, Disposition::Quarantined, why("it was in hand at every crash"), None);
             }
@@ -513,13 +526,18 @@ impl<J: Judge> Desk<J> {
     }
 }
 
+/// Whether this order in hand was made for a transfer.
+fn claimed_for_transfer(held: &BTreeMap<OrderId, Held>, order: OrderId) -> bool {
+    held.get(&order).is_some_and(|held| held.claimed.order.parent().is_some())
+}
+
 /// How an order goes back.
 #[derive(Clone, Copy, Debug)]
-struct Back {
-    deferred: bool,
-    refund: bool,
-    counted: bool,
-    crashed: bool,
+pub(super) struct Back {
+    pub(super) deferred: bool,
+    pub(super) refund: bool,
+    pub(super) counted: bool,
+    pub(super) crashed: bool,
 }
 
 fn lines(answer: Result<Answer, Error>) -> Vec<(u8, units::TenantId, Wall)> {

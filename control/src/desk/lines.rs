@@ -77,6 +77,13 @@ impl Lines {
         }
     }
 
+    /// Forgets all lines but these; questions under way still bring their orders.
+    pub(super) fn retain(&mut self, keep: impl Fn(Line) -> bool) {
+        self.due.retain(|line, _| keep(*line));
+        self.by_due.retain(|(_, line)| keep(*line));
+        self.ripe.retain(|line| keep(*line));
+    }
+
     /// When the next line ripens.
     pub(super) fn next(&self) -> Option<Wall> {
         self.by_due.first().map(|(due, _)| *due)

@@ -5,12 +5,19 @@
 //! applies the retry table. It holds nothing that is not also in the store: after a crash a lease lapses, or the
 //! journal tells what was dialled.
 //!
+//! In one process the desk does all of that ([`Part::Whole`]). In a cluster a control node's desk claims, judges and
+//! offers the claim to a media server ([`Part::Control`]), and the media server's desk sees what it took over to its end
+//! ([`Part::Media`]), so that calls go on and are booked whatever becomes of who offered them.
+//!
 //! Sans-IO: `handle` one input, `poll` to the end, come back at `deadline`.
 
+mod cluster;
 mod flow;
 mod lines;
+mod second;
 mod smooth;
 
+use crate::conduct::Denied;
 use crate::dispatch::{self, Dispatcher, ServerReport};
 use crate::limits::PolicyLimits;
 use crate::order::{Disposition, Order};
@@ -18,6 +25,7 @@ use crate::permit::{Permit, Released, Slot};
 use crate::policy::{CapsTaken, Decision};
 use crate::queue::{Outcome, RetryTable};
 use crate::store::{Answer, Ask, Claimed, Error, Lease, Orphan};
+pub use cluster::{Handed, HandedBack, Key, Offer, Part};
 use lines::{Line, Lines};
 use smooth::Smooth;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -55,6 +63,8 @@ pub struct Limits {
     pub paces_max: usize,
     /// Crashes after which an order is quarantined.
     pub crashes_max: u32,
+    /// Servers that may refuse an order before it goes back for a while.
+    pub offers_max: usize,
     /// Policy's.
     pub policy: PolicyLimits,
     /// Retries.
@@ -73,6 +83,7 @@ impl Default for Limits {
             again_ms: 100,
             paces_max: 10_000,
             crashes_max: 2,
+            offers_max: 3,
             policy: PolicyLimits::default(),
             retry: RetryTable::default(),
         }
@@ -99,6 +110,8 @@ pub enum Input {
     Finished(Box<Finished>),
     /// A call that came in, or a transfer, gave its capacity back.
     Returned(Released),
+    /// A call on this server wants to transfer its caller: answered by [`Output::Start`] or [`Output::Denied`].
+    Second(Box<Order>, ServerId),
     /// A server tells its load.
     Report(ServerReport),
     /// A server is dead.
@@ -109,6 +122,14 @@ pub enum Input {
     Scheme(dispatch::Scheme, dispatch::Shares),
     /// Claim nothing more (shutdown): what has not started goes back.
     Drain,
+    /// [`Part::Control`]: these shards of tenants are ours until then.
+    Shards(BTreeSet<u8>, Mono),
+    /// [`Part::Control`]: what became of an offer.
+    Handed(Box<HandedBack>),
+    /// [`Part::Media`]: a claim was taken over, and its call begins.
+    Taken(Box<Claimed>),
+    /// Another process is dead: what it held is ours now.
+    Dead(ServerId),
     /// The deadline passed.
     Timer,
 }
@@ -154,6 +175,19 @@ pub enum Output {
     Ask(Token, Ask),
     /// Hand to the server.
     Start(Box<Start>),
+    /// The transfer that this order was made for is not to be dialled.
+    Denied(Box<Order>, ServerId, Denied),
+    /// [`Part::Control`]: offer to a media server; answer by [`Input::Handed`].
+    Offer(Box<Offer>),
+    /// Something is due in a line that another desk claims: it is to be told.
+    Woken {
+        /// Priority.
+        priority: u8,
+        /// Whose.
+        tenant: TenantId,
+        /// Due.
+        due: Wall,
+    },
     /// A former life left this callee connected: send a BYE by the journalled dialog.
     HangUp(Box<Orphan>),
     /// For logs and counters.
@@ -193,6 +227,8 @@ enum Stage {
     Capping,
     /// May be dialled as soon as a server has room.
     Waiting(CapsTaken),
+    /// It was offered to a server.
+    Offered,
     /// A server has it.
     Started,
     /// Its end or its way back is being written.
@@ -214,6 +250,9 @@ enum Topic {
     Sweep,
     Claim(Line, u32),
     Caps(OrderId),
+    Second(OrderId, ServerId),
+    /// A record of what a crash cut off.
+    Note,
     Back(OrderId, Line, Wall),
     End(OrderId, Disposition),
 }
@@ -222,6 +261,9 @@ enum Topic {
 #[derive(Debug)]
 pub struct Desk<J> {
     owner: ServerId,
+    part: Part,
+    /// Shards of tenants whose lines are ours, until when.
+    shards: (BTreeSet<u8>, Mono),
     limits: Limits,
     judge: J,
     dispatcher: Dispatcher,
@@ -251,6 +293,8 @@ impl<J: Judge> Desk<J> {
     pub fn new(owner: ServerId, limits: Limits, judge: J, dispatcher: Dispatcher, seed: Seed) -> Self {
         Self {
             owner,
+            part: Part::Whole,
+            shards: (BTreeSet::new(), Mono(0)),
             smooth: Smooth::new(limits.paces_max),
             limits,
             judge,
@@ -272,15 +316,23 @@ impl<J: Judge> Desk<J> {
         }
     }
 
+    /// The same desk with another part of the work.
+    #[must_use]
+    pub fn with_part(mut self, part: Part) -> Self {
+        self.part = part;
+        self
+    }
+
     /// One step.
     pub fn handle(&mut self, now: Now, input: Input) {
         debug_assert!(self.outputs.is_empty(), "drain `poll` before the next `handle`");
         match input {
             Input::Begin => self.begin(now),
             Input::Stored(token, answer) => self.stored(now, token, answer),
-            Input::Woken { priority, tenant, due } => self.lines.wake((priority.min(9), tenant), due),
+            Input::Woken { priority, tenant, due } => self.woken((priority.min(9), tenant), due),
             Input::Finished(finished) => self.finished(now, *finished),
             Input::Returned(released) => self.dispatcher.release(&released),
+            Input::Second(order, server) => self.second(now, order, server),
             Input::Report(report) => {
                 self.dispatcher.report(now.mono, &report);
             }
@@ -291,6 +343,10 @@ impl<J: Judge> Desk<J> {
                 self.dispatcher.set_shares(shares);
             }
             Input::Drain => self.drain(now),
+            Input::Shards(shards, until) => self.keep_shards(shards, until),
+            Input::Handed(back) => self.handed(now, *back),
+            Input::Taken(claimed) => self.take_over(*claimed),
+            Input::Dead(server) => self.inherit(server),
             Input::Timer => {}
         }
         self.pump(now);
@@ -322,7 +378,8 @@ impl<J: Judge> Desk<J> {
 
     /// Orders in hand: claimed and not started, and started.
     pub fn in_hand(&self) -> (usize, usize) {
-        let started = self.held.values().filter(|h| matches!(h.stage, Stage::Started)).count();
+        let started = |h: &&Held| matches!(h.stage, Stage::Started | Stage::Offered);
+        let started = self.held.values().filter(started).count();
         (self.held.len() - started, started)
     }
 
@@ -339,7 +396,7 @@ impl<J: Judge> Desk<J> {
 
     fn next_deadline(&self, now: Now) -> Option<Mono> {
         // Wall time may jump, so a line is looked at again after a second at the latest.
-        let line = self.lines.next().filter(|_| !self.draining).map(|due| {
+        let line = self.lines.next().filter(|_| self.claims(now)).map(|due| {
             let ms = u64::try_from(due.ms_since(now.wall)).unwrap_or(0).min(1_000);
             now.mono + Duration::from_millis(ms)
         });

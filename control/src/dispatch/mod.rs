@@ -240,6 +240,12 @@ impl Dispatcher {
         self.places.get(&server).map_or(0, |place| self.servers[*place].out)
     }
 
+    /// Whether a server was heard of lately.
+    #[must_use]
+    pub fn is_up(&self, server: ServerId) -> bool {
+        self.places.get(&server).is_some_and(|place| self.servers[*place].up)
+    }
+
     /// Channels that calls of this priority could take now, over all servers; O(n).
     #[must_use]
     pub fn room(&self, priority: u8) -> u32 {

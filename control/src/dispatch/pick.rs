@@ -14,6 +14,8 @@ pub struct Wanted<'a> {
     pub share_max: u16,
     /// Not these: they have refused this call.
     pub without: &'a [ServerId],
+    /// This one and no other: the second call of a transfer stands beside the first.
+    pub only: Option<ServerId>,
 }
 
 /// No server can take it now.
@@ -57,7 +59,8 @@ impl Dispatcher {
     fn usable(&mut self, place: usize, now: Mono, wanted: &Wanted<'_>) -> bool {
         let share = self.share(wanted);
         let server = &mut self.servers[place];
-        server.room(share) > 0 && !wanted.without.contains(&server.id) && server.bucket.has(now)
+        let fits = wanted.only.is_none_or(|only| only == server.id);
+        fits && server.room(share) > 0 && !wanted.without.contains(&server.id) && server.bucket.has(now)
     }
 
     /// Draws until a usable server comes, which has not been drawn before and whose slow start lets it.
@@ -137,7 +140,8 @@ impl Dispatcher {
         let mut retry_at: Option<Mono> = None;
         for place in 0..self.servers.len() {
             let server = &mut self.servers[place];
-            if server.room(share) == 0 || wanted.without.contains(&server.id) {
+            let elsewhere = wanted.only.is_some_and(|only| only != server.id);
+            if elsewhere || server.room(share) == 0 || wanted.without.contains(&server.id) {
                 continue;
             }
             if !server.bucket.has(now) {

@@ -76,8 +76,9 @@ impl Facts {
         let zones = explicit.map_or_else(|| zones_of(to), |z| vec![z.clone()]);
         let level = match &order.origin {
             Origin::Mail { level, .. } => *level,
-            // A key is a bearer's token bound to the tenant: it proves what a mail's signature proves.
-            Origin::Http { .. } | Origin::Campaign => 3,
+            // A key is a bearer's token bound to the tenant: it proves what a mail's signature proves. A transfer comes from
+            // the document of an application that the tenant chose.
+            Origin::Http { .. } | Origin::Campaign | Origin::Transfer { .. } => 3,
         };
         Self {
             zones,

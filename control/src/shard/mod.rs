@@ -8,51 +8,26 @@
 //! A panic inside `handle` belongs to the call that was being handled: the shell catches it, calls [`Shard::bury`],
 //! and every other call goes on.
 
-mod entrance;
-mod settings;
+pub use crate::conduct::{Denied, Entrance, Entry, Fact, Finished, Output, ScriptClock, Settings, Token};
 
-pub use entrance::{Entrance, Entry};
-pub use settings::{ScriptClock, Settings};
-
-use crate::call::play::{Loaded, Wanted};
 use crate::call::{Arrival, Call, Captured, Start, Told};
+use crate::conduct::{Common, Ctx, LegAsk, Loaded, Purpose};
 use crate::order::Disposition;
-use crate::permit::{Released, Slot};
+use crate::permit::Slot;
 use crate::record::Direction;
-use crate::store::{Answer, Ask, Error as StoreError, Lease, StoryLine};
+use crate::store::{Answer, Ask, Error as StoreError, StoryLine};
 use crate::trunk::{Board, BoardLimits, Standing, TrunkView};
-use dataplane::command::Command;
-use dataplane::command::PromptHandle;
 use dataplane::report::Report;
-use signalling::leg::{Action, Incoming, Indication, Rtp};
+use signalling::leg::{Action, Incoming, Indication};
 use signalling::sip::dialog::DialogSnapshot;
 use signalling::sip::endpoint::{Endpoint, Input as SipInput, Net, Output as SipOutput};
 use signalling::sip::locate::Target;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
-use units::{
-    AttemptId, BearerId, CallId, Cause, Codec, LegId, Mono, Now, OrderId, Rng, Samples, Seed, TenantId,
-};
+use units::{AttemptId, BearerId, CallId, Cause, LegId, Mono, Now, OrderId, Seed, TenantId};
 use vxml::Documents;
-use vxml::session::{FetchError, FetchId, FetchRequest, Fetched};
-
-/// Names a question to a door; the answer brings it back. Never used twice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Token(pub u64);
-
-/// What a token stands for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Purpose {
-    Place,
-    Document,
-    Intent,
-    Ack,
-    Record,
-    Fetch(FetchId),
-    Prompt(u32),
-}
+use vxml::session::{FetchError, Fetched};
 
 /// What the shard is told.
 #[derive(Debug)]
@@ -87,157 +62,10 @@ pub enum Input<'a> {
     Cancelled(OrderId),
     /// A former life left this callee connected: end that call by its journalled dialog ([`Ask::AckIntent`]'s).
     TakeOver(AttemptId, Vec<u8>),
+    /// The transfer of this attempt's caller, by this order of ours, is not to be dialled.
+    Denied(AttemptId, OrderId, Denied),
     /// A deadline passed.
     Timer,
-}
-
-/// What the doors are to do.
-#[derive(Debug)]
-pub enum Output {
-    /// SIP leaves, a flow closes, or a peer's state changed. Never `Output::Leg`.
-    Sip(SipOutput),
-    /// Find a place for a bearer, so that its address can be offered; answer by [`Input::Reserved`].
-    Reserve(Token),
-    /// A reserved place is not needed.
-    Release(BearerId),
-    /// The far side is known: open the bearer.
-    Open {
-        /// Which.
-        bearer: BearerId,
-        /// What was agreed.
-        far: Box<Rtp>,
-    },
-    /// The far side of an open bearer is new.
-    Respec {
-        /// Which.
-        bearer: BearerId,
-        /// What was agreed.
-        far: Box<Rtp>,
-    },
-    /// Pass on to the bearer's worker.
-    Command(Command),
-    /// Record: lend buffers and command the worker. [`Input::Captured`] follows once.
-    Capture {
-        /// Which bearer.
-        bearer: BearerId,
-        /// Name to keep it under.
-        name: String,
-        /// Media type asked for; empty: the door's choice.
-        media_type: String,
-        /// Longest.
-        length_max: Samples,
-        /// Silence that ends it.
-        final_silence: Samples,
-        /// A digit ends it.
-        digit_ends: bool,
-    },
-    /// Fetch by the tenant's rules; answer by [`Input::Fetched`].
-    Fetch {
-        /// Names the answer.
-        token: Token,
-        /// Whose rules, cookies of which call.
-        call: CallId,
-        /// Whose rules.
-        tenant: TenantId,
-        /// `cid:` URLs are looked up in this order.
-        order: Option<OrderId>,
-        /// What.
-        request: FetchRequest,
-    },
-    /// Its answer is not wanted any more.
-    CancelFetch(Token),
-    /// Make a prompt resident; answer by [`Input::Prompt`].
-    Load {
-        /// Names the answer.
-        token: Token,
-        /// For its cookies.
-        call: CallId,
-        /// Whose rules.
-        tenant: TenantId,
-        /// `cid:` URLs are looked up in this order.
-        order: Option<OrderId>,
-        /// What.
-        wanted: Wanted,
-        /// Rendered for this codec.
-        codec: Codec,
-    },
-    /// One use of a prompt has ended.
-    Unload(PromptHandle),
-    /// Ask the store; with a token, answer by [`Input::Stored`].
-    Ask(Option<Token>, Ask),
-    /// A call is over. Its record is durable.
-    Finished(Box<Finished>),
-    /// Something for logs and counters.
-    Fact(Fact),
-}
-
-/// How a call went, for the desk.
-#[derive(Debug)]
-pub struct Finished {
-    /// Which; what was kept for it (cookies) may go.
-    pub call: CallId,
-    /// Which attempt.
-    pub attempt: AttemptId,
-    /// The claim it ran under, for ordered calls.
-    pub lease: Option<Lease>,
-    /// Which way it went.
-    pub direction: Direction,
-    /// How it counts.
-    pub disposition: Disposition,
-    /// Q.850.
-    pub cause: Cause,
-    /// SIP status, if one ended it.
-    pub status: Option<u16>,
-    /// The network asked for so many seconds of patience.
-    pub retry_after_s: Option<u32>,
-    /// It rang.
-    pub alerted: bool,
-    /// An INVITE left.
-    pub dialled: bool,
-    /// It was answered.
-    pub answered: bool,
-    /// In words, free of private data.
-    pub why: Option<String>,
-    /// Values and recordings, JSON; private.
-    pub result: Option<String>,
-    /// Its capacity.
-    pub released: Released,
-}
-
-/// Something for logs and counters.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Fact {
-    /// An incoming call was refused.
-    Refused {
-        /// With this.
-        cause: Cause,
-        /// In words.
-        why: &'static str,
-    },
-    /// The SIP endpoint would not take an input.
-    SipRefused(String),
-    /// A report came for a bearer that no call has.
-    Stray(BearerId),
-    /// A call leaves by this trunk.
-    TrunkTaken(String),
-    /// It does not use it any more.
-    TrunkReturned {
-        /// Name.
-        trunk: String,
-        /// The trunk failed it.
-        failed: bool,
-    },
-    /// A call broke and was buried.
-    Buried(AttemptId),
-    /// The journal of a former life holds no dialog for this attempt: no BYE can be sent.
-    NoDialog(AttemptId),
-}
-
-/// What a call asks of its leg's machine.
-#[derive(Debug)]
-pub(crate) enum LegAsk {
-    Do(Action),
-    Acked,
 }
 
 /// The shard. See the module.
@@ -252,89 +80,10 @@ pub struct Shard {
     /// The call that is being handled: to whom a panic belongs.
     current: Option<CallId>,
     next_call: u64,
-    rng: Rng,
     draining: bool,
     /// A trunk that is down is to be tried again.
     trunks_due: Option<Mono>,
     out: VecDeque<Output>,
-}
-
-/// What every call may reach while it is handled.
-#[derive(Debug)]
-pub(crate) struct Common {
-    pub(crate) bearers: BTreeMap<BearerId, CallId>,
-    /// Parsed documents, shared by the calls of a tenant.
-    pub(crate) documents: Documents,
-    pub(crate) seed: Seed,
-    /// The trunks as they are now.
-    pub(crate) trunks: Board,
-    /// Legs that their calls have given up: they clear by themselves.
-    pub(crate) left_legs: Vec<LegId>,
-    tokens: BTreeMap<Token, (CallId, Purpose)>,
-    new_legs: Vec<(LegId, CallId)>,
-    leg_asks: VecDeque<(LegId, LegAsk)>,
-    lines: Vec<StoryLine>,
-    next_token: u64,
-    next_leg: u64,
-}
-
-/// The surroundings of a call while it is handled.
-pub(crate) struct Ctx<'a> {
-    pub(crate) now: Now,
-    pub(crate) settings: &'a Settings,
-    pub(crate) out: &'a mut VecDeque<Output>,
-    pub(crate) common: &'a mut Common,
-}
-
-impl Ctx<'_> {
-    pub(crate) fn after_ms(&self, ms: u64) -> Mono {
-        self.now.mono + Duration::from_millis(ms)
-    }
-
-    pub(crate) fn story(&mut self, attempt: AttemptId, kind: &str, text: String) {
-        self.common.lines.push(StoryLine { at: self.now.wall, attempt, kind: kind.to_owned(), text });
-    }
-
-    pub(crate) fn token(&mut self, call: CallId, purpose: Purpose) -> Token {
-        self.common.next_token += 1;
-        let token = Token(self.common.next_token);
-        self.common.tokens.insert(token, (call, purpose));
-        token
-    }
-
-    pub(crate) fn forget(&mut self, token: Token) {
-        self.common.tokens.remove(&token);
-    }
-
-    pub(crate) fn ask(&mut self, token: Token, ask: Ask) {
-        self.out.push_back(Output::Ask(Some(token), ask));
-    }
-
-    pub(crate) fn tell(&mut self, ask: Ask) {
-        self.out.push_back(Output::Ask(None, ask));
-    }
-
-    pub(crate) fn command(&mut self, command: Command) {
-        self.out.push_back(Output::Command(command));
-    }
-
-    pub(crate) fn new_leg(&mut self, call: CallId) -> LegId {
-        self.common.next_leg += 1;
-        // The endpoint names incoming legs itself, from the other end of the range.
-        let leg = LegId(self.common.next_leg);
-        self.common.new_legs.push((leg, call));
-        leg
-    }
-
-    pub(crate) fn leg(&mut self, leg: Option<LegId>, action: Action) {
-        if let Some(leg) = leg {
-            self.common.leg_asks.push_back((leg, LegAsk::Do(action)));
-        }
-    }
-
-    pub(crate) fn acked(&mut self, leg: LegId) {
-        self.common.leg_asks.push_back((leg, LegAsk::Acked));
-    }
 }
 
 /// One call as the console and the command line show it.
@@ -363,14 +112,17 @@ impl Shard {
         trunks.configure(Mono(0), &settings.trunks, &settings.trunk_groups);
         let common = Common {
             bearers: BTreeMap::new(),
-            documents: Documents::default(),
+            documents: Documents::new(settings.vxml.cache_entries_max),
             seed: seed.derive(1),
             trunks,
             left_legs: Vec::new(),
+            rng: seed.rng(),
+            letters: VecDeque::new(),
             tokens: BTreeMap::new(),
             new_legs: Vec::new(),
             leg_asks: VecDeque::new(),
             lines: Vec::new(),
+            stories: BTreeMap::new(),
             next_token: 0,
             next_leg: 0,
         };
@@ -383,7 +135,6 @@ impl Shard {
             common,
             current: None,
             next_call: 0,
-            rng: seed.rng(),
             draining: false,
             trunks_due: None,
             out: VecDeque::new(),
@@ -415,17 +166,22 @@ impl Shard {
             Input::Trunk(name, standing) => drop(self.common.trunks.order(&name, standing)),
             Input::Drain(hard) => self.drain(now, hard),
             Input::Clear(attempt, cause) => {
-                self.clear(now, |c| c.attempt() == attempt, cause, Disposition::Completed);
+                self.clear(now, |c| c.attempt() == attempt, cause, Disposition::Cancelled);
             }
             Input::Cancelled(order) => {
                 let ringing = |c: &Call| c.order() == Some(order) && !c.is_answered();
                 self.clear(now, ringing, Cause::NORMAL, Disposition::Cancelled);
             }
             Input::TakeOver(attempt, dialog) => self.take_over(now, attempt, &dialog),
+            Input::Denied(attempt, order, why) => {
+                if let Some(id) = self.by_attempt(attempt) {
+                    self.told(now, id, Told::Denied(order, why));
+                }
+            }
             Input::Timer => self.timer(now),
         }
+        self.pump(now);
         self.current = None;
-        self.pump_sip(now);
         self.flush_story();
         self.trunks_due = self.common.trunks.deadline(now.mono);
     }
@@ -516,15 +272,25 @@ impl Shard {
 
     fn start(&mut self, now: Now, start: Start) {
         let id = self.new_call();
+        let order = start.order.id;
+        let waiting = start.order.parent().and_then(|parent| self.by_attempt(parent));
+        let first = waiting.and_then(|call| self.calls.get(&call)?.expects(order));
         self.current = Some(id);
         let settings = Arc::clone(&self.settings);
         let mut ctx = Self::ctx(now, &settings, &mut self.out, &mut self.common);
-        let call = Call::outbound(&mut ctx, id, start);
+        let call = match start.order.parent() {
+            Some(_) => Call::second(&mut ctx, id, start, first),
+            None => Call::outbound(&mut ctx, id, start),
+        };
         self.keep(call);
         if self.draining || self.calls.len() > self.settings.calls_max {
             let why = Disposition::Congestion;
             self.told(now, id, Told::Clear(Cause::CONGESTION, why));
         }
+    }
+
+    fn by_attempt(&self, attempt: AttemptId) -> Option<CallId> {
+        self.calls.values().find(|c| c.attempt() == attempt).map(|c| c.id)
     }
 
     fn new_call(&mut self) -> CallId {
@@ -609,6 +375,15 @@ impl Shard {
         }
     }
 
+    /// Delivers what calls and endpoint have for each other until nobody has anything left.
+    fn pump(&mut self, now: Now) {
+        loop {
+            self.pump_sip(now);
+            let Some((to, from, letter)) = self.common.letters.pop_front() else { break };
+            self.told(now, to, Told::Letter(from, letter));
+        }
+    }
+
     /// Alternates between the endpoint and the calls until both have nothing to say.
     fn pump_sip(&mut self, now: Now) {
         loop {
@@ -683,7 +458,7 @@ impl Shard {
         let id = self.new_call();
         self.current = Some(id);
         let slot = Slot::reserve(self.settings.server);
-        let attempt = AttemptId(self.rng.next_u128());
+        let attempt = AttemptId(self.common.rng.next_u128());
         self.legs.insert(leg, id);
         let settings = Arc::clone(&self.settings);
         let mut ctx = Self::ctx(now, &settings, &mut self.out, &mut self.common);
@@ -755,7 +530,7 @@ fn bearer_of(report: &Report) -> Option<BearerId> {
         | Report::FirstPacket { bearer }
         | Report::Silent { bearer, .. }
         | Report::Closed { bearer, .. } => Some(bearer),
-        Report::SpecReturned { .. } | Report::PromptReturned { .. } => None,
+        Report::SpecReturned { .. } | Report::PromptReturned { .. } | Report::Span { .. } => None,
     }
 }
 

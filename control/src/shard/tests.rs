@@ -1,15 +1,23 @@
 //! Whole calls in virtual time: a shard, a telephone that is another endpoint, a worker and a web server that are a few
 //! lines each. The same [`Shard`] runs in the node.
 
+mod documents;
+mod transfer;
+
 use super::*;
+use crate::conduct::Wanted;
 use crate::config;
 use crate::order::Order;
 use crate::permit::Permit;
 use crate::record::Record;
+use crate::store::Lease;
+use dataplane::command::{Command, PromptHandle};
 use dataplane::report::{BearerCounts, DigitVia, PlayEnd};
-use signalling::leg::Media;
+use signalling::leg::{Media, Rtp};
 use signalling::sip::endpoint::{Advertised, EndpointConfig, FlowId, Net};
-use units::{Digit, Wall};
+use std::time::Duration;
+use units::{Codec, Digit, Samples, Wall};
+use vxml::session::FetchRequest;
 
 const OURS: &str = "127.0.0.1:5060";
 const PHONE: &str = "127.0.0.1:5070";
@@ -48,6 +56,22 @@ pub(super) struct World {
     pub(super) manners: BTreeMap<SocketAddr, Option<Phone>>,
     /// SIP that left, and when.
     pub(super) sent: Vec<(Mono, SocketAddr, Vec<u8>)>,
+    /// What the telephone of a second call does; it is the same endpoint.
+    second: Phone,
+    /// Whether a transfer may be dialled.
+    grant: Result<(), Denied>,
+    /// Transfers asked for.
+    wishes: Vec<Order>,
+    /// What the telephone answers to a REFER, one after the other.
+    refer: Vec<u16>,
+    /// Where a REFER led.
+    referred: Vec<String>,
+    commands: Vec<Command>,
+    fetched: Vec<String>,
+    /// Captures that run: their names and bearers.
+    capturing: Vec<(String, BearerId)>,
+    /// Legs of the telephone that are over.
+    ended: Vec<LegId>,
     pub(super) store_says: Result<Answer, StoreError>,
 }
 
@@ -107,6 +131,15 @@ impl World {
             at: addr(PHONE),
             manners: BTreeMap::new(),
             sent: Vec::new(),
+            second: Phone::Answers(0),
+            grant: Ok(()),
+            wishes: Vec::new(),
+            refer: Vec::new(),
+            referred: Vec::new(),
+            commands: Vec::new(),
+            fetched: Vec::new(),
+            capturing: Vec::new(),
+            ended: Vec::new(),
             store_says: Ok(Answer::Done),
         }
     }
@@ -120,7 +153,7 @@ impl World {
         let lease = Lease { order: order.id, attempt: AttemptId(77), epoch: 1, until: Wall(i64::MAX) };
         let permit = Permit::mint(order.id, lease.attempt, 1, self.now.mono + Duration::from_secs(30));
         let slot = Slot::reserve(units::ServerId(1));
-        let start = Start { permit, slot, order: Box::new(order), lease };
+        let start = Start { permit, slot, order: Box::new(order), lease, trunks: None };
         self.later(0, Event::Shard(Input::Start(Box::new(start))));
     }
 
@@ -183,7 +216,18 @@ impl World {
             match output {
                 SipOutput::Transmit { bytes, .. } => self.later(5, Event::ToShard(bytes)),
                 SipOutput::Leg(leg, Indication::Incoming(_)) => self.ring(leg),
-                SipOutput::Leg(_, Indication::Ended(_)) => self.hung_up = true,
+                SipOutput::Leg(leg, Indication::Ended(_)) => {
+                    self.hung_up = true;
+                    self.ended.push(leg);
+                }
+                SipOutput::Leg(leg, Indication::Referred { to }) => {
+                    self.referred.push(to.expose().clone());
+                    for status in std::mem::take(&mut self.refer) {
+                        let action = Action::ReferResult { status };
+                        self.phone.handle(self.now, SipInput::Leg(leg, action)).expect("fits");
+                        self.transmit();
+                    }
+                }
                 _ => {}
             }
         }
@@ -202,10 +246,12 @@ impl World {
             srtp: None,
             ptime_ms: 20,
         });
-        match self.manners.get(&self.at).copied().flatten().unwrap_or(self.manner) {
+        let usual = if self.invites > 1 { self.second } else { self.manner };
+        match self.manners.get(&self.at).copied().flatten().unwrap_or(usual) {
             Phone::Silent => act(Action::Ring { media: None }),
             Phone::Refuses(status) => {
-                act(Action::Reject { cause: Cause::BUSY, status: Some(status), retry_after_s: None });
+                let cause = if status == 500 { Cause::TEMPORARY } else { Cause::BUSY };
+                act(Action::Reject { cause, status: Some(status), retry_after_s: None });
             }
             Phone::Answers(ms) => {
                 act(Action::Ring { media: None });
@@ -215,6 +261,10 @@ impl World {
                 }
             }
         }
+        self.transmit();
+    }
+
+    fn transmit(&mut self) {
         let more: Vec<SipOutput> = std::iter::from_fn(|| self.phone.poll()).collect();
         for output in more {
             if let SipOutput::Transmit { bytes, .. } = output {
@@ -231,11 +281,20 @@ impl World {
                     self.later(5, Event::ToPhone(to, bytes));
                 }
             }
-            Output::Reserve(token) => {
+            Output::Reserve(token, _) => {
                 let bearer = BearerId { worker: 0, generation: 0, index: self.sequence };
                 let place = Some((bearer, addr("127.0.0.1:20000")));
                 self.later(0, Event::Shard(Input::Reserved(token, place)));
             }
+            Output::Capture { bearer, name, .. } => {
+                self.capturing.push((name, bearer));
+                let report = Report::Voice { bearer, on: true };
+                self.later(100, Event::Shard(Input::Report(report)));
+            }
+            Output::Open { bearer, .. } => {
+                self.later(1, Event::Shard(Input::Report(Report::Opened { bearer, port: 0 })));
+            }
+            Output::Second(order) => self.wished(*order),
             Output::Fetch { token, request, .. } => self.fetch(token, &request),
             Output::Load { token, wanted, .. } => self.load(token, &wanted),
             Output::Command(command) => self.command(command),
@@ -251,6 +310,7 @@ impl World {
     }
 
     fn fetch(&mut self, token: Token, request: &FetchRequest) {
+        self.fetched.push(request.url.clone());
         let plain = request.url.split('?').next().unwrap_or_default();
         if request.url.contains('?') {
             self.posted.push(request.url.clone());
@@ -283,7 +343,9 @@ impl World {
     }
 
     fn command(&mut self, command: Command) {
+        self.commands.push(command);
         match command {
+            Command::Tone { length: Samples(u32::MAX), .. } => {}
             Command::Play { bearer, item, .. } | Command::Tone { bearer, item, .. } => {
                 let (end, heard) = (PlayEnd::Finished, Samples(8_000));
                 self.later(
@@ -299,6 +361,7 @@ impl World {
                     );
                 }
             }
+            Command::StopCapture { bearer } => self.captured(bearer),
             Command::Close { bearer } => {
                 let counts = BearerCounts { received: 50, ..BearerCounts::default() };
                 self.later(1, Event::Shard(Input::Report(Report::Closed { bearer, counts })));

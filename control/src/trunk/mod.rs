@@ -6,13 +6,14 @@
 //! configuration.
 
 mod health;
+pub mod route;
 
 pub use health::{End, Fitness, HealthLimits, Why};
 
-use crate::call::route::Plan;
 use crate::config::{Rate as Configured, Trunk, TrunkGroup};
 use crate::dispatch::{Bucket, Rate};
 use health::Health;
+use route::Plan;
 use serde::{Deserialize, Serialize};
 use signalling::leg::Transport;
 use signalling::sip::endpoint::Probe;

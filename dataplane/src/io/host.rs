@@ -11,6 +11,7 @@ use super::net::sockets::Steering;
 use super::net::{AnyNet, Backend, Choice, PortRange, Refusal, Step, ports};
 use super::thread::{Shell, Standing, cores};
 use crate::command::{CaptureHandle, Command, PromptHandle, SpecHandle};
+use crate::dchannel::Frame;
 use crate::limits::{Limits, PHASES};
 use crate::pool::{CaptureSink, Lent, Prompt};
 use crate::report::Report;
@@ -64,6 +65,20 @@ impl Default for Config {
     }
 }
 
+/// A card with its D-channels (span from 0, slot from 1).
+pub struct Board {
+    /// The card.
+    pub card: Box<dyn Card>,
+    /// Slots that carry HDLC.
+    pub d_channels: Vec<(u16, u8)>,
+}
+
+impl std::fmt::Debug for Board {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Board({}, {:?})", self.card.info().name, self.d_channels)
+    }
+}
+
 /// The dataplane cannot start.
 #[derive(Debug)]
 pub enum HostError {
@@ -75,6 +90,8 @@ pub enum HostError {
     PortsTaken,
     /// A worker died while starting.
     Worker(usize),
+    /// More cards than workers.
+    Cards,
 }
 
 impl std::fmt::Display for HostError {
@@ -85,6 +102,7 @@ impl std::fmt::Display for HostError {
             HostError::PortsTaken => f.write_str(
                 "another program on this host (a second Carillon?) takes the packets of the media ports: choose others",
             ),
+            HostError::Cards => f.write_str("each card needs a worker of its own: raise media.workers"),
             HostError::Worker(i) => write!(f, "worker {i} died while starting"),
         }
     }
@@ -158,19 +176,21 @@ impl Host {
         Self::start_with_cards(config, Vec::new())
     }
 
-    /// As [`Self::start`], with cards: the first for the first worker, and so on.
+    /// As [`Self::start`], with cards: the first for the first worker, and so on. Their D-channels and what they tell of
+    /// their spans belong to the first shard.
     ///
     /// # Errors
-    /// See [`HostError`].
-    pub fn start_with_cards(
-        config: Config,
-        cards: Vec<Box<dyn Card>>,
-    ) -> Result<(Host, Vec<ControlEnd>), HostError> {
+    /// See [`HostError`]; [`HostError::Cards`] if there are more of them than workers.
+    pub fn start_with_cards(config: Config, cards: Vec<Board>) -> Result<(Host, Vec<ControlEnd>), HostError> {
+        let count = cards.len();
         let mut cards = cards.into_iter();
         if config.shards == 0 || u32::from(config.shards) * PHASES > config.limits.places() {
             return Err(HostError::Shards);
         }
         let config = Config { cores: chosen_cores(&config.cores), ..config };
+        if count > config.cores.len() {
+            return Err(HostError::Cards);
+        }
         let mut limits = config.limits;
         limits.shards = config.shards;
         let bells = (0..config.shards).map(|_| doorbell::doorbell()).collect::<std::io::Result<Vec<_>>>()?;
@@ -224,14 +244,14 @@ impl Host {
         limits: Limits,
         shell: Shell,
         ends: Vec<worker::LinkEnds>,
-        (net, card): (AnyNet, Option<Box<dyn Card>>),
+        (net, board): (AnyNet, Option<Board>),
     ) -> Result<Standing, HostError> {
         let number = u16::try_from(id).map_err(|_| HostError::Worker(id))?;
         let (tell, told) = std::sync::mpsc::sync_channel(1);
         let thread = std::thread::Builder::new().name(format!("media-{id}")).spawn(move || {
             let worker = Worker::new(number, limits, net, ends);
-            let mut worker = match card {
-                Some(card) => worker.with_card(card),
+            let mut worker = match board {
+                Some(board) => worker.with_board(board.card, &board.d_channels),
                 None => worker,
             };
             let standing = shell.settle(&worker);
@@ -506,6 +526,8 @@ impl ControlEnd {
     /// [`Busy::Handles`], [`Busy::Unknown`].
     pub fn lend_capture(&mut self, bearer: BearerId, sink: CaptureSink) -> Result<CaptureHandle, Busy> {
         let hand = self.hand(bearer.worker)?;
+        // A tap comes back without a report.
+        hand.take_back();
         let handle = CaptureHandle(hand.captures.take()?);
         hand.lend(Lent::Capture(handle, Box::new(sink))).inspect_err(|_| hand.captures.0.push(handle.0))?;
         Ok(handle)
@@ -526,6 +548,27 @@ impl ControlEnd {
             return self.links.iter_mut().try_for_each(|hand| hand.command(command));
         };
         self.hand(bearer.worker)?.command(command)
+    }
+
+    /// Sets the signalling bits of a slot of a worker's card.
+    ///
+    /// # Errors
+    /// [`Busy::Ring`], [`Busy::Unknown`].
+    pub fn set_bits(&mut self, worker: u16, span: u16, slot: u8, abcd: u8) -> Result<(), Busy> {
+        self.hand(worker)?.command(Command::SetBits { span, slot, abcd })
+    }
+
+    /// Sends a D-channel frame by the card of a worker. A full ring loses it, as the line may: Q.921 sends again.
+    ///
+    /// # Errors
+    /// [`Busy::Ring`], [`Busy::Unknown`].
+    pub fn send_frame(&mut self, worker: u16, frame: Frame) -> Result<(), Busy> {
+        self.hand(worker)?.ends.frames.push(frame).map_err(|_| Busy::Ring)
+    }
+
+    /// The next D-channel frame of any worker's card, with the worker.
+    pub fn poll_frame(&mut self) -> Option<(u16, Frame)> {
+        (0..).zip(&mut self.links).find_map(|(worker, hand)| Some((worker, hand.ends.heard.pop().ok()?)))
     }
 
     /// Joins two bearers, each hears the other: on one worker by [`Command::Bridge`], on two by a splice ring.

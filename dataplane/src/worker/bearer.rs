@@ -5,13 +5,13 @@ use super::link::Link;
 use super::splice::Splice;
 use crate::capture::Capture;
 use crate::codec;
-use crate::command::{Detectors, SpecHandle};
+use crate::command::{CaptureHandle, Detectors, SpecHandle};
 use crate::detect::Detect;
 use crate::event;
 use crate::jitter::Jitter;
 use crate::limits::{FRAME, SEND_DIGITS};
 use crate::play::{Ended, Queue, Sound};
-use crate::pool::Lent;
+use crate::pool::{CaptureSink, Lent};
 use crate::report::{BearerCounts, CaptureEnd, DigitVia, PlayEnd, Report};
 use crate::spec::{Direction, Medium, NOWHERE, Spec};
 use crate::srtp::Srtp;
@@ -110,6 +110,8 @@ pub(super) struct Cold {
     /// A digit being sent in band.
     pub(super) dialing: Option<dtmf::Generator>,
     pub(super) capture: Option<Capture>,
+    /// Somebody listens along.
+    pub(super) tap: Option<(CaptureHandle, Box<CaptureSink>)>,
     pub(super) peers: [Option<u32>; 2],
     /// Joined with a bearer of another worker, under this bearer's name at the lender.
     pub(super) splice: Option<(BearerId, Box<Splice>)>,
@@ -141,6 +143,7 @@ impl Default for Cold {
             dial_len: 0,
             dialing: None,
             capture: None,
+            tap: None,
             peers: [None; 2],
             splice: None,
             heard: [0xff; FRAME],
@@ -241,6 +244,13 @@ impl Bearer<'_> {
         self.link.return_capture(capture.handle, capture.sink);
     }
 
+    /// Ends a tap.
+    pub(super) fn untap(&mut self) {
+        if let Some((handle, sink)) = self.cold.tap.take() {
+            self.link.return_capture(handle, sink);
+        }
+    }
+
     /// Gives a splice back.
     pub(super) fn unsplice(&mut self) {
         if let Some((bearer, splice)) = self.cold.splice.take() {
@@ -258,6 +268,7 @@ impl Bearer<'_> {
         self.unsplice();
         self.cut(PlayEnd::Stopped);
         self.end_capture(CaptureEnd::Stopped);
+        self.untap();
         if let Some((handle, spec)) = self.cold.spec.take() {
             self.link.return_spec(handle, spec, self.id);
         }

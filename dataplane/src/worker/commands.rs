@@ -55,6 +55,11 @@ impl Floor {
                 };
                 self.capture(shard, bearer, &asked);
             }
+            Command::SetBits { span, slot, abcd } => {
+                if let Some(trunk) = &mut self.trunk {
+                    trunk.set_bits(span, slot, abcd);
+                }
+            }
             Command::Bridge { a, b } => self.bridge(a, b),
             Command::Unbridge { bearer } => self.unbridge(bearer),
             Command::Close { bearer } => self.close(net, ms, bearer),
@@ -67,6 +72,8 @@ impl Floor {
             Command::Detect { bearer, on } => self.with(bearer, |b| {
                 b.detect_with(on);
             }),
+            Command::Tap { bearer, into } => self.tap(shard, bearer, into),
+            Command::StopTap { bearer } => self.with(bearer, |b| b.untap()),
             Command::StopCapture { bearer } => self.with(bearer, |b| b.end_capture(CaptureEnd::Stopped)),
         }
     }
@@ -211,6 +218,23 @@ impl Floor {
             None => {
                 self.counts.commands_stale += 1;
                 never_captured(&mut self.links[shard], bearer, capture);
+            }
+        }
+    }
+
+    fn tap(&mut self, shard: usize, bearer: BearerId, into: CaptureHandle) {
+        let Some(sink) = self.links[shard].captures.take(into.0) else {
+            self.counts.commands_stale += 1;
+            return;
+        };
+        match self.named(bearer) {
+            Some(mut b) => {
+                b.untap();
+                b.cold.tap = Some((into, sink));
+            }
+            None => {
+                self.counts.commands_stale += 1;
+                self.links[shard].return_capture(into, sink);
             }
         }
     }

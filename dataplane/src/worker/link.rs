@@ -1,7 +1,8 @@
-//! A worker's side of one (shard, worker) pair: two rings for words, two for lent things, and the tables of what is
+//! A worker's side of one (shard, worker) pair: two rings for words, two for lent things, two for D-channel frames, and the tables of what is
 //! lent. Edges wait in a backlog of fixed size until the report ring has room; telemetry does not wait.
 
 use crate::command::{CaptureHandle, Command, PromptHandle, SpecHandle};
+use crate::dchannel::Frame;
 use crate::limits::Limits;
 use crate::pool::{CaptureSink, Lent, LentPrompt, Returned, Table};
 use crate::report::Report;
@@ -11,7 +12,7 @@ use rtrb::{Consumer, Producer, RingBuffer};
 use std::collections::VecDeque;
 use units::BearerId;
 
-/// One side's four ring ends, typed by who writes: `A` is the worker's or control's.
+/// One side's ring ends, typed by who writes: `A` is the worker's or control's.
 #[derive(Debug)]
 pub struct LinkEnds {
     /// Commands to the worker.
@@ -22,9 +23,13 @@ pub struct LinkEnds {
     pub lends: Consumer<Lent>,
     /// Lent things back.
     pub returns: Producer<Returned>,
+    /// D-channel frames to send.
+    pub frames: Consumer<Frame>,
+    /// D-channel frames that came.
+    pub heard: Producer<Frame>,
 }
 
-/// Control's side of the same four rings.
+/// Control's side of the same rings.
 #[derive(Debug)]
 pub struct ControlEnds {
     /// Commands to the worker.
@@ -35,6 +40,10 @@ pub struct ControlEnds {
     pub lends: Producer<Lent>,
     /// Lent things back.
     pub returns: Consumer<Returned>,
+    /// D-channel frames to send.
+    pub frames: Producer<Frame>,
+    /// D-channel frames that came.
+    pub heard: Consumer<Frame>,
 }
 
 /// The rings between one shard and one worker.
@@ -50,9 +59,25 @@ pub fn links(limits: &Limits) -> (ControlEnds, LinkEnds) {
     let things = usize::try_from(things).expect("fits memory");
     let (lend_in, lend_out) = RingBuffer::new(things);
     let (return_in, return_out) = RingBuffer::new(things);
+    let (frame_in, frame_out) = RingBuffer::new(limits.frame_ring_slots);
+    let (heard_in, heard_out) = RingBuffer::new(limits.frame_ring_slots);
     (
-        ControlEnds { commands: command_in, reports: report_out, lends: lend_in, returns: return_out },
-        LinkEnds { commands: command_out, reports: report_in, lends: lend_out, returns: return_in },
+        ControlEnds {
+            commands: command_in,
+            reports: report_out,
+            lends: lend_in,
+            returns: return_out,
+            frames: frame_in,
+            heard: heard_out,
+        },
+        LinkEnds {
+            commands: command_out,
+            reports: report_in,
+            lends: lend_out,
+            returns: return_in,
+            frames: frame_out,
+            heard: heard_in,
+        },
     )
 }
 
@@ -66,6 +91,8 @@ pub(super) struct Link {
     pub(super) pushed: bool,
     pub(super) telemetry_dropped: u64,
     pub(super) edges_lost: u64,
+    /// D-channel frames that found the ring full.
+    pub(super) frames_lost: u64,
 }
 
 impl Link {
@@ -80,6 +107,7 @@ impl Link {
             pushed: false,
             telemetry_dropped: 0,
             edges_lost: 0,
+            frames_lost: 0,
         }
     }
 
@@ -100,6 +128,14 @@ impl Link {
             self.pushed = true;
         } else {
             self.telemetry_dropped += 1;
+        }
+    }
+
+    /// Passes a D-channel frame up. A full ring loses it, as the line may: Q.921 sends again.
+    pub(super) fn frame(&mut self, frame: Frame) {
+        match self.ends.heard.push(frame) {
+            Ok(()) => self.pushed = true,
+            Err(_) => self.frames_lost += 1,
         }
     }
 

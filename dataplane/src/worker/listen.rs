@@ -6,6 +6,7 @@ use crate::codec::{self, Pcm};
 use crate::jitter::{PAST, Take};
 use crate::limits::FRAME;
 use crate::report::{DigitVia, Heard, Report};
+use std::sync::atomic::Ordering;
 use units::{Codec, Samples};
 
 /// How long a tone has lasted when the detector is certain of it.
@@ -28,7 +29,7 @@ impl Bearer<'_> {
         let on = self.cold.detectors;
         let detects = on.dtmf || on.progress || on.machine || on.voice;
         let bridged = self.bridged();
-        if !(detects || bridged || self.cold.capture.is_some()) {
+        if !(detects || bridged || self.cold.capture.is_some() || self.cold.tap.is_some()) {
             self.cold.heard_sound = false;
             return None;
         }
@@ -46,10 +47,28 @@ impl Bearer<'_> {
                 splice.say(heard_codec, &cold.heard);
             }
         }
+        if self.cold.tap.is_some() {
+            self.tap(changed, &octets, &pcm);
+        }
         if detects {
             self.detect(&pcm);
         }
         Some(pcm)
+    }
+
+    /// Hands a frame to who listens along.
+    fn tap(&mut self, changed: bool, octets: &codec::Octets, pcm: &Pcm) {
+        let own = self.hot.codec;
+        let Some((_, sink)) = &mut self.cold.tap else { return };
+        if sink.failed.load(Ordering::Relaxed) {
+            return self.untap();
+        }
+        let mut out = *octets;
+        if changed || own != sink.codec {
+            codec::encode(sink.codec, None, pcm, &mut out);
+        }
+        // A listener that has fallen behind loses this frame; the bearer loses nothing.
+        let _ = sink.ring.push_entire_slice(&out);
     }
 
     /// The samples of a frame; true if they are not those of the octets.

@@ -23,11 +23,11 @@ use crate::rtp::{REFUSED_KINDS, Refused};
 use crate::spec::Medium;
 pub use splice::{Splice, splice};
 
-use crate::report::DigitVia;
+use crate::report::{DigitVia, Report};
 use bearer::{Bearer, Cold, Hot, PeerFrame};
 use hw::card::Card;
 use link::Link;
-use trunk::Trunk;
+use trunk::{Heard, Trunk};
 use units::{BearerId, Now, Samples};
 
 /// What a worker counts over its life.
@@ -93,8 +93,15 @@ impl<N: Net> Worker<N> {
 
     /// With a card, whose timeslots can then be opened as bearers.
     #[must_use]
-    pub fn with_card(mut self, card: Box<dyn Card>) -> Self {
-        self.floor.trunk = Some(Trunk::new(card));
+    pub fn with_card(self, card: Box<dyn Card>) -> Self {
+        self.with_board(card, &[])
+    }
+
+    /// With a card, and D-channels (span from 0, slot from 1) whose frames go to the first shard and come from it, as
+    /// what the card tells of its spans does.
+    #[must_use]
+    pub fn with_board(mut self, card: Box<dyn Card>, d_channels: &[(u16, u8)]) -> Self {
+        self.floor.trunk = Some(Trunk::new(card, d_channels));
         self
     }
 
@@ -223,9 +230,25 @@ impl Floor {
     /// One millisecond of the card.
     fn exchange(&mut self, ms: u64) {
         let Some(mut trunk) = self.trunk.take() else { return };
-        trunk.exchange(ms, |place, digit| {
-            if let Some(mut bearer) = self.bearer(place) {
-                bearer.digit(digit, DigitVia::Card, Samples::from_ms(40));
+        if let Some(link) = self.links.first_mut() {
+            trunk.send_frames(&mut link.ends.frames);
+        }
+        trunk.exchange(ms, |heard| match heard {
+            Heard::Digit(place, digit) => {
+                if let Some(mut bearer) = self.bearer(place) {
+                    bearer.digit(digit, DigitVia::Card, Samples::from_ms(40));
+                }
+            }
+            Heard::Span(span, what) => {
+                let worker = self.id;
+                if let Some(link) = self.links.first_mut() {
+                    link.edge(Report::Span { worker, span, what });
+                }
+            }
+            Heard::Frame(frame) => {
+                if let Some(link) = self.links.first_mut() {
+                    link.frame(*frame);
+                }
             }
         });
         self.trunk = Some(trunk);

@@ -387,6 +387,35 @@ fn a_capture_ends_by_silence_and_comes_back() {
 }
 
 #[test]
+fn who_listens_along_hears_all_and_is_never_waited_for() {
+    let mut rig = Rig::new();
+    let mut far = rig.open(4, Codec::Pcma, |_| ());
+    // Ten frames fit; twenty come.
+    let (sink, mut ring) = rtrb::RingBuffer::new(10 * FRAME);
+    let tap = CaptureSink { ring: sink, codec: Codec::Pcmu, failed: Arc::default() };
+    let failed = Arc::clone(&tap.failed);
+    rig.control.lends.push(Lent::Capture(CaptureHandle(2), Box::new(tap))).expect("room");
+    rig.send(Command::Tap { bearer: far.bearer, into: CaptureHandle(2) });
+    rig.talk(&mut [(&mut far, Codec::Pcma, 0x90)], 20);
+    assert_eq!(ring.slots(), 10 * FRAME);
+    let want = hw::dsp::g711::linear_to_mu(hw::dsp::g711::a_to_linear(0x90));
+    let heard: Vec<u8> = std::iter::from_fn(|| ring.pop().ok()).collect();
+    assert!(heard.iter().filter(|&&o| o == want).count() > 8 * FRAME, "{heard:?}");
+    // It goes back when nobody wants it, and at the bearer's end.
+    failed.store(true, std::sync::atomic::Ordering::Relaxed);
+    rig.talk(&mut [(&mut far, Codec::Pcma, 0x90)], 2);
+    let back = |rig: &mut Rig| std::iter::from_fn(|| rig.control.returns.pop().ok()).collect::<Vec<_>>();
+    assert!(matches!(back(&mut rig)[..], [Lent::Capture(CaptureHandle(2), _)]));
+    let (sink, _ring) = rtrb::RingBuffer::new(10 * FRAME);
+    let tap = CaptureSink { ring: sink, codec: Codec::Pcmu, failed: Arc::default() };
+    rig.control.lends.push(Lent::Capture(CaptureHandle(3), Box::new(tap))).expect("room");
+    rig.send(Command::Tap { bearer: far.bearer, into: CaptureHandle(3) });
+    rig.send(Command::Close { bearer: far.bearer });
+    rig.run(40);
+    assert!(back(&mut rig).iter().any(|l| matches!(l, Lent::Capture(CaptureHandle(3), _))));
+}
+
+#[test]
 fn every_item_ends_once_also_when_the_bearer_is_gone() {
     let mut rig = Rig::new();
     let far = rig.open(0, Codec::Pcmu, |_| ());

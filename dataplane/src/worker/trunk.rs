@@ -2,8 +2,12 @@
 //! comes, its twenty milliseconds are a frame like any other.
 
 use crate::codec::Octets;
+use crate::dchannel::Frame;
 use crate::limits::{FRAME, PHASES};
+use crate::report::SpanEvent;
 use hw::card::{Card, CardReport, Tick};
+use rtrb::Consumer;
+use std::collections::VecDeque;
 use units::Digit;
 
 /// Octets of a slot in a millisecond.
@@ -17,6 +21,26 @@ struct Slot {
     tx: Octets,
 }
 
+/// What a card told in an exchange.
+pub(super) enum Heard<'a> {
+    /// The card heard a digit itself, at this place.
+    Digit(u32, Digit),
+    /// Something of a span.
+    Span(u16, SpanEvent),
+    /// A D-channel frame came.
+    Frame(&'a Frame),
+}
+
+/// A D-channel with the frames that its HDLC has not taken yet.
+struct DChannel {
+    span: u16,
+    slot: u8,
+    waiting: VecDeque<Frame>,
+}
+
+/// Frames that wait at one D-channel: Q.921's window of 7 and its supervisory frames fit.
+const WAITING_MAX: usize = 32;
+
 /// A card with all its slots.
 pub(super) struct Trunk {
     card: Box<dyn Card>,
@@ -25,6 +49,7 @@ pub(super) struct Trunk {
     firsts: Box<[usize]>,
     rx: Box<[u8]>,
     tx: Box<[u8]>,
+    d_channels: Box<[DChannel]>,
     /// Exchanges that failed.
     pub(super) failed: u64,
 }
@@ -34,7 +59,7 @@ pub(super) struct Trunk {
 const IDLE: u8 = 0xff;
 
 impl Trunk {
-    pub(super) fn new(card: Box<dyn Card>) -> Self {
+    pub(super) fn new(card: Box<dyn Card>, d_channels: &[(u16, u8)]) -> Self {
         let mut firsts = Vec::new();
         let mut total = 0;
         for span in &card.info().spans {
@@ -42,7 +67,13 @@ impl Trunk {
             total += usize::from(span.slots());
         }
         let slot = || Slot { place: NOBODY, phase: 0, rx: [IDLE; FRAME], tx: [IDLE; FRAME] };
+        let d_channel = |&(span, slot): &(u16, u8)| DChannel {
+            span,
+            slot,
+            waiting: VecDeque::with_capacity(WAITING_MAX),
+        };
         Self {
+            d_channels: d_channels.iter().map(d_channel).collect(),
             card,
             slots: (0..total).map(|_| slot()).collect(),
             firsts: firsts.into(),
@@ -87,8 +118,36 @@ impl Trunk {
         }
     }
 
-    /// One millisecond of every slot; `digit` is told of what the card heard itself, and at whose place.
-    pub(super) fn exchange(&mut self, ms: u64, mut digit: impl FnMut(u32, Digit)) {
+    pub(super) fn set_bits(&mut self, span: u16, slot: u8, abcd: u8) {
+        self.card.set_bits(span, slot, abcd);
+    }
+
+    /// Takes frames from the shard's ring and gives them to the card as its HDLC has room. A D-channel whose queue is
+    /// full holds up the ring only until it has sent one.
+    pub(super) fn send_frames(&mut self, ring: &mut Consumer<Frame>) {
+        while let Ok(frame) = ring.peek() {
+            let (span, slot) = (frame.span(), frame.slot());
+            let channel = self.d_channels.iter_mut().find(|d| d.span == span && d.slot == slot);
+            if let Some(channel) = channel {
+                if channel.waiting.len() == WAITING_MAX {
+                    break;
+                }
+                channel.waiting.push_back(*frame);
+            }
+            // A frame for no D-channel is dropped.
+            let _taken = ring.pop();
+        }
+        for channel in &mut self.d_channels {
+            while let Some(frame) = channel.waiting.front()
+                && self.card.send_frame(channel.span, channel.slot, frame.octets())
+            {
+                channel.waiting.pop_front();
+            }
+        }
+    }
+
+    /// One millisecond of every slot; `heard` is told what the card tells.
+    pub(super) fn exchange(&mut self, ms: u64, mut heard: impl FnMut(Heard<'_>)) {
         let at = |slot: &Slot| {
             let since = (ms + u64::from(PHASES) - u64::from(slot.phase) - 1) % u64::from(PHASES);
             usize::try_from(since).expect("below 20") * OCTETS
@@ -107,10 +166,25 @@ impl Trunk {
             slot.rx[at..at + OCTETS].copy_from_slice(octets);
         }
         while let Some(report) = self.card.poll() {
-            if let CardReport::Digit { span, slot, digit: heard, down: true } = report
-                && let Some(i) = self.index(span, slot)
-            {
-                digit(self.slots[i].place, heard);
+            match report {
+                CardReport::Digit { span, slot, digit, down: true } => {
+                    if let Some(i) = self.index(span, slot) {
+                        heard(Heard::Digit(self.slots[i].place, digit));
+                    }
+                }
+                CardReport::Digit { .. } => {}
+                CardReport::Alarm { span, bits } => heard(Heard::Span(span, SpanEvent::Alarm(bits))),
+                CardReport::Bits { span, slot, abcd } => {
+                    heard(Heard::Span(span, SpanEvent::Bits { slot, abcd }));
+                }
+                CardReport::Slip { span, frames } => heard(Heard::Span(span, SpanEvent::Slip(frames))),
+                CardReport::Overflow(lost) => heard(Heard::Span(0, SpanEvent::Lost(lost))),
+            }
+        }
+        for channel in &self.d_channels {
+            let mut frame = Frame::empty(channel.span, channel.slot);
+            while frame.fill(|into| self.card.receive_frame(channel.span, channel.slot, into)) {
+                heard(Heard::Frame(&frame));
             }
         }
     }

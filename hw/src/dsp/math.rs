@@ -3,7 +3,7 @@
 use std::f64::consts::PI;
 
 /// `sin(x)`, within 1e-12 for |x| below about 1e6.
-pub(crate) const fn sin(x: f64) -> f64 {
+pub const fn sin(x: f64) -> f64 {
     let turns = x / (2.0 * PI);
     #[expect(clippy::cast_possible_truncation, reason = "whole turns of a bounded angle")]
     let whole = turns as i64;
@@ -33,13 +33,13 @@ pub(crate) const fn sin(x: f64) -> f64 {
 }
 
 /// `cos(x)`, as [`sin`].
-pub(crate) const fn cos(x: f64) -> f64 {
+pub const fn cos(x: f64) -> f64 {
     sin(x + PI / 2.0)
 }
 
 /// A table entry from a double.
 #[expect(clippy::cast_possible_truncation, reason = "tables are single precision on purpose")]
-pub(crate) const fn narrow(x: f64) -> f32 {
+pub const fn narrow(x: f64) -> f32 {
     x as f32
 }
 
@@ -49,7 +49,7 @@ pub(crate) const fn narrow(x: f64) -> f32 {
     reason = "float to int casts saturate, which is what a sample must do"
 )]
 #[must_use]
-pub(crate) fn sample(x: f32) -> i16 {
+pub fn sample(x: f32) -> i16 {
     // Adding half away from zero and truncating needs no call to `roundf`, which baseline x86-64 lacks.
     (x + 0.5f32.copysign(x)) as i16
 }

@@ -10,7 +10,7 @@ pub mod dtmf;
 pub mod g711;
 pub mod g722;
 pub mod level;
-pub(crate) mod math;
+pub mod math;
 pub mod mix;
 pub mod noise;
 pub mod plc;

@@ -1,10 +1,12 @@
-//! Cards made of software: a loop ([`Loopback`]), faults from a seed around any card ([`Fault`]), and a tap that
+//! Cards made of software: a loop ([`Loopback`]), several cards as one ([`Bundle`]), faults from a seed around any card ([`Fault`]), and a tap that
 //! writes what passes as a capture file ([`Tap`]).
 
+mod bundle;
 mod fault;
 mod loopback;
 mod tap;
 
+pub use bundle::Bundle;
 pub use fault::{Fault, Rates};
 pub use loopback::{Loopback, Wiring};
 pub use tap::{Tap, TapLimits};

@@ -7,5 +7,6 @@ pub mod e1;
 pub mod hdlc;
 pub mod line;
 pub mod loopcode;
+pub mod oe;
 pub mod prbs;
 pub mod t1;

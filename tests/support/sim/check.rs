@@ -5,6 +5,7 @@ use super::Sim;
 use bench::demo::{audio, web};
 use bench::farend::{CallLog, mulaw};
 use control::order::{Disposition, State};
+use control::record::Direction;
 use control::store::{Answer, Ask};
 use std::collections::BTreeMap;
 
@@ -16,6 +17,8 @@ pub struct Day {
     pub records: usize,
     pub answered: usize,
     pub submitted: usize,
+    /// Second calls, by how they counted.
+    pub seconds: BTreeMap<Disposition, usize>,
 }
 
 /// Judges a day that has run. Panics with the seed on the first broken promise.
@@ -66,6 +69,7 @@ fn nothing_private(sim: &mut Sim) {
 fn records(sim: &mut Sim, day: &mut Day) {
     let seed = sim.plan.seed;
     let mut seen = BTreeMap::new();
+    let mut parents = Vec::new();
     let mut after = 0;
     loop {
         let Answer::Records(page) = sim.ask(Ask::Records { tenant: None, order: None, after, limit: 1_000 })
@@ -77,9 +81,22 @@ fn records(sim: &mut Sim, day: &mut Day) {
         for (_, record) in page {
             assert!(record.ended >= record.started, "seed {seed}: {record:?}");
             *seen.entry(record.attempt).or_insert(0) += 1;
+            assert_eq!(record.parent.is_some(), record.direction == Direction::Transfer, "seed {seed}");
+            if let Some(parent) = record.parent {
+                parents.push(parent);
+                *day.seconds.entry(record.disposition).or_default() += 1;
+            }
         }
     }
     assert!(seen.values().all(|&n| n == 1), "seed {seed}: a record stands twice");
+    assert!(parents.iter().all(|p| seen.contains_key(p)), "seed {seed}: a second call without its first");
+    let second_calls = sim.logs.iter().filter(|l| is_agent(&l.number)).count();
+    assert!(
+        (second_calls..=sim.seconds as usize).contains(&parents.len()),
+        "seed {seed}: {second_calls} agents were called, {} transfers asked for, {} recorded",
+        sim.seconds,
+        parents.len()
+    );
     day.records = seen.len();
     assert!(day.records >= sim.logs.len(), "seed {seed}: {} calls, {} records", sim.logs.len(), day.records);
 }
@@ -88,16 +105,21 @@ fn records(sim: &mut Sim, day: &mut Day) {
 /// after busy or no answer are wanted: so calls are counted that were answered.)
 fn nobody_twice(sim: &Sim, seed: u64) {
     let mut answered: BTreeMap<&str, u32> = BTreeMap::new();
-    for log in sim.logs.iter().filter(|l| l.answered) {
+    for log in sim.logs.iter().filter(|l| l.answered && !is_agent(&l.number)) {
         *answered.entry(&log.number).or_default() += 1;
     }
     let twice: Vec<_> = answered.iter().filter(|(_, n)| **n > 1).collect();
     assert!(twice.is_empty(), "seed {seed}: called again after an answer: {twice:?}");
 }
 
+/// Agents are called as often as callers are transferred to them.
+fn is_agent(number: &str) -> bool {
+    number.starts_with("+1555999") || number.starts_with("1555999")
+}
+
 /// Who answered and stayed heard the first prompt (or what loss left of it).
 fn heard(log: &CallLog, seed: u64, loss: f64) {
-    if !log.complete || log.hearing.prompts < 3 || log.person == "impatient" {
+    if !log.complete || log.hearing.prompts < 3 || log.person == "impatient" || log.person == "patient" {
         return;
     }
     let reference =

@@ -2,7 +2,7 @@
 //! production policy with the rules of a configuration.
 
 use super::plan::Plan;
-use super::site::APPLICATION;
+use super::site::SITE;
 use control::config::{self, Config};
 use control::desk::{self, Desk, Judge};
 use control::dispatch::{self, Dispatcher, Scheme, ServerReport, Shares};
@@ -22,6 +22,7 @@ pub(super) fn config(plan: &Plan, trunk: SocketAddr) -> Config {
 [policy]
 allow_prefixes = ["+1555"]
 attempts_max = 2
+attempts_a_day_max = 1000
 retry_after = "60s"
 ring_max = "20s"
 
@@ -108,6 +109,7 @@ pub(super) struct Intake {
     settings: Settings,
     rng: Rng,
     n: u32,
+    application: String,
 }
 
 impl Intake {
@@ -124,7 +126,8 @@ impl Intake {
             .collect();
         waiting.sort_by_key(|g| std::cmp::Reverse(g.at));
         let settings = Settings::of(&config).expect("sound rules");
-        Self { waiting, config, settings, rng, n: 0 }
+        let application = format!("{SITE}{}", plan.application);
+        Self { waiting, config, settings, rng, n: 0, application }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -152,8 +155,8 @@ impl Intake {
             "EHLO acme.example\r\nMAIL FROM:<ops@acme.example>\r\nRCPT TO:<call+acme@dispatch.example>\r\nDATA\r\n\
              From: ops@acme.example\r\nTo: call+acme@dispatch.example\r\nSubject: order\r\n\
              Date: Mon, 02 Mar 2026 15:00:00 +0000\r\nMessage-ID: <{}@acme.example>\r\nCall-To: tel:{}\r\n\
-             Call-Application: {APPLICATION}\r\nCall-Purpose: transactional\r\n{at}\r\n\r\n.\r\n",
-            self.n, giving.number
+             Call-Application: {}\r\nCall-Purpose: transactional\r\n{at}\r\n\r\n.\r\n",
+            self.n, giving.number, self.application
         );
         let mut session =
             Session::new(Role::Smtp, self.settings.directory.clone(), self.settings.mail, false);
@@ -182,8 +185,8 @@ impl Intake {
     fn json(&mut self, now: Now, giving: &Giving) -> (Order, [u8; 32], Wall) {
         let at = giving.ahead_s.map_or(String::new(), |s| format!(r#","at":"+{s}s""#));
         let body = format!(
-            r#"{{"to":"{}","application":"{APPLICATION}","purpose":"transactional"{at}}}"#,
-            giving.number
+            r#"{{"to":"{}","application":"{}","purpose":"transactional"{at}}}"#,
+            giving.number, self.application
         );
         let fields = form::json(body.as_bytes(), &self.settings.order).expect("a JSON object");
         let id = format!("order-{}", self.n);

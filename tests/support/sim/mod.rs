@@ -16,7 +16,7 @@ use control::call::Start as CallStart;
 use control::call::play::{Loaded, Wanted};
 use control::desk::{self, Desk};
 use control::shard::{self, Settings, Shard};
-use control::store::{Answer, Ask, Store};
+use control::store::{Answer, Ask, Room, Store};
 use intake::Intake;
 use media::Media;
 use node::store::sqlite::Sqlite;
@@ -69,6 +69,8 @@ pub struct Sim {
     pub logs: Vec<CallLog>,
     pub accepted: Vec<OrderId>,
     pub slots_out: i64,
+    /// Transfers asked for.
+    pub seconds: u32,
     pub facts: Vec<String>,
     prompts_loaded: i64,
     report_at: Mono,
@@ -104,7 +106,7 @@ impl Sim {
             media: Media::new(IpAddr::V4(SERVER), bearers, seed.derive(5)),
             world,
             wire: Wire::new(plan.weather, seed.derive(6)),
-            site: Site::new(plan.manners, seed.derive(7).rng()),
+            site: Site::new(plan.manners, plan.pages, seed.derive(7).rng()),
             intake: Intake::new(&plan, config, seed.derive(8)),
             plan,
             later: BTreeMap::new(),
@@ -113,6 +115,7 @@ impl Sim {
             logs: Vec::new(),
             accepted: Vec::new(),
             slots_out: 0,
+            seconds: 0,
             facts: Vec::new(),
             prompts_loaded: 0,
             report_at: Mono(0),
@@ -167,7 +170,7 @@ impl Sim {
     fn millisecond(&mut self) {
         for (order, digest, due) in self.intake.give(self.now) {
             let woken = Box::new(intake::woken(&order, due));
-            let ask = Ask::Accept { orders: vec![(order, digest)], due: vec![due] };
+            let ask = Ask::Accept { orders: vec![(order, digest)], due: vec![due], room: Room::UNBOUNDED };
             self.asks.push((Asker::Intake(woken), ask));
         }
         self.datagrams();
@@ -276,7 +279,7 @@ impl Sim {
             shard::Output::Sip(SipOutput::Transmit { to, bytes, .. }) => {
                 self.wire.send(self.now.mono, Datagram { from: sip(SERVER), to, bytes });
             }
-            shard::Output::Reserve(token) => {
+            shard::Output::Reserve(token, _) => {
                 let place = self.media.reserve();
                 self.shard(shard::Input::Reserved(token, place));
             }
@@ -292,6 +295,10 @@ impl Sim {
             shard::Output::Unload(_) => self.prompts_loaded -= 1,
             shard::Output::Ask(token, ask) => self.asks.push((Asker::Shard(token), ask)),
             shard::Output::Finished(finished) => self.finished(*finished),
+            shard::Output::Second(order) => {
+                self.seconds += 1;
+                self.desk(desk::Input::Second(order, units::ServerId(1)));
+            }
             shard::Output::Fact(fact) => self.facts.push(format!("{fact:?}")),
             _ => {}
         }
@@ -333,16 +340,26 @@ impl Sim {
             match output {
                 desk::Output::Ask(token, ask) => self.asks.push((Asker::Desk(token), ask)),
                 desk::Output::Start(start) => self.start(*start),
+                desk::Output::Denied(order, _, why) => {
+                    let parent = order.parent().expect("only transfers are denied");
+                    self.shard(shard::Input::Denied(parent, order.id, why));
+                }
                 desk::Output::HangUp(_) => self.facts.push("a former life's call".into()),
-                desk::Output::Fact(_) => {}
+                desk::Output::Fact(_) | desk::Output::Woken { .. } => {}
+                desk::Output::Offer(_) => unreachable!("one process offers nothing"),
             }
         }
     }
 
     fn start(&mut self, start: desk::Start) {
         self.slots_out += 1;
-        let call =
-            CallStart { permit: start.permit, slot: start.slot, order: start.order, lease: start.lease };
+        let call = CallStart {
+            permit: start.permit,
+            slot: start.slot,
+            order: start.order,
+            lease: start.lease,
+            trunks: None,
+        };
         self.shard(shard::Input::Start(Box::new(call)));
     }
 

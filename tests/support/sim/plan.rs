@@ -22,6 +22,10 @@ pub struct Plan {
     pub weather: Weather,
     /// The web server.
     pub manners: Manners,
+    /// What is called for: the name of a page of the site.
+    pub application: &'static str,
+    /// Pages beside the sample application's.
+    pub pages: &'static [(&'static str, &'static str)],
     /// The people.
     pub scenario: Arc<Scenario>,
     /// Calls at a time.
@@ -41,6 +45,8 @@ impl Plan {
             scheduled: 0.1,
             weather: Weather::FAIR,
             manners: Manners::GOOD,
+            application: "app.vxml",
+            pages: &[],
             scenario: scenario(PEOPLE),
             calls_max: 200,
             patience_ms: 40 * 60 * 1000,
@@ -111,4 +117,61 @@ person silent share 5
   ring 1s
   answer
   wait hangup 200s
+";
+
+/// A day of transfers: the document connects each callee to one of three agents, one of whom may not be called.
+pub const TRANSFER: &[(&str, &str)] = &[
+    (
+        "transfer.vxml",
+        r#"<vxml version="2.1" xmlns="http://www.w3.org/2001/vxml"><form>
+<block><prompt>one moment</prompt></block>
+<transfer name="t" connecttimeout="15s" maxtime="12s" type="bridge"
+  destexpr="['tel:+15559990001','tel:+15559990002','tel:+15559990003','tel:+442071838750'][Math.floor(Math.random()*4)]">
+  <grammar mode="dtmf" version="1.0" root="r" xmlns="http://www.w3.org/2001/06/grammar">
+    <rule id="r"><item repeat="2">*</item></rule></grammar>
+  <filled><var name="s" expr="t$.duration"/><submit next="over.vxml" namelist="t s"/></filled>
+  <catch event="error.connection"><assign name="t" expr="_event"/><var name="s" expr="0"/>
+    <submit next="over.vxml" namelist="t s"/></catch>
+</transfer></form></vxml>"#,
+    ),
+    (
+        "over.vxml",
+        r#"<vxml version="2.1" xmlns="http://www.w3.org/2001/vxml"><form><block><prompt>good bye</prompt><exit/></block>
+</form></vxml>"#,
+    ),
+];
+
+/// Who is called, and the agents: one talks and hangs up, one stays until the caller or the longest bridge ends it, one
+/// is busy. Callers hear the agents' tone and are heard by them.
+pub const AGENTS: &str = "\
+person patient share 5
+  ring 0.2s..2s
+  answer
+  wait 6s..8s
+  tone cng 2s
+  wait hangup 60s
+person releases share 3
+  ring 0.2s..2s
+  answer
+  wait 8s..10s
+  press **
+  wait hangup 60s
+person leaves share 2
+  ring 0.2s..2s
+  answer
+  wait 4s..9s
+  hangup
+person talks number 9990001
+  ring 0.2s..1s
+  answer
+  tone ced 3s
+  wait 1s
+  hangup
+person stays number 9990002
+  ring 0.2s..1s
+  answer
+  tone ced 3s
+  wait hangup 60s
+person engaged number 9990003
+  reject 486
 ";

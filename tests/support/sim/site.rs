@@ -32,17 +32,21 @@ pub struct Submitted {
 pub struct Site {
     manners: Manners,
     rng: Rng,
+    pages: &'static [(&'static str, &'static str)],
     pub submitted: Vec<Submitted>,
+    /// Queries of what was submitted to pages of the plan.
+    pub queries: Vec<String>,
     pub fetched: u64,
     pub failed: u64,
 }
 
-pub const APPLICATION: &str = "https://app.example/demo/app.vxml";
+/// Where the pages are.
+pub const SITE: &str = "https://app.example/demo/";
 const FAREWELL: &str = include_str!("../../../bench/demo/farewell.vxml");
 
 impl Site {
-    pub fn new(manners: Manners, rng: Rng) -> Self {
-        Self { manners, rng, submitted: Vec::new(), fetched: 0, failed: 0 }
+    pub fn new(manners: Manners, pages: &'static [(&'static str, &'static str)], rng: Rng) -> Self {
+        Self { manners, rng, pages, submitted: Vec::new(), queries: Vec::new(), fetched: 0, failed: 0 }
     }
 
     /// The answer to a fetch, and after how many ms it comes.
@@ -62,7 +66,14 @@ impl Site {
 
     fn page(&mut self, request: &FetchRequest) -> Result<Fetched, FetchError> {
         let name = request.url.rsplit('/').next().unwrap_or("");
-        let body: Vec<u8> = if name == "answer" {
+        let (plain, query) = name.split_once('?').unwrap_or((name, ""));
+        let page = self.pages.iter().find(|(page, _)| *page == plain);
+        if page.is_some() && !query.is_empty() {
+            self.queries.push(query.to_owned());
+        }
+        let body: Vec<u8> = if let Some((_, page)) = page {
+            page.as_bytes().to_vec()
+        } else if name == "answer" {
             let field = |name: &str| {
                 let found = request.fields.iter().find(|f| f.name == name);
                 match found.map(|f| &f.value) {

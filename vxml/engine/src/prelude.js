@@ -39,8 +39,11 @@
   Dt.UTC = D.UTC;
   Dt.parse = parse;
   Object.defineProperty(P, 'constructor', { value: Dt, writable: true, configurable: true });
-  function put(o, name, f) { Object.defineProperty(o, name, { value: f, writable: true, configurable: true }); }
-  ['FullYear', 'Month', 'Date', 'Day', 'Hours', 'Minutes', 'Seconds', 'Milliseconds'].forEach(function (f) {
+  // A plain loop: forEach itself is wrapped below.
+  function each(list, f) { for (var i = 0; i < list.length; i++) f(list[i]); }
+  // Assignment keeps the attributes of a built-in (writable, configurable, not enumerable) and costs a third of defineProperty.
+  function put(o, name, f) { o[name] = f; }
+  each(['FullYear', 'Month', 'Date', 'Day', 'Hours', 'Minutes', 'Seconds', 'Milliseconds'], function (f) {
     var g = P['getUTC' + f], s = P['setUTC' + f];
     put(P, 'get' + f, function () { return g.call(local(this)); });
     if (s) put(P, 'set' + f, function () { var t = local(this); s.apply(t, arguments); return this.setTime(+t - shift); });
@@ -78,70 +81,71 @@
     r.length = n;
     return r;
   }
-  var A = Array.prototype;
-  function wrap(o, name, make) {
-    var f = o[name];
-    if (typeof f !== 'function') return;
-    put(o, name, make(f));
+  // One maker for each kind of guard, not one a name: making closures is half the cost of a fresh engine.
+  function guard(o, names, make) {
+    for (var i = 0; i < names.length; i++) {
+      var f = o[names[i]];
+      if (typeof f === 'function') o[names[i]] = make(f, names[i]);
+    }
   }
-  ['join', 'slice', 'concat', 'indexOf', 'lastIndexOf', 'includes', 'at', 'every', 'some', 'forEach', 'map', 'filter',
+  function reading(f) {
+    return function () {
+      var o = plain(this, false);
+      for (var j = 0; j < arguments.length; j++) if (isArray(arguments[j]) && arguments[j].length > maxLength) tooLong();
+      return run(f, o, arguments);
+    };
+  }
+  function joining(f) {
+    return function () {
+      var o = plain(this, false), all = o.length;
+      for (var j = 0; j < arguments.length; j++) if (isArray(arguments[j]) && (all += arguments[j].length) > maxLength) tooLong();
+      return run(f, o, arguments);
+    };
+  }
+  function writing(f) { return function () { return run(f, plain(this, true), arguments); }; }
+  function padding(f, n) {
+    return function (x) {
+      var s = String(this), m = n === 'repeat' ? Number(x) * s.length : Number(x);
+      if (m > maxLength * 16) tooLong();
+      return run(f, s, [Number(x) || 0].concat(arguments.length > 1 ? [String(arguments[1])] : []));
+    };
+  }
+  // Searching compares up to text times pattern.
+  function searching(f) {
+    return function (x) {
+      var s = String(this), l;
+      if (typeof x === 'string') {
+        l = x.length;
+        if (l > 64 && (s.length - l + 1) * l > 4000000) tooLong();
+      }
+      return run(f, s, arguments);
+    };
+  }
+  var A = Array.prototype;
+  guard(A, ['join', 'slice', 'indexOf', 'lastIndexOf', 'includes', 'at', 'every', 'some', 'forEach', 'map', 'filter',
     'reduce', 'reduceRight', 'find', 'findIndex', 'findLast', 'findLastIndex', 'flat', 'flatMap', 'toReversed',
-    'toSorted', 'toSpliced', 'with', 'toString', 'toLocaleString', 'keys', 'values', 'entries'].forEach(function (n) {
-    wrap(A, n, function (f) {
-      return function () {
-        var o = plain(this, false), all = n === 'concat' ? o.length : 0;
-        for (var j = 0; j < arguments.length; j++) if (isArray(arguments[j])) {
-          if (n !== 'concat') all = 0;
-          if ((all += arguments[j].length) > maxLength) tooLong();
-        }
-        return run(f, o, arguments);
-      };
-    });
-  });
-  ['sort', 'reverse', 'shift', 'unshift', 'splice', 'fill', 'copyWithin', 'push', 'pop'].forEach(function (n) {
-    wrap(A, n, function (f) { return function () { return run(f, plain(this, true), arguments); }; });
-  });
-  wrap(Array, 'from', function (f) {
+    'toSorted', 'toSpliced', 'with', 'toString', 'toLocaleString', 'keys', 'values', 'entries'], reading);
+  guard(A, ['concat'], joining);
+  guard(A, ['sort', 'reverse', 'shift', 'unshift', 'splice', 'fill', 'copyWithin', 'push', 'pop'], writing);
+  guard(Array, ['from'], function (f) {
     return function (x) {
       if (x !== null && typeof x === 'object' && !x[Symbol.iterator]) arguments[0] = plain(x, false);
       return run(f, Array, arguments);
     };
   });
-  ['repeat', 'padStart', 'padEnd'].forEach(function (n) {
-    wrap(String.prototype, n, function (f) {
-      return function (x) {
-        var s = String(this), m = n === 'repeat' ? Number(x) * s.length : Number(x);
-        if (m > maxLength * 16) tooLong();
-        return run(f, s, [Number(x) || 0].concat(arguments.length > 1 ? [String(arguments[1])] : []));
-      };
-    });
-  });
-  // Searching compares up to text times pattern.
-  ['indexOf', 'lastIndexOf', 'includes', 'split', 'replace', 'replaceAll', 'startsWith', 'endsWith'].forEach(function (n) {
-    wrap(String.prototype, n, function (f) {
-      return function (x) {
-        var s = String(this), l;
-        if (typeof x === 'string') {
-          l = x.length;
-          if (l > 64 && (s.length - l + 1) * l > 4000000) tooLong();
-        }
-        return run(f, s, arguments);
-      };
-    });
-  });
-  wrap(Function.prototype, 'apply', function (f) {
+  guard(String.prototype, ['repeat', 'padStart', 'padEnd'], padding);
+  guard(String.prototype, ['indexOf', 'lastIndexOf', 'includes', 'split', 'replace', 'replaceAll', 'startsWith', 'endsWith'], searching);
+  guard(Function.prototype, ['apply'], function (f) {
     return function (t, x) { return bind(f, this, t, x === null || x === undefined ? [] : plain(x, false)); };
   });
-  ['apply', 'construct', 'ownKeys'].forEach(function (n) {
-    wrap(Reflect, n, function (f) {
-      return function (t, x, y) {
-        if (n === 'ownKeys') { if (isArray(t)) plain(t, false); return f(t); }
-        if (n === 'apply') return f(t, x, plain(y, false));
-        return arguments.length > 2 ? f(t, plain(x, false), y) : f(t, plain(x, false));
-      };
-    });
+  guard(Reflect, ['apply', 'construct', 'ownKeys'], function (f, n) {
+    return function (t, x, y) {
+      if (n === 'ownKeys') { if (isArray(t)) plain(t, false); return f(t); }
+      if (n === 'apply') return f(t, x, plain(y, false));
+      return arguments.length > 2 ? f(t, plain(x, false), y) : f(t, plain(x, false));
+    };
   });
-  wrap(JSON, 'stringify', function (f) {
+  guard(JSON, ['stringify'], function (f) {
     return function (v, r, s) { return f(v, isArray(r) ? plain(r, false) : r, typeof s === 'number' ? Math.min(s, 10) : typeof s === 'string' ? s.slice(0, 10) : undefined); };
   });
   delete globalThis.BigInt;

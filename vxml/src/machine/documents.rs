@@ -54,6 +54,23 @@ impl Documents {
         self.entries.is_empty()
     }
 
+    /// Reads a document before any session needs it, so that one that cannot be used is known before anyone is called;
+    /// what was read is kept. The URL of its application root, if it has one.
+    ///
+    /// # Errors
+    /// The first problem that makes it unusable; the URL's own is told as line 1.
+    pub fn prepare(
+        &mut self,
+        tenant: TenantId,
+        fetched: &Fetched,
+        lenient: bool,
+        limits: &Limits,
+    ) -> Result<Option<Url>, Arc<Problem>> {
+        // Where the octets came from; what is no URL (`cid:` is one) cannot be the base of others.
+        let Ok(url) = Url::parse(&fetched.url) else { return Ok(None) };
+        Ok(self.document(tenant, fetched, &url, lenient, limits)?.application())
+    }
+
     /// The document in a fetched body.
     ///
     /// # Errors

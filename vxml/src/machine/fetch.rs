@@ -51,6 +51,7 @@ impl Session {
             Resource::Script => "script",
             Resource::Grammar => "grammar",
             Resource::Data => "data",
+            Resource::Audio => "audio",
         };
         let mut request = self.plain_request(url, resource);
         request.caching = self.caching(doc, node, kind);
@@ -291,12 +292,13 @@ impl Session {
     }
 }
 
-/// Grammars and scripts below a node that are to be fetched ahead.
+/// Grammars, scripts and sounds below a node that are to be fetched ahead.
 fn collect_hinted(doc: &Document, node: NodeId, out: &mut Vec<(NodeId, Resource)>) {
     for child in doc.children(node) {
         let resource = match doc.tag(child) {
             Tag::Grammar => Some(Resource::Grammar),
             Tag::Script => Some(Resource::Script),
+            Tag::Audio => Some(Resource::Audio),
             _ => None,
         };
         let hinted = doc.attribute(child, "fetchhint").is_some_and(|h| h.trim() == "prefetch");

@@ -94,7 +94,7 @@ impl Session {
             Tag::Record => self.visit_record(documents, doc, node, item),
             Tag::Transfer => self.visit_transfer(documents, doc, node, item),
             Tag::Subdialog => self.visit_subdialog(doc, node, item),
-            Tag::Object => self.visit_object(doc, node),
+            Tag::Object => self.visit_object(doc, node, item),
             _ => Ok(()),
         }
     }

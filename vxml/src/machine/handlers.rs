@@ -111,6 +111,9 @@ impl Session {
 
     /// Runs a handler as if it stood where the event was thrown (§5.2.4).
     fn start_handler(&mut self, doc: Arc<Document>, node: NodeId, event: Event) {
+        if event.name == "noinput" {
+            self.silences = 0;
+        }
         if let Some(d) = &mut self.level().dialog {
             d.filled.clear();
         }
@@ -128,6 +131,12 @@ impl Session {
         match catch::default_handler(&event.name) {
             Default::Nothing => self.after_default(false),
             Default::Reprompt(message) => {
+                if event.name == "noinput" {
+                    self.silences += 1;
+                    if self.silences >= self.config.limits.silences_max {
+                        return self.give_up_on_silence();
+                    }
+                }
                 if let Some(text) = message.and_then(|m| self.config.messages.get(m).cloned()) {
                     self.queue_platform_text(text);
                 }
@@ -143,6 +152,15 @@ impl Session {
             }
             Default::Fail => self.fail(event),
         }
+    }
+
+    /// Nobody has said or pressed anything for `silences_max` times, and the document does not care.
+    fn give_up_on_silence(&mut self) {
+        let message =
+            format!("{} no-inputs in a row without a handler in the document (silences_max)", self.silences);
+        let event = Event::with("error.max_noinput_count_exceeded", message);
+        self.trace(Trace::Event { name: event.name.clone(), message: event.message.clone() });
+        self.fail(event);
     }
 
     pub(crate) fn disconnect_reason(&self) -> ExitReason {
@@ -165,6 +183,9 @@ impl Session {
         self.queue.clear();
         self.typeahead.clear();
         self.awake();
+        if let super::Phase::Recording(_) = &self.phase {
+            return self.hang_up_recording();
+        }
         let phase = std::mem::replace(&mut self.phase, super::Phase::Running);
         match phase {
             super::Phase::Listening(l) => self.emit(Output::StopListen { id: l.id }),

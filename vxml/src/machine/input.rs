@@ -52,7 +52,7 @@ impl Session {
     }
 
     pub(crate) fn on_digit(&mut self, key: char) {
-        self.awake();
+        self.alive();
         match &self.phase {
             Phase::Listening(l) if l.outcome.is_none() => {
                 if l.dtmf {
@@ -241,7 +241,7 @@ impl Session {
     }
 
     pub(crate) fn on_speech(&mut self, id: ListenId) {
-        self.awake();
+        self.alive();
         if let Phase::Listening(l) = &mut self.phase
             && l.id == id
             && l.outcome.is_none()
@@ -262,7 +262,7 @@ impl Session {
     }
 
     pub(crate) fn on_recognised(&mut self, id: ListenId, nbest: &[Hypothesis], recording: Option<Recording>) {
-        self.awake();
+        self.alive();
         if matches!(&self.phase, Phase::Transferring(t) if t.id == id) {
             return self.recognised_in_transfer(nbest);
         }

@@ -1,7 +1,8 @@
 //! `<transfer>`, `<subdialog>` and `<object>` (VoiceXML 2.0 §2.3.4, §2.3.5, §2.3.7).
 
-use super::input::number;
+use super::input::{from_json, number};
 use super::state::{Active, After, Answer, Heard, Moving, Phase, Purpose, Target};
+use super::transition::json;
 use super::{Documents, Session};
 use crate::catch::Event;
 use crate::document::{Document, NodeId, Tag};
@@ -60,11 +61,54 @@ impl Session {
         Ok(out)
     }
 
-    /// §2.3.5: no object class is registered with this platform.
-    pub(crate) fn visit_object(&mut self, doc: &Arc<Document>, node: NodeId) -> Result<(), Event> {
-        self.params(doc, node)?;
+    /// §2.3.5: the host runs what it has registered.
+    pub(crate) fn visit_object(
+        &mut self,
+        doc: &Arc<Document>,
+        node: NodeId,
+        item: usize,
+    ) -> Result<(), Event> {
+        let params = self.params(doc, node)?;
         let class = doc.attribute(node, "classid").unwrap_or("").to_owned();
-        Err(Event::with("error.unsupported.objectname", class))
+        if !self.config.objects.contains(&class) {
+            return Err(Event::with("error.unsupported.objectname", class));
+        }
+        if self.hung_up {
+            let reason = self.disconnect_reason();
+            self.end(reason, Vec::new());
+            return Ok(());
+        }
+        let id = ListenId(self.id());
+        let params = params.iter().map(|(name, value)| (name.clone(), json(value))).collect();
+        self.flush_queue();
+        self.emit(Output::Object { id, class, params });
+        self.phase = Phase::Object(id, item);
+        Ok(())
+    }
+
+    pub(crate) fn on_object_done(
+        &mut self,
+        id: ListenId,
+        result: Result<serde_json::Value, (String, String)>,
+    ) {
+        let Phase::Object(running, item) = &self.phase else { return };
+        let (running, item) = (*running, *item);
+        if running != id {
+            return;
+        }
+        self.awake();
+        self.phase = Phase::Running;
+        let value = match result {
+            Ok(value) => from_json(&value),
+            Err((event, message)) => return self.throw(Event::with(event, message)),
+        };
+        let doc = self.level().doc.clone();
+        let Some(dialog) = &self.level().dialog else { return };
+        let (scope, name) = (dialog.scope, dialog.items[item].name.clone());
+        self.scopes.define(scope, &name, value);
+        if let Err(event) = self.just_filled(&doc, &[item]) {
+            self.throw(event);
+        }
     }
 
     pub(crate) fn visit_transfer(
@@ -244,6 +288,7 @@ fn transfer_event(end: TransferEnd, kind: TransferKind) -> Option<Event> {
         TransferEnd::BadDestination => "error.connection.baddestination",
         TransferEnd::NoRoute => "error.connection.noroute",
         TransferEnd::NoResource => "error.connection.noresource",
+        TransferEnd::Protocol(status) => return Some(Event::new(format!("error.connection.sip.{status}"))),
         TransferEnd::Unsupported => match kind {
             TransferKind::Bridge => "error.unsupported.transfer.bridge",
             TransferKind::Blind => "error.unsupported.transfer.blind",

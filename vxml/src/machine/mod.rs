@@ -52,6 +52,11 @@ pub struct SessionConfig {
     pub properties: BTreeMap<String, String>,
     /// Messages of the default handlers by event (`help`, `nomatch`, `maxspeechtimeout`, `error`); absent: silence.
     pub messages: BTreeMap<String, String>,
+    /// `classid`s of the objects that the host runs; any other is `error.unsupported.objectname`.
+    pub objects: Vec<String>,
+    /// Languages that the host's synthesis speaks, as RFC 5646 tags; a shorter tag stands for all that begin with it.
+    /// Text in another one is `error.unsupported.language`. Empty: any.
+    pub languages: Vec<String>,
     /// Where chance begins.
     pub seed: Seed,
     /// Minutes east of Greenwich for scripts.
@@ -75,6 +80,8 @@ impl SessionConfig {
             lang: "en-US".into(),
             properties: BTreeMap::new(),
             messages: BTreeMap::new(),
+            objects: Vec::new(),
+            languages: Vec::new(),
             seed: Seed(0),
             utc_offset_min: 0,
             limits: Limits::default(),
@@ -139,6 +146,8 @@ pub struct Session {
     steps: u32,
     idle_turns: u32,
     throws: u32,
+    /// No-inputs in a row that only the platform's handler took.
+    silences: u32,
     last_error: Option<Event>,
 }
 
@@ -194,6 +203,7 @@ impl Session {
             steps: 0,
             idle_turns: 0,
             throws: 0,
+            silences: 0,
             last_error: None,
         };
         session.define_session_variables();
@@ -285,6 +295,7 @@ impl Session {
                 self.on_recorded(id, recording, termchar.map(units::Digit::as_char), maxtime);
             }
             Input::TransferEnded { id, end, duration_ms } => self.on_transfer_ended(id, end, duration_ms),
+            Input::ObjectDone { id, result } => self.on_object_done(id, result),
             Input::HangUp => self.on_hangup(),
             Input::Timer => self.on_timer(),
         }
@@ -378,6 +389,12 @@ impl Session {
         self.emit(Output::Exit(exit));
         self.phase = Phase::Over;
         self.levels.clear();
+    }
+
+    /// The caller did something: the line is not dead.
+    fn alive(&mut self) {
+        self.silences = 0;
+        self.awake();
     }
 
     /// Something came from outside: the document does not merely chase itself.

@@ -64,6 +64,7 @@ impl Session {
             timer: None,
             termchar: None,
             answer: None,
+            hung_up: false,
         }));
         Ok(())
     }
@@ -160,6 +161,15 @@ impl Session {
         self.emit_stop();
     }
 
+    /// §2.3.6: the recording up to a hang-up is kept in its variable, for the handlers of the hang-up.
+    pub(crate) fn hang_up_recording(&mut self) {
+        let Phase::Recording(c) = &mut self.phase else { return };
+        c.hung_up = true;
+        if c.answer.is_none() && c.termchar.is_none() {
+            self.stop_recording();
+        }
+    }
+
     fn emit_stop(&mut self) {
         if let Phase::Recording(c) = &self.phase {
             let id = c.id;
@@ -199,6 +209,12 @@ impl Session {
         let Phase::Recording(capturing) = std::mem::replace(&mut self.phase, Phase::Running) else {
             return Ok(());
         };
+        if capturing.hung_up {
+            if let Some(r) = &recording {
+                self.keep_recording(capturing.item, r, None, maxtime, None);
+            }
+            return Err(Event::new("connection.disconnect.hangup"));
+        }
         let grammar = capturing.answer.map(|a| *a).or(known);
         let termchar = termchar.or(capturing.termchar);
         if let Some(answer) = grammar.as_ref().filter(|a| a.origin != Origin::Item) {
@@ -219,8 +235,21 @@ impl Session {
             return if ended_by.is_some() { Ok(()) } else { Err(Event::new("noinput")) };
         };
         let doc = self.level().doc.clone();
-        let Some(dialog) = &self.level().dialog else { return Ok(()) };
-        let (scope, name) = (dialog.scope, dialog.items[capturing.item].name.clone());
+        self.keep_recording(capturing.item, &r, termchar, maxtime, grammar.as_ref());
+        self.just_filled(&doc, &[capturing.item])
+    }
+
+    /// The item's variable and its shadow variables.
+    fn keep_recording(
+        &mut self,
+        item: usize,
+        r: &Recording,
+        termchar: Option<char>,
+        maxtime: bool,
+        grammar: Option<&Answer>,
+    ) {
+        let Some(dialog) = &self.level().dialog else { return };
+        let (scope, name) = (dialog.scope, dialog.items[item].name.clone());
         self.scopes.define(scope, &name, recording_value(&r.name));
         let mut shadow = vec![
             ("duration".to_owned(), number(r.duration_ms)),
@@ -228,7 +257,7 @@ impl Session {
             ("termchar".to_owned(), termchar.map_or(Value::Null, |c| Value::text(c.to_string()))),
             ("maxtime".to_owned(), Value::Bool(maxtime)),
         ];
-        if let Some(answer) = &grammar {
+        if let Some(answer) = grammar {
             let heard = &answer.nbest[0];
             shadow.push(("utterance".into(), Value::text(&heard.utterance)));
             shadow.push(("confidence".into(), Value::Number(f64::from(heard.confidence))));
@@ -236,7 +265,6 @@ impl Session {
         if !name.starts_with('\u{1}') {
             self.scopes.define(scope, &format!("{name}$"), Value::Object(shadow));
         }
-        self.just_filled(&doc, &[capturing.item])
     }
 }
 

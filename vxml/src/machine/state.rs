@@ -95,6 +95,8 @@ pub(crate) enum Phase {
     Recording(Box<Capturing>),
     /// A transfer.
     Transferring(Box<Moving>),
+    /// An object, for the item of that index.
+    Object(ListenId, usize),
     /// The prompts that still play.
     Draining(After),
     /// It is over.
@@ -223,6 +225,8 @@ pub(crate) struct Capturing {
     pub(crate) termchar: Option<char>,
     /// What matched a grammar and ended it.
     pub(crate) answer: Option<Box<Answer>>,
+    /// The caller has hung up: what was said until then is kept, and then the event is thrown.
+    pub(crate) hung_up: bool,
 }
 
 /// A transfer in progress.

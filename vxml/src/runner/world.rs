@@ -304,6 +304,12 @@ impl<'a> Run<'a> {
                 let end = TransferEnd::NearEndDisconnect;
                 self.at(self.now.mono, Input::TransferEnded { id, end, duration_ms: 1000 });
             }
+            Output::Object { id, class, params } => {
+                let params: serde_json::Map<_, _> = params.into_iter().collect();
+                self.line("object", json!({"text": class, "params": params}));
+                // The runner has no line to work on: an object does nothing, well.
+                self.at(self.now.mono, Input::ObjectDone { id, result: Ok(json!({})) });
+            }
             Output::Disconnect { values } => {
                 let values: serde_json::Map<_, _> = values.into_iter().collect();
                 self.line("disconnect", json!({"values": values}));

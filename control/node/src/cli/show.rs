@@ -10,7 +10,7 @@ pub(super) fn table(question: &Question, answer: &Value) -> String {
         Question::Calls => calls(answer),
         Question::Call(_) => call(answer),
         Question::Workers => lines(answer),
-        Question::Servers => rows(answer, &["server", "used", "capacity"]),
+        Question::Servers => servers(answer),
         Question::Trunks => trunks(answer),
         Question::Why(_) => serde_json::to_string_pretty(answer).unwrap_or_default(),
         Question::Clear(_) | Question::Reload | Question::Drain | Question::Trunk(..) => plain(answer),
@@ -32,6 +32,16 @@ fn trunks(answer: &Value) -> String {
         let _ = write!(text, "\n{}: {}", plain(&trunk["name"]), plain(&trunk["why"]));
     }
     text
+}
+
+/// One process shows itself; in a cluster, all of them.
+fn servers(answer: &Value) -> String {
+    let cluster = answer.as_array().is_some_and(|rows| rows.iter().any(|row| !row["name"].is_null()));
+    if cluster {
+        rows(answer, &["server", "name", "role", "state", "address", "used", "capacity", "seen_ms_ago"])
+    } else {
+        rows(answer, &["server", "used", "capacity"])
+    }
 }
 
 fn lines(answer: &Value) -> String {

@@ -1,4 +1,4 @@
-//! Tools that need no running node: `migrate`, `sim`.
+//! Tools that need no running node: `migrate`, `cdr`, `sim`.
 
 use super::{no, print};
 use clap::Subcommand;
@@ -22,6 +22,29 @@ pub(super) enum Sim {
         #[arg(long)]
         plot: Option<PathBuf>,
     },
+}
+
+/// What is done with them.
+#[derive(Debug, Subcommand)]
+pub(super) enum Cdr {
+    /// Check every finished file of a folder by its trailer, and that none is missing.
+    Check {
+        /// The folder.
+        folder: PathBuf,
+    },
+}
+
+impl Cdr {
+    pub(super) fn run(self) -> ExitCode {
+        let Cdr::Check { folder } = self;
+        match crate::books::check(&folder) {
+            Ok((files, rows)) => {
+                print(&format!("{files} file(s), {rows} row(s), all whole"));
+                ExitCode::SUCCESS
+            }
+            Err(why) => no(&why),
+        }
+    }
 }
 
 impl Sim {

@@ -350,7 +350,7 @@ fn accept(resource: Resource) -> &'static str {
         Resource::Document => "application/voicexml+xml, application/xml;q=0.9, text/xml;q=0.9, */*;q=0.1",
         Resource::Grammar => "application/srgs+xml, application/srgs;q=0.9, */*;q=0.1",
         Resource::Script => "application/ecmascript, text/javascript, */*;q=0.1",
-        Resource::Data => "*/*",
+        Resource::Data | Resource::Audio => "*/*",
     }
 }
 

@@ -130,6 +130,8 @@ pub(super) async fn cancel(
     let order = order_id(&id)?;
     match api.intake.store.ask(Ask::Cancel { tenant, order }).await? {
         Answer::Cancelled(now) => {
+            // If it rings, it is hung up on now; if it waits for a server, it waits no longer.
+            api.intake.cancelled(order);
             let status = if now { StatusCode::OK } else { StatusCode::ACCEPTED };
             Ok((status, Json(json!({ "id": id, "cancelled": now }))).into_response())
         }

@@ -47,8 +47,13 @@ async fn save(api: &Api, campaign: &Campaign, mut more: Vec<Keep>) -> Result<(),
     let value = serde_json::to_vec(campaign).map_err(|_| Problem::from(Error::Corrupt))?;
     more.push(Keep { shelf: Shelf::Campaigns, name: head(campaign.id), value: Some(value) });
     api.intake.store.ask(Ask::Keep(more)).await?;
-    let mut stages = api.intake.stages.write().unwrap_or_else(std::sync::PoisonError::into_inner);
-    stages.insert(campaign.id, campaign.stage);
+    let before = {
+        let mut stages = api.intake.stages.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        stages.insert(campaign.id, campaign.stage)
+    };
+    if before != Some(campaign.stage) {
+        api.intake.tell(crate::desk::Message::Learnt);
+    }
     Ok(())
 }
 
@@ -241,8 +246,8 @@ async fn book(api: &Api, campaign: &mut Campaign, rows: &Rows, batch: Vec<Row>) 
     campaign.accepted += orders.len() as u64;
     campaign.refused += errors.len() as u64;
     if let (Some(at), Some((first, _))) = (due.iter().min().copied(), orders.first()) {
-        let (priority, tenant) = (first.priority, first.tenant);
-        api.intake.store.ask(Ask::Accept { orders, due }).await?;
+        let (priority, tenant, room) = (first.priority, first.tenant, api.intake.room(first.tenant));
+        api.intake.store.ask(Ask::Accept { orders, due, room }).await?;
         api.intake.wake(priority, tenant, at);
     }
     campaign.offset = end;

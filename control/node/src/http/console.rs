@@ -246,6 +246,7 @@ fn form_errors(declined: Declined) -> Vec<FormError> {
             general("was sent before with other content".into(), "start from an empty form")
         }
         Declined::TooFast(_) => general("came too soon after others".into(), "try again in a moment"),
+        Declined::Full(_) => general("finds too many orders waiting".into(), "try again later"),
         Declined::Unavailable => general("cannot be taken now".into(), "try again later"),
     }
 }

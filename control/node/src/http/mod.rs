@@ -70,6 +70,15 @@ pub fn router(api: Api) -> Router {
         .with_state(api)
 }
 
+/// Health and metrics only: a media server's.
+pub fn health_router(api: Api) -> Router {
+    Router::new()
+        .route("/healthz", get(health))
+        .route("/metrics", get(metrics))
+        .fallback(|| async { Problem::new(StatusCode::NOT_FOUND, "not-found", "There is nothing here") })
+        .with_state(api)
+}
+
 /// Refuses at the front what there is no place for.
 async fn crowd(
     State(places): State<Arc<tokio::sync::Semaphore>>,
@@ -82,8 +91,11 @@ async fn crowd(
     next.run(request).await
 }
 
-/// Healthy means that the store answers.
+/// Healthy means that the store answers, and that this process is not on its way out.
 async fn health(State(api): State<Api>) -> impl IntoResponse {
+    if api.intake.is_draining() {
+        return (StatusCode::SERVICE_UNAVAILABLE, "draining\n");
+    }
     let asked =
         tokio::time::timeout(Duration::from_secs(2), api.intake.store.ask(control::store::Ask::NextDue));
     match asked.await {

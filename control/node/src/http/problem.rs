@@ -57,6 +57,18 @@ impl Problem {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Nothing was accepted; try again later")
     }
 
+    /// So many orders wait already that no more are taken: the tenant's own bound (429), or that of all (503).
+    #[must_use]
+    pub fn full(tenant: bool) -> Self {
+        if tenant {
+            let title = "As many of your orders wait as may (`orders_waiting_max`); nothing was accepted";
+            Self::new(StatusCode::TOO_MANY_REQUESTS, "orders-waiting", title)
+        } else {
+            let title = "As many orders wait here as may; nothing was accepted, try again later";
+            Self::new(StatusCode::SERVICE_UNAVAILABLE, "orders-waiting", title)
+        }
+    }
+
     /// Is it a 404?
     pub(super) fn is_not_found(&self) -> bool {
         self.status == StatusCode::NOT_FOUND.as_u16()
@@ -89,6 +101,7 @@ impl From<Declined> for Problem {
                 let title = format!("Orders come faster than agreed; try again in {ms} ms");
                 Self::new(StatusCode::TOO_MANY_REQUESTS, "rate", &title)
             }
+            Declined::Full(tenant) => Self::full(tenant),
             Declined::Unavailable => Self::unavailable(),
         }
     }
@@ -101,6 +114,7 @@ impl From<Error> for Problem {
             Error::Conflict | Error::Fenced => {
                 Self::new(StatusCode::CONFLICT, "conflict", "It is over already, or was changed meanwhile")
             }
+            Error::Full { tenant } => Self::full(tenant),
             Error::Unavailable | Error::Corrupt => Self::unavailable(),
         }
     }

@@ -9,7 +9,8 @@ use crate::store::Handle;
 use arc_swap::ArcSwap;
 use control::call::Captured;
 use control::call::play::{Loaded, Wanted};
-use control::shard::{Finished, Input, Output, Token};
+use control::order::Order;
+use control::shard::{Denied, Finished, Input, Output, Token};
 use dataplane::command::{CaptureHandle, Command};
 use dataplane::io::host::{Busy, ControlEnd};
 use dataplane::io::recorder::{Recorder, Recording, State};
@@ -47,6 +48,7 @@ pub(super) struct Parts {
     pub(super) prompts: Arc<Prompts>,
     pub(super) attachments: Attachments,
     pub(super) finished: mpsc::Sender<Box<Finished>>,
+    pub(super) desk: crate::desk::Way,
     pub(super) elsewhere: tokio::runtime::Handle,
 }
 
@@ -62,6 +64,7 @@ pub(super) struct Doors {
     prompts: Arc<Prompts>,
     attachments: Attachments,
     finished: mpsc::Sender<Box<Finished>>,
+    desk: crate::desk::Way,
     elsewhere: tokio::runtime::Handle,
     lent: Lent,
     local: BTreeMap<BearerId, (SocketAddr, Codec)>,
@@ -92,6 +95,7 @@ impl Doors {
             prompts: parts.prompts,
             attachments: parts.attachments,
             finished: parts.finished,
+            desk: parts.desk,
             elsewhere: parts.elsewhere,
             lent: Lent::default(),
             local: BTreeMap::new(),
@@ -113,7 +117,8 @@ impl Doors {
     pub(super) fn carry_out(&mut self, output: Output) -> Option<Input<'static>> {
         match output {
             Output::Sip(output) => self.sip.carry_out(output, &self.post),
-            Output::Reserve(token) => return Some(self.reserve(token)),
+            Output::Reserve(token, beside) => return Some(self.reserve(token, beside)),
+            Output::Second(order) => return self.second(order),
             Output::Release(bearer) => {
                 self.local.remove(&bearer);
                 self.end.release(bearer);
@@ -143,8 +148,18 @@ impl Doors {
         None
     }
 
-    fn reserve(&mut self, token: Token) -> Input<'static> {
-        let place = self.end.reserve(None).inspect_err(|error| tracing::warn!(?error, "no bearer")).ok();
+    /// Asks the desk whether a transfer may be dialled; a desk that is gone or drowned dials nothing.
+    fn second(&mut self, order: Box<Order>) -> Option<Input<'static>> {
+        let (parent, id) = (order.parent()?, order.id);
+        let asked = self.desk.try_send(crate::desk::Message::Second(self.number, order));
+        asked.is_err().then_some(Input::Denied(parent, id, Denied::NoResource))
+    }
+
+    fn reserve(&mut self, token: Token, beside: Option<BearerId>) -> Input<'static> {
+        // Where the other's worker is full, any will do: a ring joins the two.
+        let near = beside.map(|other| self.end.reserve(Some(other))).and_then(Result::ok);
+        let place = near.map_or_else(|| self.end.reserve(None), Ok);
+        let place = place.inspect_err(|error| tracing::warn!(?error, "no bearer")).ok();
         if let Some(place) = place {
             self.local.insert(place.bearer, (place.local, Codec::Pcmu));
         }
@@ -181,8 +196,16 @@ impl Doors {
         Some(spec)
     }
 
+    /// Two bearers on two workers are joined by a ring, which the host sees to.
+    fn send(&mut self, command: Command) -> Result<(), Busy> {
+        match command {
+            Command::Bridge { a, b } => self.end.bridge(a, b),
+            command => self.end.send(command),
+        }
+    }
+
     fn command(&mut self, command: Command) {
-        if self.waiting.is_empty() && !matches!(self.end.send(command), Err(Busy::Ring)) {
+        if self.waiting.is_empty() && !matches!(self.send(command), Err(Busy::Ring)) {
             return;
         }
         if self.waiting.len() < WAITING_MAX {
@@ -197,7 +220,7 @@ impl Doors {
     /// Commands that found a full ring.
     pub(super) fn retry(&mut self) {
         while let Some(&command) = self.waiting.front() {
-            if matches!(self.end.send(command), Err(Busy::Ring)) {
+            if matches!(self.send(command), Err(Busy::Ring)) {
                 return;
             }
             self.waiting.pop_front();

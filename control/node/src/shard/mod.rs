@@ -13,7 +13,7 @@ use crate::store::Handle;
 use arc_swap::ArcSwap;
 use control::call::play::Wanted;
 use control::call::{Captured, Start};
-use control::shard::{CallView, Fact, Finished, Input, Output, Settings, Shard, Token};
+use control::shard::{CallView, Denied, Fact, Finished, Input, Output, Settings, Shard, Token};
 use control::store::{Answer, Ask, Error as StoreError};
 use control::trunk::{Standing, TrunkView};
 use dataplane::io::host::ControlEnd;
@@ -21,7 +21,7 @@ use dataplane::io::recorder::Recorder;
 use dataplane::pool::Prompt;
 use doors::Doors;
 use signalling::leg::Transport;
-use signalling::sip::endpoint::{FlowId, Input as SipInput};
+use signalling::sip::endpoint::{FlowId, Input as SipInput, Output as SipOutput};
 use signalling::sip::locate::{self, Target};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -70,6 +70,8 @@ pub enum Inbox {
     Clear(AttemptId, Cause),
     /// Its owner took an order back.
     Cancelled(OrderId),
+    /// The transfer of this attempt's caller, by this order, is not dialled.
+    Denied(AttemptId, OrderId, Denied),
     /// End the call of a former life by its journalled dialog.
     TakeOver(AttemptId, Vec<u8>),
     /// Which calls there are.
@@ -107,6 +109,8 @@ pub struct Parts {
     pub attachments: crate::prompts::Attachments,
     /// Calls that are over go to the desk.
     pub finished: mpsc::Sender<Box<Finished>>,
+    /// Transfers are asked for there, too.
+    pub desk: crate::desk::Way,
     /// Its load, told to the dispatcher.
     pub load: Arc<Load>,
     /// The main runtime, where what takes time is done.
@@ -146,6 +150,8 @@ pub enum Listener {
 
 /// Messages that wait for a shard.
 const INBOX_MAX: usize = 65_536;
+/// From the decision to dial to the INVITE's first octet; more is late.
+const LATE: std::time::Duration = std::time::Duration::from_millis(500);
 /// Inputs taken from one door before the others are looked at.
 const BURST: usize = 256;
 
@@ -180,6 +186,8 @@ struct Shell {
     load: Arc<Load>,
     settings: Arc<Settings>,
     draining: bool,
+    /// When the input that is being handled was taken up.
+    taken: units::Mono,
     /// Inputs that a door answered at once.
     next: VecDeque<Input<'static>>,
 }
@@ -199,6 +207,7 @@ impl Shell {
             prompts: parts.prompts,
             attachments: parts.attachments,
             finished: parts.finished,
+            desk: parts.desk,
             elsewhere: parts.elsewhere,
         });
         Ok(Self {
@@ -207,6 +216,7 @@ impl Shell {
             load: parts.load,
             settings: parts.settings,
             draining: false,
+            taken: units::Mono(0),
             next: VecDeque::new(),
         })
     }
@@ -314,6 +324,7 @@ impl Shell {
             }
             Inbox::Clear(attempt, cause) => self.handle(Input::Clear(attempt, cause)),
             Inbox::Cancelled(order) => self.handle(Input::Cancelled(order)),
+            Inbox::Denied(attempt, order, why) => self.handle(Input::Denied(attempt, order, why)),
             Inbox::TakeOver(attempt, dialog) => self.handle(Input::TakeOver(attempt, dialog)),
             // Who asked may have gone.
             Inbox::View(answer) => drop(answer.send(self.shard.view(crate::clock::now()))),
@@ -323,6 +334,7 @@ impl Shell {
     /// One input, then all that follows from it. A panic ends the call it belongs to and no other.
     fn handle(&mut self, input: Input<'_>) {
         let now = crate::clock::now();
+        self.taken = now.mono;
         let shard = &mut self.shard;
         if catch_unwind(AssertUnwindSafe(|| shard.handle(now, input))).is_err() {
             metrics::counter!("carillon_calls_broken_total").increment(1);
@@ -335,11 +347,24 @@ impl Shell {
         }
     }
 
+    /// Between the last look at the lease and the first octet of the INVITE nothing can be fenced: a process that is
+    /// stopped just there dials late, and is counted.
+    fn count_late(&self, output: &Output) {
+        let Output::Sip(SipOutput::Transmit { bytes, .. }) = output else { return };
+        if bytes.starts_with(b"INVITE ") && crate::clock::now().mono.since(self.taken) > LATE {
+            metrics::counter!("carillon_dialled_late_total").increment(1);
+            tracing::warn!("an INVITE left later than it was decided: this process was stopped in between");
+        }
+    }
+
     fn drain(&mut self) {
         while let Some(output) = self.shard.poll() {
             match output {
                 Output::Fact(fact) => told(&fact),
-                output => self.next.extend(self.doors.carry_out(output)),
+                output => {
+                    self.count_late(&output);
+                    self.next.extend(self.doors.carry_out(output));
+                }
             }
         }
     }

@@ -194,6 +194,11 @@ fn declined_reply(declined: &Declined) -> Reply {
         }
         Declined::Conflict => Reply::new(554, "5.6.0", "This request id was used with other content"),
         Declined::TooFast(ms) => Reply::new(451, "4.7.0", format!("Too fast, try again in {ms} ms")),
+        // RFC 3463 §3.3, §3.4: X.3.1 is a full system, X.2.2 a full mailbox; both pass.
+        Declined::Full(true) => {
+            Reply::new(452, "4.2.2", "As many of your orders wait as may, try again later")
+        }
+        Declined::Full(false) => Reply::new(452, "4.3.1", "As many orders wait here as may, try again later"),
         Declined::Unavailable => Reply::new(451, "4.3.0", "Not now, try again later"),
     }
 }

@@ -1,18 +1,49 @@
 //! The bus between roles: in-process, and NATS core for a cluster. Saying never waits, and what cannot be said is lost
 //! and counted: whatever matters is in the store.
+//!
+//! Beside words to everybody there are errands to one server, each with an answer. Where no bus reaches the server, an
+//! errand goes through the store ([`crate::cluster`]).
 
-use control::bus::Word;
+use control::bus::{Done, Errand, WORD_BYTES_MAX, Word, errands_of};
 use futures::StreamExt;
+use futures::future::BoxFuture;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::{broadcast, mpsc, oneshot};
+use units::ServerId;
 
 /// Words that may wait for a listener or for the wire.
 const WAITING_MAX: usize = 4_096;
 
+/// An answer to an errand comes within this, or the asker does not wait for it.
+pub const ERRAND_MAX: Duration = Duration::from_millis(800);
+/// Octets of an errand; a journalled dialog may be long.
+const ERRAND_BYTES_MAX: usize = 16 * WORD_BYTES_MAX;
+/// Errands that wait to be looked at.
+const ERRANDS_MAX: usize = 1_024;
+
+/// What became of an errand on the bus.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// It was answered.
+    Done(Done),
+    /// It went out, and nobody knows what became of it.
+    Silent,
+    /// It did not go out: there is no bus, or nobody listens.
+    Absent,
+}
+
+/// An errand that came in, and the way of its answer; unanswered if dropped.
+pub type Asking = (Errand, oneshot::Sender<Done>);
+
 /// A bus.
 pub trait Bus: Send + Sync {
+    /// Asks one server.
+    fn ask(&self, server: ServerId, errand: &Errand) -> BoxFuture<'static, Asked>;
+    /// Takes the errands of one server from now on.
+    fn errands(&self, server: ServerId) -> mpsc::Receiver<Asking>;
+
     /// Says a word to everybody, oneself included. Never waits.
     fn say(&self, word: &Word);
     /// Hears every word from now on. A listener that is too slow misses some.
@@ -34,6 +65,14 @@ impl Default for Local {
 }
 
 impl Bus for Local {
+    fn ask(&self, _server: ServerId, _errand: &Errand) -> BoxFuture<'static, Asked> {
+        Box::pin(std::future::ready(Asked::Absent))
+    }
+
+    fn errands(&self, _server: ServerId) -> mpsc::Receiver<Asking> {
+        mpsc::channel(1).1
+    }
+
     fn say(&self, word: &Word) {
         // Nobody listening is no loss.
         let _ = self.words.send(word.clone());
@@ -51,6 +90,7 @@ impl Bus for Local {
 /// The bus over NATS core. Connects by itself, again and again; until then words reach this process only.
 #[derive(Debug)]
 pub struct Nats {
+    client: async_nats::Client,
     words: broadcast::Sender<Word>,
     out: mpsc::Sender<Word>,
     lost: Arc<AtomicU64>,
@@ -77,7 +117,7 @@ impl Nats {
         let (words, (out, mut waiting)) =
             (broadcast::channel(WAITING_MAX).0, mpsc::channel::<Word>(WAITING_MAX));
         let lost = Arc::new(AtomicU64::new(0));
-        let (here, counted) = (words.clone(), lost.clone());
+        let (here, counted, own) = (words.clone(), lost.clone(), client.clone());
         tokio::spawn(async move {
             while let Some(word) = waiting.recv().await {
                 if client.publish(word.subject(), word.encode().into()).await.is_err() {
@@ -93,11 +133,56 @@ impl Nats {
                 }
             }
         });
-        Ok(Self { words, out, lost })
+        Ok(Self { client: own, words, out, lost })
     }
 }
 
 impl Bus for Nats {
+    fn ask(&self, server: ServerId, errand: &Errand) -> BoxFuture<'static, Asked> {
+        // What is sent while there is no connection would wait and come late.
+        if self.client.connection_state() != async_nats::connection::State::Connected {
+            return Box::pin(std::future::ready(Asked::Absent));
+        }
+        let (client, octets) = (self.client.clone(), serde_json::to_vec(errand).unwrap_or_default());
+        Box::pin(async move {
+            let request = async_nats::Request::new().payload(octets.into()).timeout(Some(ERRAND_MAX));
+            match client.send_request(errands_of(server), request).await {
+                Ok(message) => serde_json::from_slice(&message.payload).map_or(Asked::Silent, Asked::Done),
+                Err(error) if error.kind() == async_nats::RequestErrorKind::NoResponders => Asked::Absent,
+                Err(_) => Asked::Silent,
+            }
+        })
+    }
+
+    fn errands(&self, server: ServerId) -> mpsc::Receiver<Asking> {
+        let (out, taken) = mpsc::channel(ERRANDS_MAX);
+        let client = self.client.clone();
+        tokio::spawn(async move {
+            let mut heard = match client.subscribe(errands_of(server)).await {
+                Ok(heard) => heard,
+                Err(error) => return tracing::error!(%error, "no errands are taken from the bus"),
+            };
+            while let Some(message) = heard.next().await {
+                let errand = (message.payload.len() <= ERRAND_BYTES_MAX)
+                    .then(|| serde_json::from_slice(&message.payload).ok())
+                    .flatten();
+                let (Some(errand), Some(back)) = (errand, message.reply) else { continue };
+                let (answer, waits) = oneshot::channel();
+                if out.try_send((errand, answer)).is_err() {
+                    continue;
+                }
+                let client = client.clone();
+                tokio::spawn(async move {
+                    let Ok(done) = waits.await else { return };
+                    let octets = serde_json::to_vec(&done).unwrap_or_default();
+                    // Who asked takes silence for doubt.
+                    drop(client.publish(back, octets.into()).await);
+                });
+            }
+        });
+        taken
+    }
+
     fn say(&self, word: &Word) {
         let _ = self.words.send(word.clone());
         if self.out.try_send(word.clone()).is_err() {

@@ -37,6 +37,10 @@ pub(crate) enum DbError {
 
 /// One connection that writes.
 pub(crate) trait Db: Send {
+    /// Which row of a sum this writer adds to: writers with different ones do not wait for each other.
+    fn slot(&self) -> u32 {
+        0
+    }
     /// Opens a transaction.
     fn begin(&mut self) -> Result<(), DbError>;
     /// Makes it durable.

@@ -13,7 +13,7 @@ pub mod postgres;
 pub mod sqlite;
 
 #[cfg(test)]
-mod suite;
+pub(crate) mod suite;
 
 pub use handle::{Handle, Limits};
 pub use postgres::Postgres;

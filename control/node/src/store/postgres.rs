@@ -17,7 +17,7 @@ use tokio_postgres::{Client, Config, NoTls, Statement};
 use units::{Now, Wall};
 
 /// Layouts in order; each is applied once, in a transaction.
-const MIGRATIONS: &[&str] = &[include_str!("schema_postgres.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("schema_postgres.sql"), include_str!("schema_postgres_2.sql")];
 /// Only one process migrates at a time.
 const MIGRATION_LOCK: i64 = 0x6361_7269_6c6c_6f6e;
 /// A statement that takes longer is given up: the database is as good as away.
@@ -160,6 +160,10 @@ pub(crate) struct Session {
 }
 
 impl Db for Session {
+    fn slot(&self) -> u32 {
+        std::process::id() % 16
+    }
+
     fn begin(&mut self) -> Result<(), DbError> {
         self.unsent.clear();
         self.reconnect()?;

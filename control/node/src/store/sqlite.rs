@@ -9,8 +9,10 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, ToSql};
 use std::path::Path;
 use units::Now;
 
+/// Layouts in order; each is applied once, in a transaction.
+const STEPS: [&str; 2] = [include_str!("schema_sqlite.sql"), include_str!("schema_sqlite_2.sql")];
 /// The layout this program writes; a store of a later one is refused.
-const LAYOUT: i64 = 1;
+const LAYOUT: i64 = 2;
 
 /// A SQLite store.
 pub struct Sqlite {
@@ -71,10 +73,10 @@ impl Sqlite {
         if found > LAYOUT {
             return Err(OpenError::Newer { found });
         }
-        if found < LAYOUT {
+        for (step, n) in STEPS.iter().zip(1..=LAYOUT).filter(|(_, n)| *n > found) {
             conn.execute_batch("BEGIN IMMEDIATE")?;
-            conn.execute_batch(include_str!("schema_sqlite.sql"))?;
-            conn.pragma_update(None, "user_version", LAYOUT)?;
+            conn.execute_batch(step)?;
+            conn.pragma_update(None, "user_version", n)?;
             conn.execute_batch("COMMIT")?;
         }
         Ok(Self { engine: Engine::new(Connected { conn }) })

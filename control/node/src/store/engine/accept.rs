@@ -4,7 +4,7 @@ use super::head::{Head, Hold};
 use super::{Batch, Fail, id};
 use crate::store::db::{Columns, Db, Value};
 use control::order::{Order, State};
-use control::store::{Answer, Error};
+use control::store::{Answer, Error, Room};
 use std::collections::BTreeMap;
 use units::{OrderId, Wall};
 
@@ -18,7 +18,12 @@ const INTAKE: &str = "INSERT INTO intake (tenant, request_id, digest, id, accept
      accepted = excluded.accepted";
 
 impl<D: Db> Batch<'_, D> {
-    pub(super) fn accept(&mut self, orders: &[(Order, [u8; 32])], due: &[Wall]) -> Result<Answer, Fail> {
+    pub(super) fn accept(
+        &mut self,
+        orders: &[(Order, [u8; 32])],
+        due: &[Wall],
+        room: Room,
+    ) -> Result<Answer, Fail> {
         let sets: Vec<Vec<Value>> = orders
             .iter()
             .map(|(order, _)| vec![order.tenant.0.into(), order.request_id.as_str().into()])
@@ -41,6 +46,10 @@ impl<D: Db> Batch<'_, D> {
                 }
             }
         }
+        let new = answers.iter().filter(|(_, new)| *new).count();
+        if let Some((order, _)) = orders.first() {
+            self.has_room(order.tenant.0, new, room)?;
+        }
         for (i, (order, digest)) in orders.iter().enumerate() {
             if answers.get(i).is_some_and(|(_, new)| *new) {
                 let due = due.get(i).map_or(self.now, |w| w.0);
@@ -59,7 +68,7 @@ impl<D: Db> Batch<'_, D> {
         Ok(fresh.then_some((digest, order)))
     }
 
-    fn store_order(&mut self, order: &Order, digest: &[u8; 32], due: i64) -> Result<(), Fail> {
+    pub(super) fn store_order(&mut self, order: &Order, digest: &[u8; 32], due: i64) -> Result<(), Fail> {
         let body = serde_json::to_string(order).map_err(|_| Error::Corrupt)?;
         let notify =
             serde_json::to_string(&(&order.request_id, &order.results_to)).map_err(|_| Error::Corrupt)?;
@@ -99,6 +108,7 @@ impl<D: Db> Batch<'_, D> {
             caps: None,
             decision: None,
             notify,
+            indexed: None,
         };
         Ok(self.enlist(order.id.0, head)?)
     }

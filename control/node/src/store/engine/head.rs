@@ -67,7 +67,12 @@ pub(super) struct Head {
     pub(super) decision: Option<String>,
     /// What notices need, JSON `[request_id, results_to]`; never changes.
     pub(super) notify: String,
+    /// The indexed columns as they stand in the row.
+    pub(super) indexed: Option<Indexed>,
 }
+
+/// The columns of `live` that stand in an index and may change.
+type Indexed = (Hold, u32, i64, Option<u128>);
 
 /// The columns of [`Head`] in order, to be read from `live l`.
 macro_rules! head_columns {
@@ -87,6 +92,10 @@ const INSERT: &str = "INSERT INTO live (accepted, tenant, priority, state, due, 
 const UPDATE: &str = "UPDATE live SET state = ?1, due = ?2, attempts = ?3, tries = ?4, crashes = ?5, changed = ?6, \
      seq = ?7, epoch = ?8, claimed = ?9, owner = ?10, until = ?11, attempt = ?12, server = ?13, trunk = ?14, \
      dialog = ?15, intent_at = ?16, acked = ?17, cancel = ?18, caps = ?19, decision = ?20 WHERE id = ?21";
+/// Most changes touch no index; then none is named, for SQLite rewrites every index whose column stands in `SET`.
+const UPDATE_PLAIN: &str = "UPDATE live SET state = ?1, due = ?2, attempts = ?3, tries = ?4, crashes = ?5, changed = ?6, \
+     seq = ?7, epoch = ?8, server = ?9, trunk = ?10, dialog = ?11, intent_at = ?12, acked = ?13, cancel = ?14, \
+     caps = ?15, decision = ?16 WHERE id = ?17";
 const DELETE: &str = "DELETE FROM live WHERE id = ?1";
 const READY: &str = "INSERT INTO ready (priority, tenant, due, id) VALUES (?1, ?2, ?3, ?4)";
 const UNREADY: &str = "DELETE FROM ready WHERE priority = ?1 AND tenant = ?2 AND due = ?3 AND id = ?4";
@@ -112,7 +121,7 @@ pub(super) fn state_of(code: i64) -> Result<State, Unreadable> {
 
 impl Head {
     pub(super) fn of(columns: &mut Columns) -> Result<Self, Unreadable> {
-        Ok(Self {
+        let mut head = Self {
             accepted: columns.int()?,
             tenant: columns.u32()?,
             priority: columns.int()?,
@@ -138,7 +147,14 @@ impl Head {
             caps: columns.text_or_null()?,
             decision: columns.text_or_null()?,
             notify: columns.text()?,
-        })
+            indexed: None,
+        };
+        head.indexed = Some(head.indexed_now());
+        Ok(head)
+    }
+
+    fn indexed_now(&self) -> Indexed {
+        (self.hold, self.owner, self.until, self.attempt)
     }
 
     /// The columns that never change, then the others, in the order of the statements above.
@@ -230,6 +246,7 @@ impl<D: Db> Batch<'_, D> {
         row.extend([head.notify.clone().into(), id(order)]);
         self.db.write(INSERT, row)?;
         self.put_ready(order, &head)?;
+        self.waiting.add(head.tenant, 1);
         self.heads.insert(order, Some(head));
         Ok(())
     }
@@ -237,8 +254,11 @@ impl<D: Db> Batch<'_, D> {
     /// An order that is over.
     pub(super) fn delist(&mut self, order: u128) -> Result<(), DbError> {
         let gone = self.heads.insert(order, None).flatten();
-        if let Some(head) = gone.filter(|head| head.hold == Hold::Free) {
-            self.take_ready(order, &head)?;
+        if let Some(head) = gone {
+            self.waiting.add(head.tenant, -1);
+            if head.hold == Hold::Free {
+                self.take_ready(order, &head)?;
+            }
         }
         self.dirty.remove(&order);
         self.db.write(DELETE, vec![id(order)])
@@ -255,12 +275,15 @@ impl<D: Db> Batch<'_, D> {
     /// Writes every changed row, so that the next statement over `live` sees this transaction as it is.
     pub(super) fn flush(&mut self) -> Result<(), DbError> {
         for order in std::mem::take(&mut self.dirty) {
-            let Some(Some(head)) = self.heads.get(&order) else { continue };
+            let Some(Some(head)) = self.heads.get_mut(&order) else { continue };
+            let now = head.indexed_now();
+            let plain = head.indexed.replace(now) == Some(now);
             let mut row = vec![state_code(head.state).into(), head.due.into()];
             row.extend(head.counters());
-            row.extend(head.held());
+            // The first four are the indexed ones.
+            row.extend(head.held().into_iter().skip(if plain { 4 } else { 0 }));
             row.push(id(order));
-            self.db.write(UPDATE, row)?;
+            self.db.write(if plain { UPDATE_PLAIN } else { UPDATE }, row)?;
         }
         Ok(())
     }

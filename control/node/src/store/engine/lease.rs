@@ -32,7 +32,6 @@ const NEXT: &str = "SELECT min(due) FROM ready WHERE priority = ?1 AND tenant = 
 const CAP_AT: &str = "SELECT at FROM caps WHERE key = ?1 AND at > ?2 ORDER BY at DESC LIMIT 1 OFFSET ?3";
 const CAP_TAKE: &str = "INSERT INTO caps (key, at, attempt) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
 const CAP_REFUND: &str = "DELETE FROM caps WHERE key = ?1 AND at = ?2 AND attempt = ?3";
-const CAP_FORGET: &str = "DELETE FROM caps WHERE key = ?1 AND at < ?2";
 const OVER: &str = "UPDATE orders SET done = 1, disposition = ?1, attempts = ?2, changed = ?3, seq = ?4, epoch = ?5, \
      decision = ?6, result = ?7 WHERE accepted = ?8 AND id = ?9";
 const BY_ATTEMPT: &str = "SELECT l.id FROM live l WHERE l.attempt = ?1 AND l.claimed > 0";
@@ -99,6 +98,33 @@ impl<D: Db> Batch<'_, D> {
         Ok(claimed)
     }
 
+    /// See [`control::store::Ask::Take`].
+    pub(super) fn take(&mut self, lease: &Lease, owner: ServerId, lease_ms: u64) -> Result<Answer, Fail> {
+        let (order, now) = (lease.order, self.now);
+        let head = self.leased(order, lease.epoch)?;
+        if head.cancel {
+            return Ok(Answer::Cancelled(true));
+        }
+        if head.hold != Hold::Claimed || head.until < now {
+            return Err(Error::Fenced.into());
+        }
+        head.epoch += 1;
+        head.owner = owner.0;
+        head.until = now.saturating_add(i64::try_from(lease_ms).unwrap_or(i64::MAX));
+        let head = head.clone();
+        self.touch(order.0);
+        let attempt = AttemptId(head.attempt.ok_or(Error::Corrupt)?);
+        let claimed = Claimed {
+            lease: Lease { order, attempt, epoch: head.epoch, until: Wall(head.until) },
+            order: Box::new(self.body(head.accepted, order.0)?),
+            attempts: head.attempts,
+            tries: head.tries,
+            crashes: head.crashes,
+            accepted: Wall(head.accepted),
+        };
+        Ok(Answer::Claimed(vec![claimed], None))
+    }
+
     /// Deferred orders of a campaign are due now. See [`control::store::Ask::Hasten`].
     pub(super) fn hasten(
         &mut self,
@@ -157,7 +183,7 @@ impl<D: Db> Batch<'_, D> {
     }
 
     /// The cap that forbids longest, with the time at which it would allow.
-    fn forbidding(&mut self, caps: &[Cap]) -> Result<Option<(String, i64)>, Fail> {
+    pub(super) fn forbidding(&mut self, caps: &[Cap]) -> Result<Option<(String, i64)>, Fail> {
         let mut sets = Vec::with_capacity(caps.len() * 2);
         for cap in caps {
             let from = self.now - period(cap.period_ms);
@@ -185,10 +211,9 @@ impl<D: Db> Batch<'_, D> {
         Ok(worst)
     }
 
-    fn log_attempt(&mut self, lease: &Lease, caps: &[Cap]) -> Result<(), Fail> {
+    pub(super) fn log_attempt(&mut self, lease: &Lease, caps: &[Cap]) -> Result<(), Fail> {
         let keys: BTreeSet<&str> = caps.iter().map(|c| c.key.as_str()).collect();
         for key in &keys {
-            self.db.write(CAP_FORGET, vec![(*key).into(), (self.now - CAP_KEEP_MS).into()])?;
             self.db.write(CAP_TAKE, vec![(*key).into(), self.now.into(), lease.attempt.0.into()])?;
         }
         let taken = serde_json::to_string(&(self.now, keys)).map_err(|_| Error::Corrupt)?;
@@ -222,14 +247,16 @@ impl<D: Db> Batch<'_, D> {
         if head.hold == Hold::Claimed && head.until < now {
             return Err(Error::Fenced.into());
         }
-        if head.hold == Hold::Claimed {
+        let fresh = head.hold == Hold::Claimed;
+        if fresh {
             head.attempts = head.attempts.saturating_add(1);
             head.hold = Hold::Dialled;
         }
         head.server = Some(server.0);
         head.trunk = Some(trunk.to_owned());
         head.dialog = Some(dialog.to_vec());
-        head.intent_at = Some(now);
+        // The same attempt again after a crash: its first INVITE is the one whose age counts.
+        head.intent_at = head.intent_at.filter(|_| !fresh).or(Some(now));
         self.change(lease.order, State::Calling)?;
         Ok(Answer::Done)
     }

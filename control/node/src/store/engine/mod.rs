@@ -11,7 +11,9 @@ mod notice;
 mod read;
 mod recover;
 mod registry;
+mod second;
 mod shelf;
+mod waiting;
 
 use super::db::{Db, DbError, Unreadable, Value};
 use control::store::{Answer, Ask, Error};
@@ -123,11 +125,12 @@ struct Batch<'a, D> {
     /// Orders that are not over, as this transaction has them; `None`: there is no such one.
     heads: BTreeMap<u128, Option<Head>>,
     dirty: BTreeSet<u128>,
+    waiting: waiting::Waiting,
 }
 
 impl<'a, D: Db> Batch<'a, D> {
     fn new(db: &'a mut D, now: i64) -> Self {
-        Self { db, now, heads: BTreeMap::new(), dirty: BTreeSet::new() }
+        Self { db, now, heads: BTreeMap::new(), dirty: BTreeSet::new(), waiting: Default::default() }
     }
 
     fn carry_out(&mut self, batch: &[Ask], writes: bool) -> Result<Vec<Result<Answer, Error>>, DbError> {
@@ -144,14 +147,19 @@ impl<'a, D: Db> Batch<'a, D> {
             });
         }
         self.flush()?;
+        self.count_waiting()?;
         Ok(answers)
     }
 
     fn one(&mut self, ask: &Ask) -> Result<Answer, Fail> {
         match ask {
-            Ask::Accept { orders, due } => self.accept(orders, due),
+            Ask::Accept { orders, due, room } => self.accept(orders, due, *room),
+            Ask::Take { lease, owner, lease_ms } => self.take(lease, *owner, *lease_ms),
             Ask::Claim { priority, tenant, due, max, lease_ms, owner } => {
                 self.claim((*priority, *tenant), due.0, *max, *lease_ms, *owner)
+            }
+            Ask::Second { order, caps, decision, lease_ms, owner } => {
+                self.second(order, caps, decision, *lease_ms, *owner)
             }
             Ask::TakeCaps { lease, caps, decision } => self.take_caps(lease, caps, decision),
             Ask::Intent { lease, server, trunk, dialog } => self.intent(lease, *server, trunk, dialog),
@@ -181,7 +189,7 @@ impl<'a, D: Db> Batch<'a, D> {
             Ask::Adopt { from, to } => self.orphans(*from, *to),
             Ask::NextDue => self.next_due(),
             Ask::Lines => Ok(Answer::Lines(self.lines()?)),
-            Ask::Beat { name, role, address, epoch } => self.beat(name, role, address, *epoch),
+            Ask::Beat { name, role, address, epoch, load } => self.beat(name, role, address, *epoch, *load),
             Ask::KeepShards { owner, keep_ms } => self.keep_shards(*owner, *keep_ms),
             Ask::Expire { max } => self.expire(*max),
             Ask::Keep(changes) => self.keep_things(changes),
@@ -198,7 +206,9 @@ impl<'a, D: Db> Batch<'a, D> {
 fn orders_under_lease(batch: &[Ask]) -> BTreeSet<u128> {
     let of = |ask: &Ask| -> Option<OrderId> {
         match ask {
-            Ask::TakeCaps { lease, .. } | Ask::Intent { lease, .. } => Some(lease.order),
+            Ask::TakeCaps { lease, .. } | Ask::Intent { lease, .. } | Ask::Take { lease, .. } => {
+                Some(lease.order)
+            }
             Ask::Progress { order, .. }
             | Ask::Requeue { order, .. }
             | Ask::Finish { order, .. }
@@ -222,7 +232,7 @@ fn lock_keys(batch: &[Ask]) -> Vec<i64> {
                         .map(|(o, _)| lock_key(&[b"r", &o.tenant.0.to_be_bytes(), o.request_id.as_bytes()])),
                 );
             }
-            Ask::TakeCaps { caps, .. } => {
+            Ask::TakeCaps { caps, .. } | Ask::Second { caps, .. } => {
                 keys.extend(caps.iter().map(|c| lock_key(&[b"c", c.key.as_bytes()])))
             }
             Ask::Append(_) => {

@@ -82,7 +82,7 @@ impl<D: Db> Batch<'_, D> {
         Ok(Answer::Orphans(orphans))
     }
 
-    fn body(&mut self, accepted: i64, order: u128) -> Result<Order, Fail> {
+    pub(super) fn body(&mut self, accepted: i64, order: u128) -> Result<Order, Fail> {
         let row =
             self.db.read(BODY, &[accepted.into(), order.into()])?.into_iter().next().ok_or(Error::Corrupt)?;
         Ok(Columns::of(row).json()?)

@@ -1,22 +1,30 @@
 //! Who lives, and who owns which shard of tenants.
 
 use super::{Batch, Fail};
-use crate::store::db::{Columns, Db};
-use control::bus::SHARDS;
+use crate::store::db::{Columns, Db, Value};
+use control::bus::{Load, SHARDS};
 use control::store::{Answer, Error, Node};
 use std::collections::{BTreeMap, BTreeSet};
 use units::{ServerId, Wall};
 
-const NODES: &str = "SELECT id, name, role, address, epoch, seen FROM servers ORDER BY id";
+const NODES: &str = "SELECT id, name, role, address, epoch, seen, load FROM servers ORDER BY id";
 const JOIN: &str =
-    "INSERT INTO servers (id, name, role, address, epoch, seen) VALUES (?1, ?2, ?3, ?4, 1, ?5)";
-const BEAT: &str = "UPDATE servers SET role = ?1, address = ?2, epoch = ?3, seen = ?4 WHERE id = ?5";
+    "INSERT INTO servers (id, name, role, address, epoch, seen, load) VALUES (?1, ?2, ?3, ?4, 1, ?5, ?6)";
+const BEAT: &str =
+    "UPDATE servers SET role = ?1, address = ?2, epoch = ?3, seen = ?4, load = ?5 WHERE id = ?6";
 const SHARDS_ALL: &str = "SELECT shard, owner, epoch, until FROM shards ORDER BY shard";
 const KEEP: &str = "INSERT INTO shards (shard, owner, epoch, until) VALUES (?1, ?2, ?3, ?4) \
      ON CONFLICT (shard) DO UPDATE SET owner = excluded.owner, epoch = excluded.epoch, until = excluded.until";
 
 impl<D: Db> Batch<'_, D> {
-    pub(super) fn beat(&mut self, name: &str, role: &str, address: &str, epoch: u64) -> Result<Answer, Fail> {
+    pub(super) fn beat(
+        &mut self,
+        name: &str,
+        role: &str,
+        address: &str,
+        epoch: u64,
+        load: Option<Load>,
+    ) -> Result<Answer, Fail> {
         let mut nodes = self.nodes()?;
         let own = nodes.iter().position(|n| n.name == name);
         let mut node = match own {
@@ -29,17 +37,22 @@ impl<D: Db> Batch<'_, D> {
                 address: address.to_owned(),
                 epoch: 0,
                 seen: Wall(self.now),
+                load,
             },
         };
         node.epoch += u64::from(epoch == 0);
         (node.role, node.address, node.seen) = (role.to_owned(), address.to_owned(), Wall(self.now));
+        node.load = load;
         let id = node.id.0.into();
+        let load: Value = load.map(|l| serde_json::to_string(&l).unwrap_or_default()).into();
         match own {
-            Some(_) => self
-                .db
-                .write(BEAT, vec![role.into(), address.into(), node.epoch.into(), self.now.into(), id])?,
+            Some(_) => self.db.write(
+                BEAT,
+                vec![role.into(), address.into(), node.epoch.into(), self.now.into(), load, id],
+            )?,
             None => {
-                self.db.write(JOIN, vec![id, name.into(), role.into(), address.into(), self.now.into()])?
+                let row = vec![id, name.into(), role.into(), address.into(), self.now.into(), load];
+                self.db.write(JOIN, row)?
             }
         }
         nodes.insert(0, node);
@@ -57,6 +70,7 @@ impl<D: Db> Batch<'_, D> {
                 address: columns.text()?,
                 epoch: columns.u64()?,
                 seen: Wall(columns.int()?),
+                load: columns.text_or_null()?.and_then(|text| serde_json::from_str(&text).ok()),
             });
         }
         Ok(nodes)

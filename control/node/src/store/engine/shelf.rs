@@ -23,6 +23,7 @@ fn number(shelf: Shelf) -> i64 {
         Shelf::Campaigns => 4,
         Shelf::Seen => 5,
         Shelf::Customers => 6,
+        Shelf::Errands => 7,
     }
 }
 

@@ -6,7 +6,7 @@ use super::pg::Server;
 use crate::store::{Postgres, Sqlite};
 use control::dispatch::{self, Dispatcher, Rate, Scheme, ServerReport, Shares, Wanted};
 use control::order::Disposition;
-use control::store::{Answer, Ask, Cap, Claimed, Store};
+use control::store::{Answer, Ask, Cap, Claimed, Room, Store};
 use std::time::Instant;
 use units::{Mono, Now, OrderId, Seed, ServerId, TenantId, Wall};
 
@@ -24,7 +24,11 @@ fn numbered(n: u32) -> control::order::Order {
 fn accepts(store: &mut dyn Store, from: u32, n: u32, batch: u32) -> f64 {
     let start = Instant::now();
     for first in (from..from + n).step_by(batch as usize) {
-        let one = |n| Ask::Accept { orders: vec![(numbered(n), [0; 32])], due: vec![NOW.wall] };
+        let one = |n| Ask::Accept {
+            orders: vec![(numbered(n), [0; 32])],
+            due: vec![NOW.wall],
+            room: Room::UNBOUNDED,
+        };
         assert!(store.run(NOW, (first..first + batch).map(one).collect()).iter().all(Result::is_ok));
     }
     per_second(n, start)

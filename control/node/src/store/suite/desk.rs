@@ -7,14 +7,17 @@ use control::dispatch::{self, Dispatcher, Rate, Scheme, ServerReport, Shares};
 use control::order::{Disposition, Order, State};
 use control::policy::{Decision, Terms, Verdict};
 use control::queue::Outcome;
-use control::store::{Answer, Ask, Cap, Error, Store};
+use control::store::{Answer, Ask, Cap, Error, Room, Store};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 use units::{Cause, Mono, Now, OrderId, Rng, Seed, ServerId, TenantId, Wall};
 
 /// Admits all with one cap a number; now and then defers or refuses, by the order's number.
 #[derive(Debug)]
-struct Rules;
+pub(super) struct Rules;
+
+/// Numbers from here on are admitted at once, up to the next 50 less 7.
+pub(super) const START_OF: u32 = 10;
 
 impl Judge for Rules {
     fn judge(&mut self, now: Now, order: &Order) -> Decision {
@@ -120,7 +123,9 @@ impl World {
                     let at = self.now.plus(Duration::from_millis(self.rng.below(50)));
                     self.calls.push((at, Next::Dial(start)));
                 }
-                Output::HangUp(_) | Output::Fact(_) => {}
+                Output::HangUp(_) | Output::Fact(_) | Output::Woken { .. } => {}
+                Output::Offer(_) => unreachable!("one process offers nothing"),
+                Output::Denied(..) => unreachable!("nobody here transfers"),
             }
         }
     }
@@ -211,7 +216,11 @@ fn a_day(seed: u64, orders: u32, crashes: u32) {
         while to_come.last().is_some_and(|(at, _)| *at <= ms) {
             let (_, order) = to_come.pop().expect("there is one");
             let (priority, tenant, due) = (order.priority, order.tenant, world.now.wall);
-            let accepted = world.ask(Ask::Accept { orders: vec![(order, [0; 32])], due: vec![due] });
+            let accepted = world.ask(Ask::Accept {
+                orders: vec![(order, [0; 32])],
+                due: vec![due],
+                room: Room::UNBOUNDED,
+            });
             assert!(accepted.is_ok());
             world.step(&mut desk, Input::Woken { priority, tenant, due });
         }

@@ -3,7 +3,7 @@
 use super::fixture::{Bed, START, order};
 use crate::store::{Handle, Limits, Sqlite};
 use control::order::State;
-use control::store::{Answer, Ask, Error, Store};
+use control::store::{Answer, Ask, Error, Room, Store};
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
@@ -25,8 +25,11 @@ fn victim() {
     let first = next_number(&mut store);
     for n in first.. {
         let batch: Vec<u32> = (0..4).map(|i| n * 4 + i).collect();
-        let asks =
-            batch.iter().map(|n| Ask::Accept { orders: vec![(order(*n), [0; 32])], due: vec![NOW.wall] });
+        let asks = batch.iter().map(|n| Ask::Accept {
+            orders: vec![(order(*n), [0; 32])],
+            due: vec![NOW.wall],
+            room: Room::UNBOUNDED,
+        });
         let answers = store.run(NOW, asks.collect());
         for (n, answer) in batch.iter().zip(answers) {
             assert!(answer.is_ok());
@@ -111,7 +114,11 @@ fn a_full_disk_accepts_nothing_and_heals() {
     let mut store = Sqlite::open(&folder.path().join("store.db")).expect("it opens");
     let pages = store.pages().expect("it says");
     store.limit_pages(pages + 30).expect("a quota");
-    let accept = |n: u32| Ask::Accept { orders: vec![(order(n), [0; 32])], due: vec![NOW.wall] };
+    let accept = |n: u32| Ask::Accept {
+        orders: vec![(order(n), [0; 32])],
+        due: vec![NOW.wall],
+        room: Room::UNBOUNDED,
+    };
     let mut stored = 0;
     let refused = loop {
         match store.run(NOW, vec![accept(stored)]).pop() {
@@ -142,7 +149,11 @@ fn the_handle_answers_everybody() {
         let asks = (0..300).map(|n| {
             let handle = handle.clone();
             async move {
-                let accept = Ask::Accept { orders: vec![(order(n), [0; 32])], due: vec![NOW.wall] };
+                let accept = Ask::Accept {
+                    orders: vec![(order(n), [0; 32])],
+                    due: vec![NOW.wall],
+                    room: Room::UNBOUNDED,
+                };
                 assert!(handle.ask(accept).await.is_ok());
                 let status = Ask::Status { tenant: None, order: order(n).id };
                 matches!(handle.ask(status).await, Ok(Answer::Status(Some(_))))

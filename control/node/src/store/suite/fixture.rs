@@ -2,7 +2,7 @@
 
 use control::order::{Application, Disposition, Doubt, Order, Origin, Purpose, ResultTo, State, When};
 use control::record::{Direction, Record};
-use control::store::{Answer, Ask, Cap, Claimed, Error, Lease, Store};
+use control::store::{Answer, Ask, Cap, Claimed, Error, Lease, Room, Store};
 use std::time::Duration;
 use units::{AttemptId, Cause, Mono, Now, OrderId, Private, ServerId, TenantId, Wall};
 
@@ -41,7 +41,8 @@ impl Bed {
 
     pub(super) fn accept_due(&mut self, order: Order, due: Wall) -> OrderId {
         let id = order.id;
-        let answer = self.ask(Ask::Accept { orders: vec![(order, [7; 32])], due: vec![due] });
+        let answer =
+            self.ask(Ask::Accept { orders: vec![(order, [7; 32])], due: vec![due], room: Room::UNBOUNDED });
         assert!(matches!(&answer, Ok(Answer::Accepted(a)) if *a == vec![(id, true)]), "{answer:?}");
         id
     }
@@ -133,7 +134,7 @@ pub(super) fn cap(key: &str, n: u32, period_ms: u64, min_gap_ms: u64) -> Cap {
     Cap { key: key.into(), n, period_ms, min_gap_ms, rule: format!("{key}-{n}") }
 }
 
-pub(in crate::store) fn record(n: u32, tenant: u32) -> Record {
+pub(crate) fn record(n: u32, tenant: u32) -> Record {
     Record {
         attempt: AttemptId(u128::from(n) + 1),
         order: Some(order(n).id),

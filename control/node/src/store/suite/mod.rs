@@ -2,9 +2,10 @@
 //! the same list.
 
 mod bench;
+mod cluster;
 mod desk;
 mod durable;
-pub(super) mod fixture;
+pub(crate) mod fixture;
 mod model;
 mod pg;
 mod rules;

@@ -5,7 +5,7 @@ use super::fixture::{Bed, START, order};
 use super::model::Model;
 use crate::store::Postgres;
 use control::order::State;
-use control::store::{Answer, Ask, Error, Store};
+use control::store::{Answer, Ask, Error, Room, Store};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -155,7 +155,7 @@ fn psql(url: &str, sql: &str) -> bool {
 }
 
 fn empty(url: &str) {
-    let all = "TRUNCATE orders, intake, ready, live, caps, records, story, notices, servers, shards, shelf RESTART IDENTITY";
+    let all = "TRUNCATE orders, intake, ready, live, caps, records, story, notices, servers, shards, shelf, waiting RESTART IDENTITY";
     assert!(psql(url, all));
 }
 
@@ -165,7 +165,11 @@ fn an_absent_database_accepts_nothing(server: &mut Server, url: &str) {
     let stored = bed.accept(order(1));
     server.stop();
     for _ in 0..3 {
-        let answer = bed.ask(Ask::Accept { orders: vec![(order(2), [0; 32])], due: vec![Wall(START)] });
+        let answer = bed.ask(Ask::Accept {
+            orders: vec![(order(2), [0; 32])],
+            due: vec![Wall(START)],
+            room: Room::UNBOUNDED,
+        });
         assert_eq!(answer.err(), Some(Error::Unavailable));
         bed.pass(400);
     }

@@ -2,7 +2,7 @@
 
 use super::fixture::{Bed, START, cap, order, record, told};
 use control::order::{Disposition, Order, State};
-use control::store::{Answer, Ask, Error, Keep, Shelf, StoryLine, attempt_of};
+use control::store::{Answer, Ask, Error, Keep, Room, Shelf, StoryLine, attempt_of};
 use std::collections::BTreeSet;
 use units::{AttemptId, CampaignId, OrderId, ServerId, TenantId, Wall};
 
@@ -11,27 +11,42 @@ const HOUR: u64 = 3_600_000;
 pub(super) fn accept_is_idempotent_by_request_id_and_digest(bed: &mut Bed) {
     let first = bed.accept(order(1));
     let again = Order { id: OrderId(99), ..order(1) };
-    let same = bed.ask(Ask::Accept { orders: vec![(again.clone(), [7; 32])], due: vec![Wall(0)] });
+    let same = bed.ask(Ask::Accept {
+        orders: vec![(again.clone(), [7; 32])],
+        due: vec![Wall(0)],
+        room: Room::UNBOUNDED,
+    });
     assert!(matches!(same, Ok(Answer::Accepted(a)) if a == vec![(first, false)]));
-    let other = bed.ask(Ask::Accept { orders: vec![(again.clone(), [8; 32])], due: vec![Wall(0)] });
+    let other = bed.ask(Ask::Accept {
+        orders: vec![(again.clone(), [8; 32])],
+        due: vec![Wall(0)],
+        room: Room::UNBOUNDED,
+    });
     assert_eq!(other.err(), Some(Error::Conflict));
     // The same request twice in one question is one order.
     let twice = Order { id: OrderId(5), request_id: "new".into(), ..order(1) };
     let copy = Order { id: OrderId(6), ..twice.clone() };
-    let both =
-        bed.ask(Ask::Accept { orders: vec![(twice, [1; 32]), (copy, [1; 32])], due: vec![Wall(0); 2] });
+    let both = bed.ask(Ask::Accept {
+        orders: vec![(twice, [1; 32]), (copy, [1; 32])],
+        due: vec![Wall(0); 2],
+        room: Room::UNBOUNDED,
+    });
     assert!(matches!(both, Ok(Answer::Accepted(a)) if a == vec![(OrderId(5), true), (OrderId(5), false)]));
     // Another tenant's request of the same name is its own.
     let theirs = Order { id: OrderId(7), tenant: TenantId(2), ..order(1) };
-    let answer = bed.ask(Ask::Accept { orders: vec![(theirs, [9; 32])], due: vec![Wall(0)] });
+    let answer =
+        bed.ask(Ask::Accept { orders: vec![(theirs, [9; 32])], due: vec![Wall(0)], room: Room::UNBOUNDED });
     assert!(matches!(answer, Ok(Answer::Accepted(a)) if a == vec![(OrderId(7), true)]));
 }
 
 pub(super) fn accept_is_all_or_none(bed: &mut Bed) {
     bed.accept(order(1));
     let clash = Order { id: OrderId(9), ..order(1) };
-    let answer =
-        bed.ask(Ask::Accept { orders: vec![(order(2), [7; 32]), (clash, [8; 32])], due: vec![Wall(0); 2] });
+    let answer = bed.ask(Ask::Accept {
+        orders: vec![(order(2), [7; 32]), (clash, [8; 32])],
+        due: vec![Wall(0); 2],
+        room: Room::UNBOUNDED,
+    });
     assert_eq!(answer.err(), Some(Error::Conflict));
     assert!(matches!(bed.ask(Ask::Status { tenant: None, order: order(2).id }), Ok(Answer::Status(None))));
 }
@@ -40,7 +55,8 @@ pub(super) fn a_request_id_is_free_again_after_seven_days(bed: &mut Bed) {
     bed.accept(order(1));
     bed.pass(7 * 24 * HOUR + 1);
     let again = Order { id: OrderId(99), ..order(1) };
-    let answer = bed.ask(Ask::Accept { orders: vec![(again, [8; 32])], due: vec![Wall(0)] });
+    let answer =
+        bed.ask(Ask::Accept { orders: vec![(again, [8; 32])], due: vec![Wall(0)], room: Room::UNBOUNDED });
     assert!(matches!(answer, Ok(Answer::Accepted(a)) if a == vec![(OrderId(99), true)]));
 }
 
@@ -464,7 +480,7 @@ pub(super) fn retention_forgets_what_is_over_only(bed: &mut Bed) {
 pub(super) fn a_process_that_was_replaced_is_fenced(bed: &mut Bed) {
     let beat = |bed: &mut Bed, name: &str, epoch| {
         let (name, role, address) = (name.to_owned(), "control".to_owned(), "127.0.0.1:1".to_owned());
-        bed.ask(Ask::Beat { name, role, address, epoch })
+        bed.ask(Ask::Beat { name, role, address, epoch, load: None })
     };
     let Ok(Answer::Nodes(nodes)) = beat(bed, "a", 0) else { panic!("a beat") };
     assert_eq!((nodes[0].id, nodes[0].epoch), (ServerId(1), 1));
@@ -479,7 +495,7 @@ pub(super) fn a_process_that_was_replaced_is_fenced(bed: &mut Bed) {
 pub(super) fn shards_have_one_owner_and_move_when_it_dies(bed: &mut Bed) {
     let turn = |bed: &mut Bed, name: &str, epoch| {
         let (name, role, address) = (name.to_owned(), "control".to_owned(), String::new());
-        let Ok(Answer::Nodes(nodes)) = bed.ask(Ask::Beat { name, role, address, epoch }) else {
+        let Ok(Answer::Nodes(nodes)) = bed.ask(Ask::Beat { name, role, address, epoch, load: None }) else {
             panic!("a beat")
         };
         match bed.ask(Ask::KeepShards { owner: nodes[0].id, keep_ms: 2_000 }) {

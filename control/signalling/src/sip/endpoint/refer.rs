@@ -26,7 +26,9 @@ impl Endpoint {
         }
         let mut target = to.expose().clone();
         if let Some(other) = replaces {
-            let Some(value) = self.replaces_value(other) else { return false };
+            let Some((contact, value)) = self.replaces_value(other) else { return false };
+            // RFC 5589 §7.3: the Contact of whom the other leg reached, so that the new call finds the very same device.
+            target = contact;
             let join = if target.contains('?') { '&' } else { '?' };
             let _infallible = write!(target, "{join}Replaces={value}");
         }
@@ -39,19 +41,21 @@ impl Endpoint {
         self.send_in_dialog(now, leg, (0, Purpose::Refer), "REFER", extra, ("", b"")).is_some()
     }
 
-    /// Replaces of another leg, as its peer must see it, escaped for a URI (RFC 3891 §6.1).
-    fn replaces_value(&self, other: LegId) -> Option<String> {
+    /// The Contact of another leg's peer, and its Replaces as that peer must see it, escaped for a URI (RFC 3891 §6.1).
+    fn replaces_value(&self, other: LegId) -> Option<(String, String)> {
         let leg = self.legs.get(&other).filter(|l| matches!(l.phase, Phase::Up { .. }))?;
-        let remote = &leg.dialogs.first()?.remote_tag;
+        let dialog = leg.dialogs.first()?;
+        let remote = &dialog.remote_tag;
         let plain = format!("{};to-tag={remote};from-tag={}", leg.call_id, leg.local_tag);
-        Some(plain.bytes().fold(String::new(), |mut text, b| {
+        let value = plain.bytes().fold(String::new(), |mut text, b| {
             if b.is_ascii_alphanumeric() || b"-_.!~*'()".contains(&b) {
                 text.push(char::from(b));
             } else {
                 let _infallible = write!(text, "%{b:02X}");
             }
             text
-        }))
+        });
+        Some((dialog.target.clone(), value))
     }
 
     /// A response to our REFER: a refusal ends it, 2xx means that NOTIFYs follow.

@@ -146,8 +146,8 @@ impl ClientInvite {
 
 #[cfg(test)]
 mod tests {
-    use super::super::model::{Machine, at, dot, drain, live};
     use super::*;
+    use crate::model::{Machine, at, dot, drain, live};
 
     impl Machine for ClientInvite {
         type Input = Input;

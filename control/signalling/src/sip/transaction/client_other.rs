@@ -111,8 +111,8 @@ impl ClientOther {
 
 #[cfg(test)]
 mod tests {
-    use super::super::model::{Machine, at, dot, drain, live};
     use super::*;
+    use crate::model::{Machine, at, dot, drain, live};
 
     impl Machine for ClientOther {
         type Input = Input;

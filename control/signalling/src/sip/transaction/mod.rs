@@ -5,8 +5,6 @@
 
 pub mod client_invite;
 pub mod client_other;
-#[cfg(test)]
-mod model;
 mod resend;
 pub mod server_invite;
 pub mod server_other;

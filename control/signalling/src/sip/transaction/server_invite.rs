@@ -139,8 +139,8 @@ impl ServerInvite {
 
 #[cfg(test)]
 mod tests {
-    use super::super::model::{Machine, at, dot, drain, live};
     use super::*;
+    use crate::model::{Machine, at, dot, drain, live};
 
     impl Machine for ServerInvite {
         type Input = Input;

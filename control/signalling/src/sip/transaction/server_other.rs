@@ -84,8 +84,8 @@ impl ServerOther {
 
 #[cfg(test)]
 mod tests {
-    use super::super::model::{Machine, at, dot, drain, live};
     use super::*;
+    use crate::model::{Machine, at, dot, drain, live};
 
     impl Machine for ServerOther {
         type Input = Input;

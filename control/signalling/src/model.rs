@@ -5,7 +5,7 @@ use std::fmt::{Debug, Write as _};
 use units::{Mono, Now};
 
 /// What the explorer needs of a machine.
-pub(super) trait Machine: Clone {
+pub(crate) trait Machine: Clone {
     type Input: Copy + 'static;
     type Output: Debug;
     const INPUTS: &'static [(&'static str, Self::Input)];
@@ -17,17 +17,17 @@ pub(super) trait Machine: Clone {
 }
 
 /// Milliseconds after the origin.
-pub(super) fn at(ms: u64) -> Now {
+pub(crate) fn at(ms: u64) -> Now {
     Now { mono: Mono::from_ms(ms), ..Now::default() }
 }
 
 /// All outputs.
-pub(super) fn drain<M: Machine>(m: &mut M) -> Vec<M::Output> {
+pub(crate) fn drain<M: Machine>(m: &mut M) -> Vec<M::Output> {
     std::iter::from_fn(|| m.next()).collect()
 }
 
 /// The transitions as a `.dot` graph: `state -> state [label="input / outputs"]`, sorted, each once.
-pub(super) fn dot<M: Machine>(name: &str, start: M) -> String {
+pub(crate) fn dot<M: Machine>(name: &str, start: M) -> String {
     let mut edges = BTreeSet::new();
     let mut seen = BTreeMap::from([(start.state().to_owned(), 0)]);
     let mut todo = vec![(start, Mono::default())];
@@ -60,7 +60,7 @@ pub(super) fn dot<M: Machine>(name: &str, start: M) -> String {
 
 /// A random life: inputs by chance, deadlines obeyed; `last` closes what only its user can close. Every output is counted,
 /// and the machine must say `Gone` exactly once and nothing after it.
-pub(super) fn live<M: Machine>(start: impl Fn() -> M, last: M::Input) {
+pub(crate) fn live<M: Machine>(start: impl Fn() -> M, last: M::Input) {
     for seed in 0..2_000 {
         let (mut rng, mut m, mut now) = (units::Seed(seed).rng(), start(), Now::default());
         let mut gone = 0;

@@ -1,10 +1,9 @@
 //! What a shard knows of the configuration, ready for use by calls.
 
 use super::entrance::{self, Entrance, Entry};
-use crate::call::application_url;
-use crate::call::route::{NoRoute, Plan};
 use crate::config::{Config, Trunk, TrunkGroup};
-use crate::order::Application;
+use crate::order::{Application, Order};
+use crate::trunk::route::{NoRoute, Plan};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -41,6 +40,8 @@ pub struct Settings {
     pub fetch_timeout_ms: u64,
     /// Documents are read leniently.
     pub lenient: bool,
+    /// Languages that text is spoken in; empty: any.
+    pub languages: Vec<String>,
     /// Bounds of the interpreter.
     pub vxml: vxml::Limits,
     /// Bounds scripts by time; without it they are bounded by steps alone, as a simulation wants.
@@ -78,6 +79,7 @@ impl Settings {
             final_ms_max: config.vxml.final_max.ms,
             fetch_timeout_ms: config.vxml.fetch_timeout.ms,
             lenient: config.vxml.lenient,
+            languages: config.speech.languages.clone(),
             vxml: crate::limits::vxml(config),
             script_clock: None,
             entrances: Entrance::all(config),
@@ -97,13 +99,15 @@ impl Settings {
         application_url(application, |name| self.applications.get(name).cloned())
     }
 
-    /// The trunks by which a tenant may call a number.
+    /// The trunks by which an order may leave: of those that were named, if any were, else of the tenant's.
     ///
     /// # Errors
     /// [`NoRoute`] if there is none.
-    pub fn plan(&self, tenant: TenantId, number: &str, caller: Option<&str>) -> Result<Plan, NoRoute> {
-        let allowed = self.allowed.get(&tenant).map(Vec::as_slice).unwrap_or_default();
-        Plan::new(&self.trunks, &self.trunk_groups, allowed, number, caller)
+    pub fn plan(&self, order: &Order, named: Option<&[String]>) -> Result<Plan, NoRoute> {
+        let own = self.allowed.get(&order.tenant).map(Vec::as_slice);
+        let caller = order.caller_id.as_ref().map(|id| id.expose().as_str());
+        let allowed = named.or(own).unwrap_or_default();
+        Plan::new(&self.trunks, &self.trunk_groups, allowed, order.to.expose(), caller)
     }
 
     /// What runs when this user or number is called by one of these trunks or groups.
@@ -116,4 +120,13 @@ impl Settings {
 fn host(config: &Config, ip: IpAddr) -> String {
     let port = config.sip.listen.first().map_or(5060, |listen| listen.addr.port());
     SocketAddr::new(ip, port).to_string()
+}
+
+/// The URL of an application, as the settings know it.
+fn application_url(application: &Application, registered: impl Fn(&str) -> Option<String>) -> Option<String> {
+    match application {
+        Application::Url(url) => Some(url.clone()),
+        Application::Attached(name) => Some(format!("cid:{name}")),
+        Application::Registered(name) => registered(name),
+    }
 }

@@ -1,5 +1,5 @@
 //! The way out: which trunks take a number, from whom, and how each wants it written. From the configuration alone; what
-//! is up and has room just now is known to the board (`trunk`), which chooses among these.
+//! is up and has room just now is known to the board, which chooses among these.
 
 use crate::config::{Trunk, TrunkGroup};
 use serde::{Deserialize, Serialize};
