@@ -22,14 +22,14 @@ use dataplane::io::host::{Config as HostConfig, Host};
 use dataplane::io::net::{Backend as Net, Choice};
 use dataplane::io::recorder::Recorder;
 use signalling::leg::Transport;
-use signalling::sip::endpoint::{Advertised, Endpoint, EndpointConfig};
+use signalling::sip::endpoint::{Advertised, Endpoint, EndpointConfig, ServerAuth};
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, mpsc, watch};
-use units::ServerId;
+use units::{Private, ServerId};
 
 /// Why the node does not start.
 #[derive(Debug, thiserror::Error)]
@@ -598,6 +598,10 @@ fn endpoint(config: &Config, shard: u16, ip: IpAddr, secret: [u8; 32]) -> Endpoi
     let advertised = Advertised { udp: of(Transport::Udp), tcp: of(Transport::Tcp), tls: of(Transport::Tls) };
     let mut own = EndpointConfig::new(shard, advertised, secret);
     own.limits = control::limits::endpoint(config);
+    own.answer_unknown = config.sip.answer_unknown;
+    let users = config.sip.users.iter().map(|(name, key)| (Private::new(name.clone()), key.clone()));
+    let (realm, users) = (config.sip.realm.clone(), users.collect::<Vec<_>>());
+    own.auth = (!users.is_empty()).then_some(ServerAuth { realm, users });
     Endpoint::new(own, clock::seed())
 }
 

@@ -6,6 +6,7 @@ use crate::trunk::route::{self, Plan, Route};
 use crate::trunk::{Busy, Circuit, End};
 use signalling::sip::wire::Uri;
 use signalling::sip::wire::uri::Host;
+use std::time::Duration;
 use units::Private;
 
 /// What a call knows of its way out.
@@ -17,8 +18,8 @@ pub(super) struct Out {
     invites: u32,
     /// If nothing at all is heard until then, another trunk is tried.
     pub(super) quiet_until: Option<Mono>,
-    /// No trunk is tried after this.
-    until: Mono,
+    /// No trunk is tried after this; counted from the first choice.
+    until: Option<Mono>,
     /// Where a 3xx sends the call, if that is somewhere it may go.
     redirect: Option<(Private<String>, SocketAddr)>,
     redirects: u8,
@@ -34,9 +35,9 @@ const QUIET_MS_MAX: u64 = 1_800;
 const LEAVE_MS_MAX: u64 = 20_000;
 
 impl Out {
-    pub(super) fn new(plan: Plan, now: Now) -> Self {
-        let until = now.mono + std::time::Duration::from_millis(LEAVE_MS_MAX);
-        Self { plan, circuit: None, invites: 0, quiet_until: None, until, redirect: None, redirects: 0 }
+    pub(super) fn new(plan: Plan) -> Self {
+        let (circuit, quiet_until, until, redirect) = (None, None, None, None);
+        Self { plan, circuit, invites: 0, quiet_until, until, redirect, redirects: 0 }
     }
 }
 
@@ -47,6 +48,7 @@ impl Call {
             permit.map(Permit::waive);
             return self.fail(ctx, Disposition::Failed, Cause::NO_ROUTE, "no route");
         };
+        let until = *out.until.get_or_insert(ctx.now.mono + Duration::from_millis(LEAVE_MS_MAX));
         let caller = order.caller_id.as_ref().map(Private::expose).map(String::as_str);
         let (host, ring) = (ctx.settings.sip_host.as_str(), ctx.settings.ring_ms_max);
         let picked = ctx.common.trunks.pick(ctx.now.mono, &out.plan).map(|(trunk, target, circuit)| {
@@ -65,7 +67,7 @@ impl Call {
                 ctx.common.trunks.release(ctx.now.mono, circuit, End::Unused);
                 self.leave(ctx, permit, port, work);
             }
-            Err(Busy { retry_at: Some(at) }) if at <= out.until => {
+            Err(Busy { retry_at: Some(at) }) if at <= until => {
                 self.stage = Stage::Waiting { permit, port, work };
                 self.stage_until = Some(at);
             }
@@ -261,7 +263,8 @@ impl Call {
         if !out.plan.tried.contains(&way) {
             out.plan.tried.push(way);
         }
-        ctx.now.mono < out.until && ctx.common.trunks.has_other(ctx.now.mono, &out.plan)
+        out.until.is_some_and(|until| ctx.now.mono < until)
+            && ctx.common.trunks.has_other(ctx.now.mono, &out.plan)
     }
 
     fn next_trunk(&mut self, ctx: &mut Ctx<'_>) -> bool {

@@ -200,7 +200,7 @@ impl Call {
         call.order = Some(order);
         match plan {
             Ok(plan) => {
-                call.out = Some(Out::new(plan, ctx.now));
+                call.out = Some(Out::new(plan));
                 call.prepare(ctx);
             }
             Err(why) => call.unroutable(ctx, why),

@@ -63,7 +63,7 @@ impl Call {
         ctx.letter(first.call, id, Letter::Begun(order_id));
         ctx.story(call.facts.attempt, "call", format!("transfer for {}", first.attempt));
         match plan {
-            Ok(plan) => call.out = Some(Out::new(plan, ctx.now)),
+            Ok(plan) => call.out = Some(Out::new(plan)),
             Err(why) => {
                 call.unroutable(ctx, why);
                 return call;

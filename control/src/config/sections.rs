@@ -89,6 +89,12 @@ pub struct Sip {
     pub listen: Vec<Listen>,
     /// The address peers are told, when it differs from `listen` (behind NAT, or listening everywhere).
     pub advertised_address: Option<IpAddr>,
+    /// Sources that are neither trunks nor trusted are answered, and not met with silence.
+    pub answer_unknown: bool,
+    /// Who may call from such a source, by digest: names and passwords; empty: anybody who is answered.
+    pub users: BTreeMap<String, Private<String>>,
+    /// Realm of that digest.
+    pub realm: String,
     /// Peers whose `P-Asserted-Identity` is believed.
     pub trusted: Vec<IpAddr>,
     /// PEM files for `tls:` listeners.
@@ -109,6 +115,9 @@ impl Default for Sip {
         Self {
             listen: vec![Listen { transport: Transport::Udp, addr }],
             advertised_address: None,
+            answer_unknown: false,
+            users: BTreeMap::new(),
+            realm: "carillon".into(),
             trusted: Vec::new(),
             tls_certificate: None,
             tls_key: None,

@@ -101,11 +101,11 @@ const DONE: &str = "<vxml version='2.1' xmlns='http://www.w3.org/2001/vxml'><for
 
 impl World {
     pub(super) fn new(manner: Phone) -> Self {
-        Self::with("[[trunks]]\nname=\"t\"\naddress=\"127.0.0.1:5070\"\nprefixes=[\"*\"]\n", manner)
+        Self::by("[[trunks]]\nname=\"t\"\naddress=\"127.0.0.1:5070\"\nprefixes=[\"*\"]\n", manner)
     }
 
     /// With these trunks; all of them show the same caller id.
-    pub(super) fn with(trunks: &str, manner: Phone) -> Self {
+    pub(super) fn by(trunks: &str, manner: Phone) -> Self {
         let trunks = trunks.replace("[[trunks]]\n", "[[trunks]]\ncaller_id=\"+15550100\"\n");
         let text = format!("{trunks}
             [[tenants]]\nname=\"acme\"\nid=1\n[[inbound]]\nmatch=\"*\"\ntenant=\"acme\"\nurl=\"http://w/menu.vxml\"\n");

@@ -123,6 +123,8 @@ struct Line {
     trunk: Trunk,
     /// Where it is, best first; each with the time until which it is left out.
     places: Vec<(Target, Mono)>,
+    /// Where we register: it stays the same while it is among the places, whatever their order.
+    registrar: Option<Target>,
     pool: Pool,
     health: Health,
     standing: Standing,
@@ -248,6 +250,7 @@ impl Board {
         }
         let until = |t: &Target| line.places.iter().find(|p| p.0 == *t).map_or(Mono(0), |p| p.1);
         line.places = targets.into_iter().map(|t| (t, until(&t))).collect();
+        line.keep_registrar();
     }
 
     /// All addresses of all trunks.
@@ -459,6 +462,7 @@ impl Line {
     fn new(now: Mono, trunk: &Trunk) -> Self {
         Self {
             places: trunk.figures().map(|target| (target, Mono(0))).into_iter().collect(),
+            registrar: trunk.figures(),
             pool: Pool::new(now, trunk.calls_max, trunk.rate),
             health: fresh(trunk),
             standing: if trunk.blocked { Standing::Blocked } else { Standing::Open },
@@ -484,8 +488,16 @@ impl Line {
         }
         if (&self.trunk.address, self.trunk.transport) != (&trunk.address, trunk.transport) {
             self.places = trunk.figures().map(|target| (target, Mono(0))).into_iter().collect();
+            self.keep_registrar();
         }
         self.trunk = trunk.clone();
+    }
+
+    fn keep_registrar(&mut self) {
+        let stays = self.registrar.is_some_and(|own| self.places.iter().any(|(target, _)| *target == own));
+        if !stays {
+            self.registrar = self.places.first().map(|(target, _)| *target);
+        }
     }
 
     fn is_at(&self, address: SocketAddr) -> bool {
@@ -519,7 +531,7 @@ impl Line {
 
     fn registration(&self) -> Option<Registration> {
         let register = self.trunk.register.as_ref()?;
-        let (target, _) = self.places.first()?;
+        let target = self.registrar?;
         let user = register.user.clone().or_else(|| self.trunk.user.clone())?;
         let domain = register.domain.clone().unwrap_or_else(|| self.trunk.host());
         Some(Registration {
