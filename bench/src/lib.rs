@@ -9,3 +9,7 @@
 pub mod demo;
 pub mod farend;
 pub mod load;
+pub mod loads;
+pub mod out;
+pub mod promises;
+pub mod report;

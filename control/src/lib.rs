@@ -10,6 +10,7 @@ pub mod conduct;
 pub mod config;
 pub mod desk;
 pub mod dispatch;
+pub mod forecast;
 pub mod limits;
 pub mod order;
 pub mod permit;

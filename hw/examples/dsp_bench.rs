@@ -88,8 +88,13 @@ fn others(channels: usize, octets: &[u8]) {
     });
 }
 
+#[allow(dead_code, reason = "the load tool includes this file and calls `run`")]
 fn main() {
-    let channels = std::env::args().nth(1).and_then(|a| a.parse().ok()).unwrap_or(2000usize);
+    run(std::env::args().nth(1).and_then(|a| a.parse().ok()).unwrap_or(2000));
+}
+
+/// Measures everything over so many channels.
+pub(crate) fn run(channels: usize) {
     println!("{channels} channels; a DTMF detector is {} octets", size_of::<Detector>());
     for kind in ["silence", "noise", "digits"] {
         let octets = audio(kind);

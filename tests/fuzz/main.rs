@@ -166,3 +166,40 @@ fn configurations_and_scenarios() {
         }
     });
 }
+
+#[test]
+fn isdn_frames_messages_and_tdm_packets() {
+    use hw::tdm::oe::{PACKET_MAX, Packet, Port};
+    use signalling::isdn::q921::{Frame, Side};
+    use signalling::isdn::q931::{Message, ie};
+    let setup = b"\x02\x01\x00\x00\x08\x02\x00\x01\x05\xa1\x04\x03\x80\x90\xa3\x18\x03\xa9\x83\x81\x1e\x02\x80\x83\x28\x02\xb1A\x6c\x04\x21\x8155\x70\x03\x8155\x74\x05\x21\x81\x8f55";
+    let release = b"\x00\x01\x02\x04\x08\x02\x80\x01\x4d\x08\x02\x80\x90";
+    fuzz("isdn", &[setup.to_vec(), release.to_vec()], &["\u{5}", "\u{0}"], |b| {
+        for from in [Side::Network, Side::User] {
+            if let Ok(frame) = Frame::parse(b, from) {
+                assert_eq!(frame.write(from), b, "a frame is written as it was read");
+                let Ok(message) = Message::parse(frame.info()) else { continue };
+                let again = Message::parse(&message.write()).expect("our own");
+                assert_eq!(again.ies.len(), message.ies.len());
+                for e in &message.ies {
+                    drop((ie::ChannelId::read(&e.body), ie::Number::read(&e.body), ie::read_cause(&e.body)));
+                    drop((
+                        ie::read_bearer(&e.body, ie::Law::A),
+                        ie::read_restart(&e.body),
+                        ie::read_display(&e.body),
+                    ));
+                }
+            }
+        }
+    });
+    let mut packet = [0; PACKET_MAX];
+    let mut port = Port::new(hw::card::SpanKind::T1, 0, &[24], hw::tdm::oe::Buffer::WIRE);
+    let len = port.send(&[0x55; 192], &mut packet);
+    fuzz("tdmoe", &[packet[..len].to_vec()], &[], |b| {
+        if let Some(packet) = Packet::parse(b) {
+            port.receive(&packet);
+            port.hear(&mut [0; 192]);
+            while port.poll().is_some() || port.receive_frame(24, &mut [0; 272]).is_some() {}
+        }
+    });
+}

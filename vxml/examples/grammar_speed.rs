@@ -22,7 +22,7 @@ fn compile(grammar: &Grammar) -> Arc<Network> {
     Arc::new(Network::compile(grammar, &|_| None, &Limits::default()).expect("legal"))
 }
 
-fn main() {
+pub(crate) fn main() {
     let limits = Limits::default();
     let builtin = |kind: &str, mode| Network::from_builtin(kind, mode, "en-US", &limits).expect("known");
     for kind in ["digits?length=4", "digits", "boolean", "date"] {

@@ -46,7 +46,7 @@ fn resident() -> usize {
 }
 
 #[expect(clippy::disallowed_types, reason = "a measurement needs a clock")]
-fn main() {
+pub(crate) fn main() {
     let mut documents = Documents::new(64);
     for (name, text, n) in [("without script", PLAIN, 2000_u32), ("with script", SCRIPT, 1000)] {
         drop(start(text, &mut documents));

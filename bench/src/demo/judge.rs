@@ -159,20 +159,20 @@ fn signed(hook: &web::Hook) -> bool {
 /// Prints statuses, webhooks, the mail and the findings.
 pub(super) fn print(given: &[Given], web: &Web, mailbox: &Mailbox, verdict: &Verdict) {
     for g in given {
-        println!("\n--- {}: its status as the third party reads it", g.what);
-        println!("{}", serde_json::to_string_pretty(&g.status).unwrap_or_default());
+        crate::say!("\n--- {}: its status as the third party reads it", g.what);
+        crate::say!("{}", serde_json::to_string_pretty(&g.status).unwrap_or_default());
     }
     web.seen(|s| {
         for hook in &s.hooks {
-            println!("\n--- a webhook came back\n{}", hook.body);
+            crate::say!("\n--- a webhook came back\n{}", hook.body);
         }
     });
     for mail in mailbox.mails() {
-        println!("\n--- a status mail came back, to {}\n{}", mail.to.join(", "), mail.text);
+        crate::say!("\n--- a status mail came back, to {}\n{}", mail.to.join(", "), mail.text);
     }
-    println!("--- findings");
+    crate::say!("--- findings");
     for (good, what) in &verdict.lines {
-        println!("{} {what}", if *good { "ok  " } else { "BAD " });
+        crate::say!("{} {what}", if *good { "ok  " } else { "BAD " });
     }
-    println!("{}", if verdict.all_well() { "the demo went as it should" } else { "THE DEMO FAILED" });
+    crate::say!("{}", if verdict.all_well() { "the demo went as it should" } else { "THE DEMO FAILED" });
 }

@@ -78,7 +78,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// What keeps it from running at all.
 pub async fn run(options: Options) -> Result<bool, Box<dyn std::error::Error>> {
     let begun = Instant::now();
-    let say = |what: &str| println!("{:>7.1}s  {what}", begun.elapsed().as_secs_f64());
+    let say = |what: &str| crate::say!("{:>7.1}s  {what}", begun.elapsed().as_secs_f64());
     let out = options.out.clone().unwrap_or_else(|| scratch("carillon-demo"));
     std::fs::create_dir_all(&out)?;
     let web = Web::start().await?;
@@ -113,7 +113,7 @@ pub async fn run(options: Options) -> Result<bool, Box<dyn std::error::Error>> {
     .await;
     judge::print(&given, &web, &mailbox, &verdict);
     if options.keep {
-        println!("\nstatus pages: {}  (key: {})\nctrl-C ends it", server.status_url(), server::KEY);
+        crate::say!("\nstatus pages: {}  (key: {})\nctrl-C ends it", server.status_url(), server::KEY);
         tokio::signal::ctrl_c().await?;
     }
     server.stop().await;

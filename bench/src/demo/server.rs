@@ -19,7 +19,7 @@ pub struct Setup<'a> {
     pub program: Option<&'a Path>,
     /// Folder for its files.
     pub dir: &'a Path,
-    /// The trunk that reaches numbers beginning with +1555.
+    /// The trunk that reaches numbers beginning with +1555; with port 0 there is none, and `extra` brings one.
     pub trunk: SocketAddr,
     /// The mail server that takes status mails.
     pub mailbox: SocketAddr,
@@ -38,6 +38,44 @@ pub struct Server {
     log: PathBuf,
 }
 
+/// The program `carillon`: the one that is named, or the one beside this.
+///
+/// # Errors
+/// There is none.
+pub fn program(named: Option<&Path>) -> Result<PathBuf, Box<dyn std::error::Error>> {
+    let program = match named {
+        Some(p) => p.to_owned(),
+        None => std::env::current_exe()?.with_file_name("carillon"),
+    };
+    if program.is_file() {
+        Ok(program)
+    } else {
+        Err(format!("{}: not found; build it with `cargo build -p carillon`", program.display()).into())
+    }
+}
+
+/// Where a server listens.
+#[derive(Clone, Copy, Debug)]
+pub struct Addresses {
+    /// HTTP.
+    pub http: SocketAddr,
+    /// SMTP.
+    pub smtp: SocketAddr,
+    /// SIP.
+    pub sip: SocketAddr,
+}
+
+impl Addresses {
+    /// Free ones on loopback.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn free() -> std::io::Result<Self> {
+        let sip = UdpSocket::bind("127.0.0.1:0")?.local_addr()?;
+        Ok(Self { http: free_tcp()?, smtp: free_tcp()?, sip })
+    }
+}
+
 fn free_tcp() -> std::io::Result<SocketAddr> {
     TcpListener::bind("127.0.0.1:0")?.local_addr()
 }
@@ -48,22 +86,27 @@ impl Server {
     /// # Errors
     /// What the system says; a missing program is named.
     pub fn start(setup: &Setup<'_>) -> Result<Self, Box<dyn std::error::Error>> {
+        let dir = setup.dir;
+        let program = program(setup.program)?;
+        let at = Addresses::free()?;
+        Self::launch(&program, dir, at, &text(setup, at.http, at.smtp, at.sip))
+    }
+
+    /// Writes this configuration, which names these addresses, into a folder and starts the program with it.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn launch(
+        program: &Path,
+        dir: &Path,
+        at: Addresses,
+        text: &str,
+    ) -> Result<Self, Box<dyn std::error::Error>> {
         // One provider for the process; a second call finds it there.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let dir = setup.dir;
-        let program = match setup.program {
-            Some(p) => p.to_owned(),
-            None => std::env::current_exe()?.with_file_name("carillon"),
-        };
-        if !program.is_file() {
-            return Err(
-                format!("{}: not found; build it with `cargo build -p carillon`", program.display()).into()
-            );
-        }
-        let (http, smtp) = (free_tcp()?, free_tcp()?);
-        let sip = UdpSocket::bind("127.0.0.1:0")?.local_addr()?;
+        let Addresses { http, smtp, sip } = at;
         let config = dir.join("carillon.toml");
-        std::fs::write(&config, text(setup, http, smtp, sip))?;
+        std::fs::write(&config, text)?;
         let log = dir.join("carillon.log");
         let sink = std::fs::File::create(&log)?;
         let child = Command::new(program)
@@ -197,19 +240,25 @@ fn json(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or(Value::String(text.to_owned()))
 }
 
-/// A range of 400 media ports below the kernel's ephemeral ones, its own for each process and start: another Carillon on
+/// A range of 1,000 media ports (two a call, for the calls that `[limits]` allows by default) below the kernel's ephemeral ones, its own for each process and start: another Carillon on
 /// this machine keeps its own.
 fn media_ports() -> [u16; 2] {
     static STARTS: AtomicU32 = AtomicU32::new(0);
-    let turn = std::process::id().wrapping_mul(7).wrapping_add(STARTS.fetch_add(1, Ordering::Relaxed)) % 19;
-    let low = 12_000 + u16::try_from(turn * 400).expect("below 8,000");
-    [low, low + 399]
+    let turn = std::process::id().wrapping_mul(7).wrapping_add(STARTS.fetch_add(1, Ordering::Relaxed)) % 22;
+    let low = 10_000 + u16::try_from(turn * 1_000).expect("below 22,000");
+    [low, low + 999]
 }
 
 fn text(setup: &Setup<'_>, http: SocketAddr, smtp: SocketAddr, sip: SocketAddr) -> String {
     let Setup { trunk: customer, mailbox, extra, .. } = setup;
     let dir = setup.dir.display();
     let [low, high] = media_ports();
+    let trunk = match customer.port() {
+        0 => String::new(),
+        _ => format!(
+            "[[trunks]]\nname = \"loopback\"\naddress = \"{customer}\"\nprefixes = [\"+1555\"]\ncaller_id = \"+15550000\"\n"
+        ),
+    };
     format!(
         r#"# Written by `carillon-bench demo`: everything on loopback.
 [node]
@@ -253,12 +302,7 @@ mail_from = ["ops@acme.example"]
 mail_level_min = 0
 webhook_secret = "{WEBHOOK_SECRET}"
 
-[[trunks]]
-name = "loopback"
-address = "{customer}"
-prefixes = ["+1555"]
-caller_id = "+15550000"
-{extra}
+{trunk}{extra}
 "#
     )
 }

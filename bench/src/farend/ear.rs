@@ -1,15 +1,25 @@
 //! `Ear`: what one stream sounded like. Checks RTP (RFC 3550) against its own 20 ms grid, finds where prompts begin and
-//! end, and keeps the audio when asked to.
+//! end and which they were, decodes RFC 4733 keys, and keeps the audio when asked to.
 
 use super::mulaw;
-use units::Mono;
+use super::prints::{HEAD, Prints};
+use std::sync::{Arc, LazyLock};
+use units::{Digit, Mono};
 
 /// Octets of a 20 ms frame.
 const FRAME: u32 = 160;
 /// Louder than this counts as sound, dBm0.
-const SOUND_DBM0: f64 = -42.0;
+pub const SOUND_DBM0: f64 = -42.0;
 /// Later than this from its place on the grid counts as late, ns (`bench/PROMISES.md`: 5 ms).
 const LATE_NS: i64 = 5_000_000;
+/// After a key press so much quiet ends the prompt that sounded, ms: it was cut.
+const CUT_QUIET_MS: u32 = 100;
+/// Payload type of comfort noise (RFC 3389 §4).
+const COMFORT: u8 = 13;
+/// Keys that are kept of a stream.
+const KEYS_MAX: usize = 256;
+
+static SOUND: LazyLock<u64> = LazyLock::new(|| mulaw::power_at(SOUND_DBM0, FRAME));
 
 /// What was counted of one stream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
@@ -32,6 +42,14 @@ pub struct Hearing {
     pub prompts: u32,
     /// Largest lateness, us.
     pub late_max_us: u64,
+    /// RFC 4733 packets.
+    pub events: u64,
+    /// Comfort noise packets (RFC 3389).
+    pub comfort: u64,
+    /// Frames in which something sounded.
+    pub loud: u64,
+    /// Longest time between two packets that came, us.
+    pub stall_max_us: u64,
 }
 
 /// What the ear noticed in a packet or a pause.
@@ -43,21 +61,38 @@ pub enum Noticed {
     PromptEnd {
         /// Milliseconds of sound from start to the last loud frame.
         length_ms: u32,
+        /// When it began.
+        since: Mono,
+        /// When its last sound came.
+        last: Mono,
+        /// Which of the declared prompts it was.
+        which: Option<u16>,
     },
+    /// A key, by RFC 4733.
+    Key(Digit),
 }
 
 /// One stream's judge.
 #[derive(Debug)]
 pub struct Ear {
     payload_type: u8,
+    event_type: Option<u8>,
     quiet_ms: u32,
     keep: bool,
     first: Option<First>,
     highest: u64,
     seen: u64,
+    last_came: Option<Mono>,
     sounding: Option<Sounding>,
+    cutting: bool,
     hearing: Hearing,
+    late_us: Option<u64>,
+    event: Option<u32>,
+    keys: Vec<Digit>,
     audio: Vec<u8>,
+    prints: Option<Arc<Prints>>,
+    head: Vec<u8>,
+    hint: i32,
 }
 
 #[derive(Debug)]
@@ -80,45 +115,90 @@ impl Ear {
     pub fn new(payload_type: u8, quiet_ms: u32, keep: bool) -> Self {
         Self {
             payload_type,
+            event_type: None,
             quiet_ms,
             keep,
             first: None,
             highest: 0,
             seen: 0,
+            last_came: None,
             sounding: None,
+            cutting: false,
             hearing: Hearing::default(),
+            late_us: None,
+            event: None,
+            keys: Vec::new(),
             audio: Vec::new(),
+            prints: None,
+            head: Vec::new(),
+            hint: 0,
         }
+    }
+
+    /// Knows these prompts.
+    #[must_use]
+    pub fn knowing(mut self, prints: &Arc<Prints>) -> Self {
+        self.prints = (!prints.is_empty()).then(|| prints.clone());
+        self
+    }
+
+    /// What was agreed: payload type of the audio (0 or 8) and of events.
+    pub fn agree(&mut self, payload_type: u8, event_type: Option<u8>) {
+        (self.payload_type, self.event_type) = (payload_type, event_type);
     }
 
     /// Takes one packet that arrived at `at` (kernel time if there is one).
     pub fn packet(&mut self, at: Mono, packet: &[u8]) -> Option<Noticed> {
-        let Some((sequence, timestamp, ssrc, payload)) = parse(packet, self.payload_type) else {
+        self.late_us = None;
+        let Some(p) = parse(packet).filter(|p| self.fits(p)) else {
             self.hearing.wrong += 1;
             return None;
         };
-        if self.first.as_ref().is_none_or(|f| f.ssrc != ssrc) {
-            self.first = Some(First { ssrc, at, timestamp, grid_ns: 0 });
-            self.highest = u64::from(sequence);
+        if self.first.as_ref().is_none_or(|f| f.ssrc != p.ssrc) {
+            self.first = Some(First { ssrc: p.ssrc, at, timestamp: p.timestamp, grid_ns: 0 });
+            self.highest = u64::from(p.sequence);
             self.seen = 1;
-        } else if !self.place(sequence) {
+        } else if !self.place(p.sequence) {
             return None;
         }
+        self.stall(at);
+        if p.payload_type != self.payload_type {
+            return self.other(&p);
+        }
         self.hearing.packets += 1;
-        self.judge_time(at, timestamp);
-        self.store(timestamp, payload);
-        self.listen(at, payload)
+        self.judge_time(at, &p);
+        if self.payload_type == 8 {
+            let mut frame = [0xff; FRAME as usize];
+            frame.copy_from_slice(p.payload);
+            mulaw::from_alaw(&mut frame);
+            self.store(p.timestamp, &frame);
+            return self.listen(at, &frame);
+        }
+        self.store(p.timestamp, p.payload);
+        self.listen(at, p.payload)
     }
 
     /// Time passes without a packet: a prompt may have ended.
     pub fn pause(&mut self, now: Mono) -> Option<Noticed> {
         let s = self.sounding?;
-        if now.since(s.last).as_millis() < u128::from(self.quiet_ms) {
+        let quiet = if self.cutting { CUT_QUIET_MS.min(self.quiet_ms) } else { self.quiet_ms };
+        if now.since(s.last).as_millis() < u128::from(quiet) {
             return None;
         }
-        self.sounding = None;
+        (self.sounding, self.cutting) = (None, false);
         self.hearing.prompts += 1;
-        Some(Noticed::PromptEnd { length_ms: ms(s.last.since(s.since)) + 20 })
+        let which = self.prints.as_ref().and_then(|p| p.identify(&self.head, &mut self.hint));
+        Some(Noticed::PromptEnd {
+            length_ms: ms(s.last.since(s.since)) + 20,
+            since: s.since,
+            last: s.last,
+            which,
+        })
+    }
+
+    /// A key was pressed into a prompt: the first 100 ms of quiet end it, so that talk-over is told well.
+    pub fn expect_cut(&mut self) {
+        self.cutting = self.sounding.is_some();
     }
 
     /// What was counted so far.
@@ -127,16 +207,65 @@ impl Ear {
         self.hearing
     }
 
+    /// How late the last packet was against its grid, us; `None`: it was none to be judged.
+    #[must_use]
+    pub fn late_us(&self) -> Option<u64> {
+        self.late_us
+    }
+
     /// Whether a prompt sounds just now.
     #[must_use]
     pub fn sounding(&self) -> bool {
         self.sounding.is_some()
     }
 
-    /// The audio in its place on the stream's timeline, mu-law as received; gaps are silence.
+    /// Keys heard so far.
+    #[must_use]
+    pub fn keys(&self) -> &[Digit] {
+        &self.keys
+    }
+
+    /// The audio in its place on the stream's timeline, as mu-law; gaps are silence. Taken out.
+    #[must_use]
+    pub fn into_audio(self) -> Vec<u8> {
+        self.audio
+    }
+
+    /// The audio in its place on the stream's timeline, as mu-law; gaps are silence.
     #[must_use]
     pub fn audio(&self) -> &[u8] {
         &self.audio
+    }
+
+    fn fits(&self, p: &Parsed<'_>) -> bool {
+        if p.payload_type == self.payload_type {
+            return p.payload.len() == FRAME as usize;
+        }
+        (Some(p.payload_type) == self.event_type && p.payload.len() >= 4) || p.payload_type == COMFORT
+    }
+
+    /// Events and comfort noise. RFC 4733 §2.5.1.4: an event is one press by its timestamp, however many packets tell it.
+    fn other(&mut self, p: &Parsed<'_>) -> Option<Noticed> {
+        if p.payload_type == COMFORT && self.event_type != Some(COMFORT) {
+            self.hearing.comfort += 1;
+            return None;
+        }
+        self.hearing.events += 1;
+        if self.event.replace(p.timestamp) == Some(p.timestamp) {
+            return None;
+        }
+        let digit = Digit::from_event(p.payload[0])?;
+        if self.keys.len() < KEYS_MAX {
+            self.keys.push(digit);
+        }
+        Some(Noticed::Key(digit))
+    }
+
+    fn stall(&mut self, at: Mono) {
+        if let Some(before) = self.last_came.replace(at) {
+            let gap = u64::try_from(at.since(before).as_micros()).unwrap_or(u64::MAX);
+            self.hearing.stall_max_us = self.hearing.stall_max_us.max(gap);
+        }
     }
 
     /// Extends the sequence number (RFC 3550 appendix A.1); false: heard before.
@@ -162,23 +291,33 @@ impl Ear {
         self.seen |= mask;
         self.hearing.reordered += 1;
         self.hearing.missing = self.hearing.missing.saturating_sub(1);
+        if self.sounding.is_some() {
+            self.hearing.gaps_in_prompt = self.hearing.gaps_in_prompt.saturating_sub(1);
+        }
         true
     }
 
     /// The grid follows the earliest packets: a packet that is earlier than its place moves the grid.
-    fn judge_time(&mut self, at: Mono, timestamp: u32) {
+    fn judge_time(&mut self, at: Mono, p: &Parsed<'_>) {
         let Some(first) = &mut self.first else { return };
-        let place = i64::from(timestamp.wrapping_sub(first.timestamp).cast_signed()) * 125_000;
+        // RFC 3551 §4.1: the marker stands on the first packet after silence; a sender may begin a new grid there.
+        if p.marker {
+            (first.at, first.timestamp, first.grid_ns) = (at, p.timestamp, 0);
+        }
+        let place = i64::from(p.timestamp.wrapping_sub(first.timestamp).cast_signed()) * 125_000;
         let off = i64::try_from(at.0).unwrap_or(i64::MAX) - i64::try_from(first.at.0).unwrap_or(0) - place;
         if off < first.grid_ns {
             first.grid_ns = off;
+            self.late_us = Some(0);
             return;
         }
         let late = off - first.grid_ns;
         if late > LATE_NS {
             self.hearing.late += 1;
         }
-        self.hearing.late_max_us = self.hearing.late_max_us.max(late.unsigned_abs() / 1000);
+        let late_us = late.unsigned_abs() / 1000;
+        self.late_us = Some(late_us);
+        self.hearing.late_max_us = self.hearing.late_max_us.max(late_us);
     }
 
     fn store(&mut self, timestamp: u32, payload: &[u8]) {
@@ -198,9 +337,14 @@ impl Ear {
     }
 
     fn listen(&mut self, at: Mono, payload: &[u8]) -> Option<Noticed> {
-        if mulaw::level_dbm0(payload) < SOUND_DBM0 {
+        let loud = mulaw::power(payload) >= *SOUND;
+        if self.prints.is_some() && (loud || self.sounding.is_some()) {
+            self.remember(payload);
+        }
+        if !loud {
             return self.pause(at);
         }
+        self.hearing.loud += 1;
         match &mut self.sounding {
             Some(s) => {
                 s.last = at;
@@ -212,23 +356,48 @@ impl Ear {
             }
         }
     }
+
+    /// Keeps the beginning of a prompt, to know it by.
+    fn remember(&mut self, payload: &[u8]) {
+        if self.sounding.is_none() {
+            self.head.clear();
+        }
+        if self.head.len() < HEAD {
+            self.head.extend_from_slice(payload);
+        }
+    }
 }
 
 fn ms(d: std::time::Duration) -> u32 {
     u32::try_from(d.as_millis()).unwrap_or(u32::MAX)
 }
 
-/// Sequence, timestamp, SSRC and payload of an RTP packet of 20 ms (RFC 3550 §5.1); `None`: something is wrong.
-fn parse(packet: &[u8], payload_type: u8) -> Option<(u16, u32, u32, &[u8])> {
+struct Parsed<'a> {
+    sequence: u16,
+    timestamp: u32,
+    ssrc: u32,
+    marker: bool,
+    payload_type: u8,
+    payload: &'a [u8],
+}
+
+/// The fields of an RTP packet without padding or extension (RFC 3550 §5.1); `None`: something is wrong.
+fn parse(packet: &[u8]) -> Option<Parsed<'_>> {
     let head = packet.get(..12)?;
-    if head[0] >> 6 != 2 || head[1] & 0x7f != payload_type {
+    if head[0] & 0xf0 != 0x80 {
         return None;
     }
     let csrc = usize::from(head[0] & 0x0f) * 4;
     let payload = packet.get(12 + csrc..)?;
     let word = |i: usize| u32::from_be_bytes([head[i], head[i + 1], head[i + 2], head[i + 3]]);
-    let fits = u32::try_from(payload.len()).ok()? == FRAME && head[0] & 0x30 == 0;
-    fits.then(|| (u16::from_be_bytes([head[2], head[3]]), word(4), word(8), payload))
+    Some(Parsed {
+        sequence: u16::from_be_bytes([head[2], head[3]]),
+        timestamp: word(4),
+        ssrc: word(8),
+        marker: head[1] & 0x80 != 0,
+        payload_type: head[1] & 0x7f,
+        payload,
+    })
 }
 
 #[cfg(test)]
@@ -284,7 +453,9 @@ mod tests {
         assert_eq!(ear.packet(Mono::from_ms(20), &packet(1, true)), Some(Noticed::PromptStart));
         assert_eq!(ear.packet(Mono::from_ms(40), &packet(2, true)), None);
         assert_eq!(ear.pause(Mono::from_ms(300)), None);
-        assert_eq!(ear.pause(Mono::from_ms(341)), Some(Noticed::PromptEnd { length_ms: 40 }));
+        let (since, last) = (Mono::from_ms(20), Mono::from_ms(40));
+        let end = Noticed::PromptEnd { length_ms: 40, since, last, which: None };
+        assert_eq!(ear.pause(Mono::from_ms(341)), Some(end));
         assert_eq!(ear.audio().len(), 480);
     }
 
@@ -295,5 +466,48 @@ mod tests {
             ear.packet(Mono(0), bad);
         }
         assert_eq!((ear.hearing().wrong, ear.hearing().packets), (4, 0));
+    }
+
+    #[test]
+    fn a_press_into_a_prompt_is_cut_by_little_quiet() {
+        let mut ear = Ear::new(0, 900, false);
+        ear.packet(Mono::from_ms(0), &packet(0, true));
+        ear.expect_cut();
+        for s in 1..5u16 {
+            assert_eq!(ear.packet(Mono::from_ms(u64::from(s) * 20), &packet(s, false)), None);
+        }
+        let end = ear.packet(Mono::from_ms(100), &packet(5, false));
+        assert!(matches!(end, Some(Noticed::PromptEnd { last: Mono(0), .. })), "{end:?}");
+    }
+
+    #[test]
+    fn rfc4733_2_5_1_4_a_key_counts_once_however_many_packets_tell_it() {
+        let mut ear = Ear::new(0, 900, false);
+        ear.agree(0, Some(101));
+        let key = |sequence: u16, timestamp: u32, event: u8| {
+            let mut p = vec![0x80, 101];
+            p.extend_from_slice(&sequence.to_be_bytes());
+            p.extend_from_slice(&timestamp.to_be_bytes());
+            p.extend_from_slice(&7u32.to_be_bytes());
+            p.extend_from_slice(&[event, 10, 0, 160]);
+            p
+        };
+        let heard: Vec<bool> = [(1, 100, 4), (2, 100, 4), (3, 100, 4), (4, 900, 4), (5, 1700, 11)]
+            .iter()
+            .map(|&(s, t, e)| ear.packet(Mono(0), &key(s, t, e)).is_some())
+            .collect();
+        assert_eq!(heard, [true, false, false, true, true]);
+        let keys: String = ear.keys().iter().map(|d| d.as_char()).collect();
+        assert_eq!((keys.as_str(), ear.hearing().events, ear.hearing().wrong), ("44#", 5, 0));
+    }
+
+    #[test]
+    fn rfc3551_4_1_a_marker_begins_a_new_grid() {
+        let mut ear = Ear::new(0, 900, false);
+        ear.packet(Mono::from_ms(0), &packet(1, false));
+        let mut p = packet(2, false);
+        p[1] |= 0x80;
+        ear.packet(Mono::from_ms(500), &p);
+        assert_eq!((ear.hearing().late, ear.hearing().stall_max_us), (0, 500_000));
     }
 }

@@ -50,17 +50,35 @@ impl Mouth {
         }
     }
 
+    /// What was agreed, once it is known or has changed.
+    pub fn agree(&mut self, payload_type: u8, event_type: Option<u8>) {
+        self.payload_type = payload_type;
+        // A press that is being sent goes on as it began.
+        if event_type.is_some() || self.saying.is_empty() {
+            self.event_type = event_type;
+        }
+    }
+
     /// Says mu-law audio after what is being said.
     pub fn say(&mut self, audio: Arc<[u8]>) {
-        self.saying.push_back(Saying::Audio(audio, 0));
+        if !audio.is_empty() {
+            self.saying.push_back(Saying::Audio(audio, 0));
+        }
+    }
+
+    /// Stops what is being said and forgets what waits.
+    pub fn hush(&mut self) {
+        self.saying.clear();
     }
 
     /// Stays silent for so long after what is being said.
     pub fn silence(&mut self, ms: u32) {
-        self.saying.push_back(Saying::Silence(ms / 20));
+        if ms >= 20 {
+            self.saying.push_back(Saying::Silence(ms / 20));
+        }
     }
 
-    /// Presses a key for `ms`, then 60 ms of silence: by events if agreed and not `in_band`, else as a dual tone.
+    /// Presses a key for `ms`: by events if agreed and not `in_band`, else as a dual tone.
     pub fn press(&mut self, digit: Digit, ms: u16, in_band: bool) {
         if self.event_type.is_some() && !in_band {
             let length = (ms / 20).max(2) * 160;
@@ -68,7 +86,17 @@ impl Mouth {
         } else {
             self.say(dual_tone(digit, u32::from(ms)).into());
         }
-        self.silence(60);
+    }
+
+    /// How long what waits to be said takes, ms.
+    #[must_use]
+    pub fn queued_ms(&self) -> u32 {
+        let frames = |s: &Saying| match s {
+            Saying::Audio(audio, at) => u32::try_from((audio.len() - at).div_ceil(160)).unwrap_or(u32::MAX),
+            Saying::Event { length, units, ends, .. } => u32::from((length - units) / 160) + u32::from(*ends),
+            Saying::Silence(left) => *left,
+        };
+        self.saying.iter().map(frames).fold(0, u32::saturating_add).saturating_mul(20)
     }
 
     /// The agreed telephone-event type.
@@ -114,6 +142,9 @@ impl Mouth {
                 self.head(out, self.payload_type, timestamp, self.marker);
                 self.marker = false;
                 self.audio(out);
+                if self.payload_type == 8 {
+                    mulaw::to_alaw(&mut out[12..172]);
+                }
                 172
             }
         };
@@ -189,6 +220,7 @@ mod tests {
     fn rfc4733_2_5_1_a_press_keeps_its_timestamp_and_ends_three_times() {
         let mut mouth = Mouth::new(Seed(1), 0, Some(101));
         mouth.press(digit('5'), 60, false);
+        mouth.silence(60);
         let mut packets = Vec::new();
         let mut out = [0; 172];
         for _ in 0..7 {
@@ -212,6 +244,8 @@ mod tests {
         let mut mouth = Mouth::new(Seed(1), 0, None);
         mouth.press(digit('#'), 100, false);
         let mut out = [0; 172];
+        mouth.silence(60);
+        assert_eq!(mouth.queued_ms(), 160);
         assert_eq!(mouth.frame(&mut out), 172);
         let level = mulaw::level_dbm0(&out[12..]);
         assert!((-10.0..-4.0).contains(&level), "{level}");

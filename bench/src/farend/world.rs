@@ -1,14 +1,18 @@
-//! `World`: all telephones of a simulated network, the SIP endpoint before them, and their one RTP address.
+//! `World`: all telephones of a simulated network, the SIP endpoint before them, and their few RTP addresses.
 
 use super::ear::Ear;
 use super::mouth::Mouth;
+use super::pacer::{Pace, Pacer};
 use super::phone::{Ask, CallLog, Phone};
-use super::scenario::{Person, Scenario};
+use super::scenario::{NetworkFaults, Person, Scenario};
+use super::slots::{Slot, Slots};
+pub use super::tally::{Counts, Rang, Streams};
+use hdrhistogram::Histogram;
 use signalling::leg::{Action, Ended, Incoming, Indication, Media, Place, Rtp, Transport};
 use signalling::sip::endpoint::{
     Advertised, Endpoint, EndpointConfig, FlowId, Input as SipInput, Output as SipOutput,
 };
-use std::collections::{BTreeMap, BinaryHeap, HashMap};
+use std::collections::{BTreeMap, BinaryHeap};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use units::{AttemptId, Cause, Codec, LegId, Mono, Now, Private, Rng, Seed};
@@ -40,8 +44,33 @@ pub enum Input<'a> {
         /// Octets.
         bytes: &'a [u8],
     },
+    /// Octets of a SIP stream.
+    Stream {
+        /// Which.
+        flow: FlowId,
+        /// TCP or TLS.
+        transport: Transport,
+        /// From.
+        from: SocketAddr,
+        /// Octets.
+        bytes: &'a [u8],
+    },
+    /// A SIP stream closed.
+    Closed {
+        /// Which.
+        flow: FlowId,
+    },
+    /// Nobody answers there.
+    Unreachable {
+        /// Transport.
+        transport: Transport,
+        /// Address.
+        to: SocketAddr,
+    },
     /// An RTP packet.
     Rtp {
+        /// On which of our ports, from 0.
+        port: u16,
         /// From.
         from: SocketAddr,
         /// When it arrived, by the kernel if it said so.
@@ -63,8 +92,26 @@ pub enum Output {
         /// Octets.
         bytes: Vec<u8>,
     },
+    /// A SIP message for a stream.
+    Stream {
+        /// By this one if it is up; else one to `to`.
+        flow: Option<FlowId>,
+        /// TCP or TLS.
+        transport: Transport,
+        /// To.
+        to: SocketAddr,
+        /// Octets.
+        bytes: Vec<u8>,
+    },
+    /// Close a SIP stream.
+    Close {
+        /// Which.
+        flow: FlowId,
+    },
     /// An RTP packet: the first `length` octets.
     Rtp {
+        /// From which of our ports, from 0.
+        port: u16,
         /// To.
         to: SocketAddr,
         /// Octets.
@@ -74,18 +121,10 @@ pub enum Output {
     },
 }
 
-/// Counts of a world.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
-pub struct Counts {
-    /// Calls that came in.
-    pub incoming: u64,
-    /// Calls we placed.
-    pub placed: u64,
-    /// Calls that are up.
-    pub up: u64,
-    /// RTP from an address that belongs to no call.
-    pub stray_rtp: u64,
-}
+/// Numbers that are kept apart, at most.
+const NUMBERS_MAX: usize = 2_000_000;
+/// Times that are kept of a number, at most.
+const TIMES_MAX: usize = 16;
 
 /// A call to be placed by a world.
 #[derive(Clone, Debug)]
@@ -100,12 +139,30 @@ pub struct Dial {
     pub person: Arc<Person>,
 }
 
+/// Calls to be placed at a pace; `{n}` in the addresses becomes the call's number, from 1.
+#[derive(Clone, Debug)]
+pub struct Campaign {
+    /// How fast.
+    pub pace: Pace,
+    /// Request-URI.
+    pub to: String,
+    /// From URI.
+    pub from: String,
+    /// Next hop.
+    pub hop: SocketAddr,
+}
+
 /// The SIP endpoint of a simulated network: answers everyone, allows as many calls as memory does.
 #[must_use]
 pub fn endpoint(config: &WorldConfig) -> Endpoint {
+    endpoint_at(config, Advertised { udp: Some(config.sip), ..Advertised::default() })
+}
+
+/// The same, reached at these addresses.
+#[must_use]
+pub fn endpoint_at(config: &WorldConfig, advertised: Advertised) -> Endpoint {
     let mut secret = [0; 32];
     secret[..8].copy_from_slice(&config.seed.0.to_le_bytes());
-    let advertised = Advertised { udp: Some(config.sip), ..Advertised::default() };
     let mut endpoint = EndpointConfig::new(0, advertised, secret);
     endpoint.user_agent = "carillon-bench".into();
     endpoint.answer_unknown = true;
@@ -116,6 +173,7 @@ pub fn endpoint(config: &WorldConfig) -> Endpoint {
 
 struct Delayed {
     at: Mono,
+    port: u16,
     to: SocketAddr,
     packet: [u8; 172],
     length: usize,
@@ -126,16 +184,24 @@ pub struct World {
     config: WorldConfig,
     endpoint: Endpoint,
     rng: Rng,
-    phones: HashMap<LegId, Phone>,
-    by_address: HashMap<SocketAddr, LegId>,
-    phases: Vec<Vec<LegId>>,
+    transport: Transport,
+    codecs: Vec<Codec>,
+    mute: bool,
+    ports: Vec<SocketAddr>,
+    port_next: u16,
+    slots: Slots,
+    phases: Vec<Vec<(u32, LegId)>>,
     ticked_ms: Option<u64>,
+    begun: Option<Mono>,
     delayed: BinaryHeap<Delayed>,
     out: Vec<Output>,
     logs: Vec<CallLog>,
-    /// How often each number rang; "nobody is called twice" is judged here.
-    rang: BTreeMap<String, u32>,
+    campaign: Option<(Campaign, Pacer)>,
+    rang: BTreeMap<String, Rang>,
     counts: Counts,
+    ended: Streams,
+    ended_talk_ms: u64,
+    lateness: Histogram<u64>,
     placed: u64,
 }
 
@@ -145,19 +211,58 @@ impl World {
     pub fn new(config: WorldConfig, endpoint: Endpoint) -> Self {
         Self {
             rng: config.seed.rng(),
+            transport: Transport::Udp,
+            codecs: vec![Codec::Pcmu, Codec::Pcma],
+            mute: false,
+            ports: vec![config.rtp],
+            port_next: 0,
             config,
             endpoint,
-            phones: HashMap::new(),
-            by_address: HashMap::new(),
+            slots: Slots::default(),
             phases: vec![Vec::new(); 20],
             ticked_ms: None,
+            begun: None,
             delayed: BinaryHeap::new(),
             out: Vec::new(),
             logs: Vec::new(),
+            campaign: None,
             rang: BTreeMap::new(),
             counts: Counts::default(),
+            ended: Streams::default(),
+            ended_talk_ms: 0,
+            lateness: Histogram::new_with_bounds(1, 60_000_000, 3).expect("valid bounds"),
             placed: 0,
         }
+    }
+
+    /// Its calls go out over this transport.
+    #[must_use]
+    pub fn over(mut self, transport: Transport) -> Self {
+        self.transport = transport;
+        self
+    }
+
+    /// Its RTP uses these addresses in turn, so that calls from one address of the server can be told apart.
+    #[must_use]
+    pub fn with_ports(mut self, ports: Vec<SocketAddr>) -> Self {
+        assert!(!ports.is_empty(), "a world has an RTP address");
+        self.ports = ports;
+        self
+    }
+
+    /// It offers and takes these codecs, PCMU and PCMA, best first.
+    #[must_use]
+    pub fn with_codecs(mut self, codecs: Vec<Codec>) -> Self {
+        assert!(!codecs.is_empty(), "a world has a codec");
+        self.codecs = codecs;
+        self
+    }
+
+    /// It sends no RTP: signalling alone.
+    #[must_use]
+    pub fn muted(mut self, yes: bool) -> Self {
+        self.mute = yes;
+        self
     }
 
     /// Takes one input; outputs wait in [`World::drain`].
@@ -167,7 +272,12 @@ impl World {
                 let received = SipInput::Received { flow: FlowId(0), transport: Transport::Udp, from, bytes };
                 self.sip(now, received);
             }
-            Input::Rtp { from, at, bytes } => self.rtp(at, from, bytes),
+            Input::Stream { flow, transport, from, bytes } => {
+                self.sip(now, SipInput::Received { flow, transport, from, bytes });
+            }
+            Input::Closed { flow } => self.sip(now, SipInput::FlowClosed { flow }),
+            Input::Unreachable { transport, to } => self.sip(now, SipInput::Unreachable { transport, to }),
+            Input::Rtp { port, from, at, bytes } => self.rtp(port, at, from, bytes),
             Input::Tick => self.tick(now),
         }
     }
@@ -177,11 +287,43 @@ impl World {
         self.out.drain(..)
     }
 
+    /// What is to be sent, in order; [`World::sent`] forgets it.
+    #[must_use]
+    pub fn outputs(&self) -> &[Output] {
+        &self.out
+    }
+
+    /// Forgets what was to be sent.
+    pub fn sent(&mut self) {
+        self.out.clear();
+    }
+
+    /// Places calls at a pace from now on; `None`: no more.
+    pub fn campaign(&mut self, campaign: Option<Campaign>) {
+        self.campaign = match (campaign, self.campaign.take()) {
+            (Some(c), Some((_, mut pacer))) => {
+                pacer.set(c.pace);
+                Some((c, pacer))
+            }
+            (Some(c), None) => {
+                let pacer = Pacer::new(c.pace);
+                Some((c, pacer))
+            }
+            (None, _) => None,
+        };
+    }
+
+    /// Whether calls will still be placed.
+    #[must_use]
+    pub fn will_place(&self) -> bool {
+        self.campaign.as_ref().is_some_and(|(_, p)| !p.done())
+    }
+
     /// When the next tick is needed at the latest: SIP timers, and every millisecond while calls are up.
     #[must_use]
     pub fn deadline(&self, now: Mono) -> Option<Mono> {
         let sip = self.endpoint.deadline().map(|(at, _)| at);
-        if self.phones.is_empty() && self.delayed.is_empty() {
+        if self.slots.len() == 0 && self.delayed.is_empty() && self.campaign.is_none() {
             return sip;
         }
         let next = Mono::from_ms(now.as_ms() + 1);
@@ -193,16 +335,18 @@ impl World {
         self.placed += 1;
         self.counts.placed += 1;
         let leg = LegId((1 << 48) | self.placed);
-        let ear = Ear::new(0, self.config.quiet_ms, self.config.keep_audio);
-        self.enlist(leg, Phone::new(now.mono, dial.person.clone(), dial.to.clone(), ear));
+        let port = self.port_next;
+        self.port_next = (port + 1) % u16::try_from(self.ports.len()).unwrap_or(u16::MAX);
+        let phone = self.phone(now, dial.person.clone(), dial.to.clone()).outgoing();
+        self.enlist(Slot { leg, phone, port });
         let place = Place {
             to: Private::new(dial.to.clone()),
             from: Private::new(dial.from.clone()),
             asserted: None,
             hop: dial.hop,
-            transport: Transport::Udp,
+            transport: self.transport,
             attempt: AttemptId(self.rng.next_u128()),
-            media: self.media(&[Codec::Pcmu], Some(101)),
+            media: self.media(port, Some(101)),
             credentials: None,
             headers: Vec::new(),
             ring_max_ms: 120_000,
@@ -213,7 +357,8 @@ impl World {
 
     /// Hangs up on everyone (ctrl-C).
     pub fn clear_all(&mut self, now: Now) {
-        let legs: Vec<LegId> = self.phones.keys().copied().collect();
+        self.campaign = None;
+        let legs: Vec<LegId> = self.slots.iter().map(|s| s.leg).collect();
         for leg in legs {
             self.sip(now, SipInput::Leg(leg, Action::Clear(Cause::NORMAL)));
         }
@@ -227,32 +372,57 @@ impl World {
     /// Counts so far.
     #[must_use]
     pub fn counts(&self) -> Counts {
-        Counts { up: self.phones.values().filter(|p| p.is_up()).count() as u64, ..self.counts }
+        Counts { up: self.slots.iter().filter(|s| s.phone.is_up()).count() as u64, ..self.counts }
+    }
+
+    /// What was heard so far, in ended calls and in live ones.
+    #[must_use]
+    pub fn streams(&self) -> Streams {
+        self.slots.iter().fold(self.ended, |sum, s| sum.with(s.phone.ear.hearing()))
+    }
+
+    /// Time that calls were up so far, ended ones and live ones, ms.
+    #[must_use]
+    pub fn talk_ms(&self, now: Mono) -> u64 {
+        self.slots.iter().fold(self.ended_talk_ms, |sum, s| sum + s.phone.talk_ms(now))
+    }
+
+    /// How late packets were against their grid so far, us.
+    #[must_use]
+    pub fn lateness(&self) -> &Histogram<u64> {
+        &self.lateness
     }
 
     /// Calls in progress, ringing ones too.
     #[must_use]
     pub fn live(&self) -> usize {
-        self.phones.len()
+        self.slots.len()
     }
 
-    /// How often each number rang.
+    /// How often each number rang; "nobody is called twice" is judged here.
     #[must_use]
-    pub fn rang(&self) -> &BTreeMap<String, u32> {
+    pub fn rang(&self) -> &BTreeMap<String, Rang> {
         &self.rang
     }
 
-    fn enlist(&mut self, leg: LegId, phone: Phone) {
-        self.phones.insert(leg, phone);
-        let phase = usize::try_from(self.rng.below(20)).expect("below 20");
-        self.phases[phase].push(leg);
+    fn phone(&self, now: Now, person: Arc<Person>, number: String) -> Phone {
+        let prints = &self.config.scenario.prints;
+        let ear = Ear::new(0, self.config.quiet_ms, self.config.keep_audio).knowing(prints);
+        Phone::new(now.mono, person, number, ear).knowing(prints)
     }
 
-    fn media(&self, codecs: &[Codec], telephone_event: Option<u8>) -> Media {
+    fn enlist(&mut self, slot: Slot) {
+        let leg = slot.leg;
+        let at = self.slots.insert(slot);
+        let phase = usize::try_from(self.rng.below(20)).expect("below 20");
+        self.phases[phase].push((at, leg));
+    }
+
+    fn media(&self, port: u16, telephone_event: Option<u8>) -> Media {
         Media::Rtp(Rtp {
-            addr: self.config.rtp,
+            addr: self.ports[usize::from(port)],
             rtcp: None,
-            codecs: codecs.to_vec(),
+            codecs: self.codecs.clone(),
             telephone_event,
             sends: true,
             receives: true,
@@ -266,7 +436,13 @@ impl World {
         let _ = self.endpoint.handle(now, input);
         while let Some(output) = self.endpoint.poll() {
             match output {
-                SipOutput::Transmit { to, bytes, .. } => self.out.push(Output::Sip { to, bytes }),
+                SipOutput::Transmit { transport: Transport::Udp, to, bytes, .. } => {
+                    self.out.push(Output::Sip { to, bytes });
+                }
+                SipOutput::Transmit { flow, transport, to, bytes } => {
+                    self.out.push(Output::Stream { flow, transport, to, bytes });
+                }
+                SipOutput::Close { flow } => self.out.push(Output::Close { flow }),
                 SipOutput::Leg(leg, indication) => self.indicated(now, leg, indication),
                 _ => {}
             }
@@ -278,14 +454,20 @@ impl World {
             Indication::Incoming(call) => self.incoming(now, leg, &call),
             Indication::Answered { media } => {
                 self.connect(leg, &media);
-                if let Some(p) = self.phones.get_mut(&leg).filter(|p| !p.is_up()) {
-                    p.up(now.mono);
+                if let Some(s) = self.slots.get(leg).filter(|s| !s.phone.is_up()) {
+                    s.phone.up(now.mono);
                 }
             }
+            Indication::Progress { media: Some(media), .. } => self.connect(leg, &media),
             Indication::AckDue => self.sip(now, SipInput::AckJournalled(leg)),
             Indication::Offered(offer) => {
                 self.connect(leg, &offer);
-                let answer = self.answer_to(&offer);
+                let port = self.slots.get(leg).map_or(0, |s| s.port);
+                let event = match &offer {
+                    Media::Rtp(r) => r.telephone_event,
+                    Media::Timeslot { .. } => None,
+                };
+                let answer = self.media(port, event);
                 self.sip(now, SipInput::Leg(leg, Action::Answer(answer)));
             }
             Indication::Referred { .. } => {
@@ -300,57 +482,78 @@ impl World {
         self.counts.incoming += 1;
         let number = user_part(call.to.expose()).to_owned();
         let person = self.config.scenario.choose(&number, &mut self.rng);
-        *self.rang.entry(number.clone()).or_default() += 1;
-        let ear = Ear::new(0, self.config.quiet_ms, self.config.keep_audio);
-        let mut phone = Phone::new(now.mono, person, number, ear);
-        phone.remote = None;
-        self.enlist(leg, phone);
+        self.ring_up(now.mono, &number);
+        let phone = self.phone(now, person, number);
+        let port = self.free_port(call.offer.as_ref());
+        self.enlist(Slot { leg, phone, port });
         if let Some(offer) = &call.offer {
             self.connect(leg, offer);
         }
         self.go_on(now, leg);
     }
 
+    fn ring_up(&mut self, now: Mono, number: &str) {
+        let begun = *self.begun.get_or_insert(now);
+        if self.rang.len() >= NUMBERS_MAX && !self.rang.contains_key(number) {
+            return;
+        }
+        let rang = self.rang.entry(number.to_owned()).or_default();
+        rang.times += 1;
+        self.counts.numbers += u64::from(rang.times == 1);
+        self.counts.numbers_twice += u64::from(rang.times == 2);
+        if rang.at_ms.len() < TIMES_MAX {
+            rang.at_ms.push(u64::try_from(now.since(begun).as_millis()).unwrap_or(u64::MAX));
+        }
+    }
+
+    /// The next of our ports on which nothing comes from the offer's address yet.
+    fn free_port(&mut self, offer: Option<&Media>) -> u16 {
+        let n = u16::try_from(self.ports.len()).unwrap_or(u16::MAX);
+        let next = self.port_next;
+        self.port_next = (next + 1) % n;
+        let Some(Media::Rtp(rtp)) = offer else { return next };
+        (0..n).map(|i| (next + i) % n).find(|p| !self.slots.taken(*p, rtp.addr)).unwrap_or(next)
+    }
+
     /// Learns the other side's media: where RTP goes and what it is.
     fn connect(&mut self, leg: LegId, media: &Media) {
         let Media::Rtp(rtp) = media else { return };
-        let Some(phone) = self.phones.get_mut(&leg) else { return };
-        if let Some(old) = phone.remote.replace(rtp.addr) {
-            self.by_address.remove(&old);
+        if self.slots.get(leg).is_none() {
+            return;
         }
-        self.by_address.insert(rtp.addr, leg);
-        let codec = rtp.codecs.first().copied().unwrap_or(Codec::Pcmu);
-        if phone.mouth.is_none() {
-            let seed = Seed(self.rng.next_u64());
-            phone.mouth = Some(Mouth::new(seed, codec.payload_type(), rtp.telephone_event));
+        if !self.slots.book(leg, rtp.addr) {
+            self.counts.ambiguous += 1;
         }
-    }
-
-    fn answer_to(&self, offer: &Media) -> Media {
-        match offer {
-            Media::Rtp(r) => self.media(&[Codec::Pcmu], r.telephone_event),
-            Media::Timeslot { .. } => self.media(&[Codec::Pcmu], None),
-        }
+        let agreed = self.codecs.iter().find(|c| rtp.codecs.contains(c));
+        let payload_type = agreed.copied().unwrap_or(Codec::Pcmu).payload_type();
+        let seed = Seed(self.rng.next_u64());
+        let Some(Slot { phone, .. }) = self.slots.get(leg) else { return };
+        phone.ear.agree(payload_type, rtp.telephone_event);
+        let mouth = phone.mouth.get_or_insert_with(|| Mouth::new(seed, payload_type, rtp.telephone_event));
+        mouth.agree(payload_type, rtp.telephone_event);
     }
 
     fn ended(&mut self, now: Now, leg: LegId, ended: &Ended) {
-        let Some(mut phone) = self.phones.remove(&leg) else { return };
-        if let Some(address) = phone.remote {
-            self.by_address.remove(&address);
-        }
+        let Some(Slot { mut phone, .. }) = self.slots.remove(leg) else { return };
         if let Some(status) = ended.status {
             phone.refused(status);
         }
-        self.logs.push(phone.over(now.mono));
+        let log = phone.over(now.mono);
+        self.ended = self.ended.with(log.hearing);
+        self.ended_talk_ms += log.talk_ms;
+        self.logs.push(log);
     }
 
-    fn rtp(&mut self, at: Mono, from: SocketAddr, bytes: &[u8]) {
-        let Some(phone) = self.by_address.get(&from).and_then(|l| self.phones.get_mut(l)) else {
+    fn rtp(&mut self, port: u16, at: Mono, from: SocketAddr, bytes: &[u8]) {
+        let Some(Slot { phone, .. }) = self.slots.from_road(port, from) else {
             self.counts.stray_rtp += 1;
             return;
         };
         if let Some(what) = phone.ear.packet(at, bytes) {
             phone.noticed(at, what);
+        }
+        if let Some(late) = phone.ear.late_us() {
+            self.lateness.saturating_record(late);
         }
     }
 
@@ -360,42 +563,69 @@ impl World {
         }
         let ms = now.mono.as_ms();
         let last = self.ticked_ms.replace(ms).unwrap_or(ms.saturating_sub(1));
+        if ms.saturating_sub(last) > 20 {
+            self.counts.frames_skipped += (ms - last - 20) * self.slots.len() as u64 / 20;
+        }
         for t in (last + 1..=ms).rev().take(20) {
             self.phase(now, usize::try_from(t % 20).expect("below 20"));
         }
+        self.place_due(now);
         while self.delayed.peek().is_some_and(|d| d.at <= now.mono) {
             let d = self.delayed.pop().expect("peeked");
-            self.out.push(Output::Rtp { to: d.to, packet: d.packet, length: d.length });
+            self.out.push(Output::Rtp { port: d.port, to: d.to, packet: d.packet, length: d.length });
+        }
+    }
+
+    fn place_due(&mut self, now: Now) {
+        let live = self.slots.len();
+        let Some((campaign, pacer)) = &mut self.campaign else { return };
+        let before = pacer.placed();
+        let n = pacer.due(now.mono, live);
+        if n == 0 {
+            return;
+        }
+        let Campaign { to, from, hop, .. } = campaign.clone();
+        for i in before + 1..=before + n {
+            let number = i.to_string();
+            let person = self.config.scenario.choose("", &mut self.rng);
+            let (to, from) = (to.replace("{n}", &number), from.replace("{n}", &number));
+            self.dial(now, &Dial { to, from, hop, person });
         }
     }
 
     /// One twentieth of the phones: each sends its frame and goes on with its steps.
     fn phase(&mut self, now: Now, phase: usize) {
-        let mut legs = std::mem::take(&mut self.phases[phase]);
-        legs.retain(|leg| self.phones.contains_key(leg));
-        for &leg in &legs {
-            self.frame(now.mono, leg);
+        let mut places = std::mem::take(&mut self.phases[phase]);
+        places.retain(|&(at, leg)| self.slots.at(at, leg).is_some());
+        for &(at, leg) in &places {
             self.go_on(now, leg);
+            self.frame(now.mono, at, leg);
         }
-        self.phases[phase].append(&mut legs);
+        self.phases[phase].append(&mut places);
     }
 
-    fn frame(&mut self, now: Mono, leg: LegId) {
-        let Some(phone) = self.phones.get_mut(&leg).filter(|p| p.is_up()) else { return };
+    fn frame(&mut self, now: Mono, at: u32, leg: LegId) {
+        let Some(Slot { phone, port, .. }) = self.slots.at(at, leg).filter(|s| s.phone.sends()) else {
+            return;
+        };
         if let Some(what) = phone.ear.pause(now) {
             phone.noticed(now, what);
         }
         let (Some(mouth), Some(to)) = (&mut phone.mouth, phone.remote) else { return };
+        let port = *port;
+        if self.mute {
+            return;
+        }
         let mut packet = [0; 172];
         let length = mouth.frame(&mut packet);
-        self.send(now, to, packet, length);
+        self.send(now, port, to, packet, length);
     }
 
     /// Sends through the network's faults.
-    fn send(&mut self, now: Mono, to: SocketAddr, packet: [u8; 172], length: usize) {
+    fn send(&mut self, now: Mono, port: u16, to: SocketAddr, packet: [u8; 172], length: usize) {
         let f = self.config.scenario.network;
-        if f == super::scenario::NetworkFaults::default() {
-            self.out.push(Output::Rtp { to, packet, length });
+        if f == NetworkFaults::default() {
+            self.out.push(Output::Rtp { port, to, packet, length });
             return;
         }
         if self.rng.chance(f.loss) {
@@ -409,6 +639,7 @@ impl World {
             }
             self.delayed.push(Delayed {
                 at: now + std::time::Duration::from_millis(delay),
+                port,
                 to,
                 packet,
                 length,
@@ -417,15 +648,17 @@ impl World {
     }
 
     fn go_on(&mut self, now: Now, leg: LegId) {
-        while let Some(phone) = self.phones.get_mut(&leg) {
+        while let Some(Slot { phone, port, .. }) = self.slots.get(leg) {
+            let port = *port;
             let Some(ask) = phone.step(now.mono, &mut self.rng) else { return };
+            let event = phone.mouth.as_ref().and_then(Mouth::event_type);
+            if ask == Ask::Accept {
+                phone.up(now.mono);
+            }
             let action = match ask {
                 Ask::Ring => Action::Ring { media: None },
-                Ask::Accept => {
-                    phone.up(now.mono);
-                    let event = phone.mouth.as_ref().and_then(Mouth::event_type);
-                    Action::Accept { media: self.media(&[Codec::Pcmu, Codec::Pcma], event.or(Some(101))) }
-                }
+                Ask::Early => Action::Ring { media: Some(self.media(port, event.or(Some(101)))) },
+                Ask::Accept => Action::Accept { media: self.media(port, event.or(Some(101))) },
                 Ask::Reject(status) => {
                     Action::Reject { cause: cause_of(status), status: Some(status), retry_after_s: None }
                 }

@@ -1,119 +1,55 @@
-//! `carillon-bench pstn` and `carillon-bench call`: a simulated telephone network that answers, and a caller that places
-//! calls at a rate or holds a number of them up, against any SIP server.
+//! `carillon-bench pstn`, `call`, `ramp` and `soak`: a simulated telephone network that answers, and a caller that places
+//! calls at a rate or holds a number of them up, against any SIP server; up to its capacity, or for a long time.
 
 mod machine;
+mod options;
+mod ramp;
+pub mod search;
+mod session;
+mod soak;
+pub mod stats;
 mod summary;
+mod view;
 
-pub use machine::{Machine, ProcessUse, process_use};
-pub use summary::{Summary, quantiles};
+pub use machine::{AgentOptions, Machine, ProcessUse, Watch, agent, process_use};
+pub use options::{CallOptions, Common, Over, PstnOptions, SipOptions, Target, start, start_over};
+pub use ramp::{RampOptions, Stage, ramp, run_ramp};
+pub use session::{Sample, Session};
+pub use soak::{SoakOptions, soak};
+pub use summary::{Summary, quantiles, server_use};
 
-use crate::farend::io::{FarEnd, Sockets};
-use crate::farend::scenario::Person;
-use crate::farend::world::{Dial, endpoint};
-use crate::farend::{Scenario, World, WorldConfig};
-use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::{Duration, Instant};
-use units::Seed;
-
-/// What both sides share.
-#[derive(Clone, Debug, clap::Args)]
-pub struct Common {
-    /// Scenario file (see the module `scenario` or `docs/load.md`).
-    #[arg(long)]
-    pub scenario: PathBuf,
-    /// Where our SIP is spoken.
-    #[arg(long, default_value = "127.0.0.1:0")]
-    pub sip: SocketAddr,
-    /// Where all our RTP goes; one socket for all calls.
-    #[arg(long, default_value = "127.0.0.1:0")]
-    pub rtp: SocketAddr,
-    /// A prompt has ended after so much quiet, ms.
-    #[arg(long, default_value_t = 900)]
-    pub quiet_ms: u32,
-    /// Chance; printed in the result, so that a run can be repeated.
-    #[arg(long, default_value_t = 1)]
-    pub seed: u64,
-    /// Write the result here as JSON.
-    #[arg(long)]
-    pub json: Option<PathBuf>,
-    /// Write one line a call here as CSV.
-    #[arg(long)]
-    pub csv: Option<PathBuf>,
-    /// Process to measure beside (the server's): CPU and memory a second.
-    #[arg(long)]
-    pub server_pid: Option<u32>,
-    /// Stop after so long, s; 0: at ctrl-C.
-    #[arg(long, default_value_t = 0)]
-    pub seconds: u64,
-}
-
-/// `carillon-bench call`.
-#[derive(Clone, Debug, clap::Args)]
-pub struct CallOptions {
-    #[command(flatten)]
-    common: Common,
-    /// Next hop.
-    #[arg(long)]
-    target: SocketAddr,
-    /// User called; `{n}` becomes the call's number.
-    #[arg(long, default_value = "1000")]
-    to: String,
-    /// New calls a second.
-    #[arg(long, default_value_t = 10.0)]
-    rate: f64,
-    /// Hold so many up; 0: the rate alone.
-    #[arg(long, default_value_t = 0)]
-    hold: usize,
-    /// Place so many in all; 0: no bound but the time.
-    #[arg(long, default_value_t = 0)]
-    calls: u64,
-}
-
-/// `carillon-bench pstn`.
-#[derive(Clone, Debug, clap::Args)]
-pub struct PstnOptions {
-    #[command(flatten)]
-    common: Common,
-}
+use crate::farend::pacer::Pace;
+use crate::report;
+use serde_json::{Value, json};
+use std::path::Path;
+use std::time::Duration;
 
 type Failure = Box<dyn std::error::Error>;
-
-fn scenario(path: &Path) -> Result<Scenario, Failure> {
-    let text = std::fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?;
-    let beside = path.parent().unwrap_or(Path::new(".")).to_owned();
-    Scenario::parse(&text, &|name| std::fs::read(beside.join(name)).ok())
-        .map_err(|e| format!("{}: {e}", path.display()).into())
-}
-
-/// Starts a far end as told.
-///
-/// # Errors
-/// The scenario's wrong line, or what the system says of the sockets.
-pub fn start(common: &Common) -> Result<(FarEnd, Arc<Scenario>), Failure> {
-    let scenario = Arc::new(scenario(&common.scenario)?);
-    let sockets = Sockets::bind(common.sip, common.rtp)
-        .map_err(|e| format!("cannot listen on {} and {}: {e}", common.sip, common.rtp))?;
-    let config = WorldConfig {
-        sip: sockets.sip_addr()?,
-        rtp: sockets.rtp_addr()?,
-        scenario: scenario.clone(),
-        keep_audio: false,
-        quiet_ms: common.quiet_ms,
-        seed: Seed(common.seed),
-    };
-    Ok((FarEnd::start(sockets, World::new(config.clone(), endpoint(&config)))?, scenario))
-}
 
 /// Answers calls until the time is over or ctrl-C; true if no call went wrong.
 ///
 /// # Errors
 /// What keeps it from starting, or its results from being written.
 pub async fn pstn(options: PstnOptions) -> Result<bool, Failure> {
-    let (far, _) = start(&options.common)?;
-    println!("the network answers at sip {}", far.sip_addr());
-    run(&options.common, far, |_, _| false).await
+    let common = &options.common;
+    let (far, _) = start(common)?;
+    let title = format!("the network answers at sip {}", far.sip_addr());
+    let mut session = begin(common, far, &title).await?;
+    while !over(common, &session) {
+        session.turn().await;
+    }
+    let rang = session.far.rang();
+    session.clear().await;
+    if let Some(path) = &options.rang {
+        let row = |(number, r): (&String, &crate::farend::world::Rang)| {
+            let times: Vec<String> = r.at_ms.iter().map(u64::to_string).collect();
+            format!("{number},{},{}\n", r.times, times.join(" "))
+        };
+        let rows: String = rang.iter().map(row).collect();
+        std::fs::write(path, format!("number,times,at_ms\n{rows}"))?;
+    }
+    let (summary, _) = session.end().await;
+    finish(common, "pstn", summary)
 }
 
 /// Places calls until the time or the number is reached, or ctrl-C; true if no call went wrong.
@@ -121,90 +57,104 @@ pub async fn pstn(options: PstnOptions) -> Result<bool, Failure> {
 /// # Errors
 /// What keeps it from starting, or its results from being written.
 pub async fn call(options: CallOptions) -> Result<bool, Failure> {
-    if !(options.rate > 0.0 && options.rate <= 10_000.0) {
-        return Err(format!("--rate {}: 0 < rate <= 10000", options.rate).into());
-    }
-    let (far, scenario) = start(&options.common)?;
-    println!("calling {} from sip {}", options.target, far.sip_addr());
-    let person = scenario.people[0].clone();
-    let mut placed = 0u64;
-    let begun = Instant::now();
-    run(&options.common, far, |far, live| {
-        let due = begun.elapsed().as_secs_f64() * options.rate;
-        #[expect(clippy::cast_precision_loss, reason = "calls are counted in thousands")]
-        while (placed as f64) < due && (options.calls == 0 || placed < options.calls) {
-            if options.hold > 0 && live + usize::from(placed > 0) > options.hold {
-                break;
-            }
-            placed += 1;
-            far.dial(dial(&options, far.sip_addr(), &person, placed));
-            if options.hold > 0 {
-                break;
-            }
-        }
-        options.calls == 0 || placed < options.calls
-    })
-    .await
+    let common = &options.common;
+    let pace = Pace { rate: options.target.rate()?, hold: options.hold, calls: options.calls };
+    let (far, scenario) = start_over(common, options.target.transport, None)?;
+    scenario.for_callers()?;
+    place(common, &options.target, pace, far, "call").await
 }
 
-fn dial(options: &CallOptions, from: SocketAddr, person: &Arc<Person>, n: u64) -> Dial {
-    let user = options.to.replace("{n}", &n.to_string());
-    Dial {
-        to: format!("sip:{user}@{}", options.target),
-        from: format!("sip:bench@{from}"),
-        hop: options.target,
-        person: person.clone(),
-    }
+/// Calls that are ended as soon as they are up, without media; or, without a target, what happens inside one process.
+///
+/// # Errors
+/// What keeps it from starting, or its results from being written.
+pub async fn sip(mut options: SipOptions) -> Result<bool, Failure> {
+    let Some(address) = options.target else { return Ok(crate::loads::inside::wire()) };
+    options.common.mute = true;
+    let target = Target {
+        target: address,
+        transport: options.transport,
+        to: options.to.clone(),
+        from: "bench".into(),
+        rate: options.rate,
+    };
+    let pace = Pace { rate: target.rate()?, hold: 0, calls: options.calls };
+    let (far, scenario) = start_over(&options.common, options.transport, Some(options::SIGNALLING))?;
+    scenario.for_callers()?;
+    place(&options.common, &target, pace, far, "sip").await
 }
 
-/// Runs until over: `more` may place calls and says whether it will place any more.
-async fn run(
+async fn place(
     common: &Common,
-    far: FarEnd,
-    mut more: impl FnMut(&FarEnd, usize) -> bool,
+    target: &Target,
+    pace: Pace,
+    far: crate::farend::io::FarEnd,
+    kind: &str,
 ) -> Result<bool, Failure> {
-    let mut summary = Summary::new(common.seed);
-    let begun = Instant::now();
-    let mut told = Instant::now();
-    let mut clearing: Option<Instant> = None;
-    let mut used = common.server_pid.and_then(process_use);
-    let first_use = used;
-    loop {
-        let interrupted = tokio::select! {
-            _ = tokio::signal::ctrl_c() => true,
-            () = tokio::time::sleep(Duration::from_millis(5)) => false,
-        };
-        while let Some(log) = far.next_log(Duration::ZERO) {
-            summary.take(log);
-        }
-        let snapshot = far.snapshot();
-        let will = clearing.is_none() && more(&far, snapshot.live);
-        let over = common.seconds > 0 && begun.elapsed() >= Duration::from_secs(common.seconds);
-        let nothing_left = !will && summary.calls() > 0 && snapshot.live == 0 && common.seconds == 0;
-        if clearing.is_none() && (interrupted || over || (nothing_left && clearing.is_none())) {
-            far.clear_all();
-            clearing = Some(Instant::now());
-        }
-        if let Some(since) = clearing
-            && (snapshot.live == 0 && since.elapsed() > Duration::from_millis(300)
-                || since.elapsed() > Duration::from_secs(5))
-        {
+    let title = format!("calling {} from sip {}", target.target, far.sip_addr());
+    let mut session = begin(common, far, &title).await?;
+    let from = session.far.sip_addr();
+    session.far.campaign(Some(target.campaign(from, pace)));
+    let mut begun = false;
+    while !over(common, &session) {
+        let snapshot = session.turn().await;
+        begun |= snapshot.counts.placed > 0;
+        if begun && !snapshot.will_place && snapshot.live == 0 {
             break;
         }
-        if told.elapsed() >= Duration::from_secs(1) {
-            told = Instant::now();
-            let now = common.server_pid.and_then(process_use);
-            println!("{}", summary.line(begun.elapsed(), &snapshot, used.zip(now)));
-            used = now;
-        }
     }
-    while let Some(log) = far.next_log(Duration::ZERO) {
-        summary.take(log);
+    session.clear().await;
+    let (summary, _) = session.end().await;
+    finish(common, kind, summary)
+}
+
+pub(crate) async fn begin(
+    common: &Common,
+    far: crate::farend::io::FarEnd,
+    title: &str,
+) -> Result<Session, Failure> {
+    let summary = Summary::new(common.seed).with_rows(common.csv.is_some());
+    Session::begin(far, summary, common.watch(), common.plain, title).await
+}
+
+fn over(common: &Common, session: &Session) -> bool {
+    session.interrupted() || (common.seconds > 0 && session.elapsed() >= Duration::from_secs(common.seconds))
+}
+
+/// Prints the result, writes the files that were asked for; true: clean, and not bounded by this tool.
+fn finish(common: &Common, kind: &str, mut summary: Summary) -> Result<bool, Failure> {
+    summary.book("kind", json!(kind));
+    summary.book("command", json!(command()));
+    let (clean, result) = (summary.clean(), summary.json());
+    if let Some(path) = &common.csv {
+        summary.write_csv(path).map_err(|e| format!("--csv {}: {e}", path.display()))?;
     }
-    let snapshot = far.snapshot();
-    summary.close(begun.elapsed(), &snapshot, first_use.zip(common.server_pid.and_then(process_use)));
-    far.stop();
-    println!("{}", summary.report());
-    summary.write(common.json.as_deref(), common.csv.as_deref())?;
-    Ok(summary.clean())
+    publish(common.json.as_deref(), common.html.as_deref(), &result)?;
+    Ok(clean && result["far_end"]["was_the_bottleneck"] != json!(true))
+}
+
+/// Writes a result where it was asked for, and prints it without its samples.
+pub(crate) fn publish(json: Option<&Path>, html: Option<&Path>, result: &Value) -> Result<(), Failure> {
+    let text = serde_json::to_string_pretty(result)?;
+    if let Some(path) = json {
+        std::fs::write(path, &text).map_err(|e| format!("--json {}: {e}", path.display()))?;
+    }
+    if let Some(path) = html {
+        let page = report::page(result);
+        std::fs::write(path, page).map_err(|e| format!("--html {}: {e}", path.display()))?;
+    }
+    let mut short = result.clone();
+    if let Some(all) = short.as_object_mut() {
+        all.remove("samples");
+    }
+    crate::say!("{}", serde_json::to_string_pretty(&short)?);
+    for line in report::told(result) {
+        crate::say!("{line}");
+    }
+    Ok(())
+}
+
+/// The command line, so that a result says how it was made.
+pub(crate) fn command() -> String {
+    std::env::args().skip(1).fold("carillon-bench".to_owned(), |all, word| all + " " + &word)
 }

@@ -75,6 +75,8 @@ pub struct Parts {
     pub config: Arc<ArcSwap<Config>>,
     /// This server.
     pub server: ServerId,
+    /// Hears what customers said.
+    pub intake: Arc<crate::intake::Intake>,
     /// What the shards say of their load.
     pub load: Vec<Arc<crate::shard::Load>>,
     /// Reserve no more.
@@ -103,6 +105,7 @@ pub async fn run(
     mut over: mpsc::Receiver<Box<Over>>,
 ) {
     let (answers, mut answered) = mpsc::unbounded_channel();
+    let (heed, mut heeded) = mpsc::unbounded_channel();
     let mut report = tokio::time::interval(REPORT);
     if !parts.shards.is_empty() {
         parts.step(Input::Report(parts.load().report(parts.server)), &answers).await;
@@ -110,18 +113,34 @@ pub async fn run(
     parts.step(Input::Begin, &answers).await;
     let mut shards_up = true;
     // Once the shards are gone, what they left is still booked: each end that is under way gets its answer.
-    while shards_up || parts.desk.in_hand() != (0, 0) {
+    let mut heeding = 0_u32;
+    while shards_up || heeding > 0 || parts.desk.in_hand() != (0, 0) {
         let deadline = parts.desk.deadline();
         tokio::select! {
             message = messages.recv() => {
                 let Some(message) = message else { return };
                 parts.message(message, &answers).await;
             }
-            finished = over.recv(), if shards_up => match finished.map(|f| booked(*f)) {
-                Some(Some(input)) => parts.step(input, &answers).await,
-                Some(None) => {}
+            finished = over.recv(), if shards_up => match finished {
+                // What a customer said is kept before the call is booked: after a crash the call is still there.
+                Some(finished) if parts.intake.says_something(&finished) => {
+                    heeding += 1;
+                    tokio::spawn(listen_to(Arc::clone(&parts.intake), finished, heed.clone()));
+                }
+                Some(finished) => {
+                    if let Some(input) = booked(*finished) {
+                        parts.step(input, &answers).await;
+                    }
+                }
                 None => shards_up = false,
             },
+            Some(finished) = heeded.recv() => {
+                heeding -= 1;
+                let finished: Box<Over> = finished;
+                if let Some(input) = booked(*finished) {
+                    parts.step(input, &answers).await;
+                }
+            }
             Some(back) = answered.recv() => parts.came_back(back, &answers).await,
             _ = report.tick(), if !parts.shards.is_empty() => {
                 let load = parts.load();
@@ -134,6 +153,20 @@ pub async fn run(
             parts.say_load(parts.load(), false);
         }
     }
+}
+
+/// Keeps what a call's customer said, as long as that takes, and hands the call on to be booked.
+async fn listen_to(
+    intake: Arc<crate::intake::Intake>,
+    over: Box<Over>,
+    heed: mpsc::UnboundedSender<Box<Over>>,
+) {
+    while let Err(error) = intake.heed(&over).await {
+        tracing::error!(?error, "what a customer said cannot be kept yet");
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    // A desk that is gone books nothing more; the call is found again at the next start.
+    drop(heed.send(over));
 }
 
 async fn wait(deadline: Option<units::Mono>) {
@@ -316,17 +349,19 @@ impl Parts {
     }
 
     async fn start(&mut self, start: control::desk::Start, answers: &Answers) {
-        let control::desk::Start { permit, slot, order, lease, .. } = start;
-        self.place(Placing { permit, slot, order, lease, trunks: None }, answers).await;
+        let control::desk::Start { permit, slot, order, lease, again, .. } = start;
+        let (trunks, again) = (again.clone().map(|trunk| vec![trunk]), again.is_some());
+        self.place(Placing { permit, slot, order, lease, trunks, again }, answers).await;
     }
 
     /// Gives a call to its shard, which chooses the trunk.
     pub(crate) async fn place(&mut self, placing: Placing, answers: &Answers) {
-        let Placing { permit, slot, order, lease, trunks } = placing;
+        let Placing { permit, slot, order, lease, trunks, again } = placing;
+        let trunks = trunks.or_else(|| self.own_trunks(&order));
         match self.plan(&order, trunks.as_deref()) {
             Ok(_) => {
                 let shard = self.shard_for(order.id);
-                let call = Box::new(Start { permit, slot, order, lease, trunks });
+                let call = Box::new(Start { permit, slot, order, lease, trunks, again });
                 if self.shards[shard].send(Inbox::Start(call)).await.is_err() {
                     tracing::error!("a shard is gone; the order comes back when its lease lapses");
                 }
@@ -348,11 +383,18 @@ impl Parts {
         }
     }
 
+    /// The trunks and groups of the order's tenant, if it has a list of its own.
+    fn own_trunks(&self, order: &Order) -> Option<Vec<String>> {
+        let config = self.config.load();
+        let tenant = config.tenants.iter().find(|t| t.id == order.tenant.0)?;
+        (!tenant.trunks.is_empty()).then(|| tenant.trunks.clone())
+    }
+
     /// The ways out for an order, best first: of those that were named, if any were, else of the tenant's.
     pub(crate) fn plan(&self, order: &Order, named: Option<&[String]>) -> Result<Plan, NoRoute> {
         let config = self.config.load();
-        let tenant = config.tenants.iter().find(|t| t.id == order.tenant.0);
-        let allowed = named.or_else(|| tenant.map(|t| t.trunks.as_slice())).unwrap_or_default();
+        let own = self.own_trunks(order);
+        let allowed = named.or(own.as_deref()).unwrap_or_default();
         let caller = order.caller_id.as_ref().map(|id| id.expose().as_str());
         Plan::new(&config.trunks, &config.trunk_groups, allowed, order.to.expose(), caller)
     }
@@ -366,6 +408,8 @@ pub(crate) struct Placing {
     pub(crate) lease: Lease,
     /// Trunks that another process named, best first.
     pub(crate) trunks: Option<Vec<String>>,
+    /// The same attempt after a crash.
+    pub(crate) again: bool,
 }
 
 fn told(fact: &Fact) {

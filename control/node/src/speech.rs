@@ -2,7 +2,7 @@
 //! died of is not tried twice.
 
 use serde_json::from_slice;
-use speech::frame::{FRAME_OCTETS_MAX, Speak, Spoken};
+use speech::frame::{Ask, FRAME_OCTETS_MAX, Speak, Spoken};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
@@ -108,7 +108,7 @@ fn factor(value: Option<&str>) -> f32 {
 }
 
 /// Beside our own program, where a package puts both.
-fn program(configured: &str) -> PathBuf {
+pub(crate) fn program(configured: &str) -> PathBuf {
     if !configured.is_empty() {
         return PathBuf::from(configured);
     }
@@ -177,32 +177,33 @@ impl Worker {
 impl Running {
     /// `None`: the worker is broken; `Some(None)`: it is fine but could not speak this.
     async fn speak(&mut self, speak: &Speak) -> Option<Option<Sound>> {
-        let header = serde_json::to_vec(speak).ok()?;
+        let header = serde_json::to_vec(&Ask::Speak(speak.clone())).ok()?;
         self.input.write_u32(u32::try_from(header.len()).ok()?).await.ok()?;
         self.input.write_all(&header).await.ok()?;
         self.input.flush().await.ok()?;
-        match from_slice(&self.frame().await?).ok()? {
+        match from_slice(&frame(&mut self.output).await?).ok()? {
             Spoken::Failed { why } => {
                 tracing::warn!(why, "a text was not spoken");
                 Some(None)
             }
             Spoken::Sound { hz } => {
-                let octets = self.frame().await?;
+                let octets = frame(&mut self.output).await?;
                 let samples = octets.chunks_exact(2).map(|b| i16::from_le_bytes([b[0], b[1]])).collect();
                 Some(Some(Sound { rate: hz, samples }))
             }
         }
     }
+}
 
-    async fn frame(&mut self) -> Option<Vec<u8>> {
-        let length = usize::try_from(self.output.read_u32().await.ok()?).ok()?;
-        if length > FRAME_OCTETS_MAX {
-            return None;
-        }
-        let mut octets = vec![0; length];
-        self.output.read_exact(&mut octets).await.ok()?;
-        Some(octets)
+/// One frame of a worker; `None`: the worker is broken.
+pub(crate) async fn frame(output: &mut ChildStdout) -> Option<Vec<u8>> {
+    let length = usize::try_from(output.read_u32().await.ok()?).ok()?;
+    if length > FRAME_OCTETS_MAX {
+        return None;
     }
+    let mut octets = vec![0; length];
+    output.read_exact(&mut octets).await.ok()?;
+    Some(octets)
 }
 
 #[cfg(test)]

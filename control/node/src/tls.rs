@@ -64,6 +64,32 @@ pub fn mail(config: &Config) -> Result<Option<TlsAcceptor>, String> {
     }
 }
 
+/// HTTPS, and, with those who sign client certificates, mutual TLS: a certificate is asked for, and nobody is turned
+/// away who shows none, since a key does as well.
+///
+/// # Errors
+/// What cannot be read, in words.
+pub fn http(config: &Config) -> Result<Option<TlsAcceptor>, String> {
+    let http = &config.http;
+    let (Some(certificate), Some(key)) = (&http.tls_certificate, &http.tls_key) else { return Ok(None) };
+    let Some(ca) = &http.client_ca else { return acceptor(certificate, key).map(Some) };
+    let mut roots = RootCertStore::empty();
+    for issuer in read(ca)? {
+        roots.add(issuer).map_err(|error| format!("{ca}: {error}"))?;
+    }
+    let verifier = rustls::server::WebPkiClientVerifier::builder(Arc::new(roots))
+        .allow_unauthenticated()
+        .build()
+        .map_err(|error| format!("{ca}: {error}"))?;
+    let chain = read(certificate)?;
+    let key = PrivateKeyDer::from_pem_file(key).map_err(|error| format!("{key}: {error}"))?;
+    let server = ServerConfig::builder()
+        .with_client_cert_verifier(verifier)
+        .with_single_cert(chain, key)
+        .map_err(|error| error.to_string())?;
+    Ok(Some(TlsAcceptor::from(Arc::new(server))))
+}
+
 fn read(path: &str) -> Result<Vec<CertificateDer<'static>>, String> {
     CertificateDer::pem_file_iter(path)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)

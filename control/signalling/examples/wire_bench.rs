@@ -143,7 +143,7 @@ fn octets_of_a_dialog() -> u64 {
     after.saturating_sub(before) / (2 * calls)
 }
 
-fn main() {
+pub(crate) fn main() {
     println!("octets of a confirmed dialog: {}", octets_of_a_dialog());
     let bytes = invite();
     let limits = Limits::default();

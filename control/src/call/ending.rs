@@ -204,6 +204,12 @@ impl Call {
             attempt: facts.attempt,
             lease: self.lease.take(),
             direction: facts.direction,
+            tenant: facts.tenant,
+            customer: if facts.direction == Direction::Inbound {
+                facts.from.clone()
+            } else {
+                facts.to.clone()
+            },
             disposition: facts.disposition.unwrap_or(Disposition::Failed),
             cause: facts.cause,
             status: facts.ended.as_ref().and_then(|e| e.status),

@@ -14,8 +14,8 @@ use units::Private;
 pub(super) struct Out {
     plan: Plan,
     circuit: Option<Circuit>,
-    /// INVITEs of this attempt.
-    invites: u32,
+    /// Trunks by which INVITEs of this attempt left.
+    invites: Vec<String>,
     /// If nothing at all is heard until then, another trunk is tried.
     pub(super) quiet_until: Option<Mono>,
     /// No trunk is tried after this; counted from the first choice.
@@ -37,7 +37,7 @@ const LEAVE_MS_MAX: u64 = 20_000;
 impl Out {
     pub(super) fn new(plan: Plan) -> Self {
         let (circuit, quiet_until, until, redirect) = (None, None, None, None);
-        Self { plan, circuit, invites: 0, quiet_until, until, redirect, redirects: 0 }
+        Self { plan, circuit, invites: Vec::new(), quiet_until, until, redirect, redirects: 0 }
     }
 }
 
@@ -134,26 +134,30 @@ impl Call {
         let media = self.own_media(ctx, port);
         let route = self.route.as_ref().expect("an outbound call has its route before its intent is written");
         let out = self.out.as_mut().expect("an outbound call has a plan from the start");
+        let nth = out.invites.iter().filter(|trunk| **trunk == route.trunk).count();
+        let nth = u32::try_from(nth).unwrap_or(u32::MAX);
         let place = Place {
             to: route.uri.clone(),
             from: route.from.clone(),
             asserted: route.asserted.clone(),
             hop: route.hop,
             transport: route.transport,
-            attempt: route::dialog_of(self.facts.attempt, out.invites),
+            attempt: route::dialog_of(self.facts.attempt, &route.trunk, nth),
             media,
             credentials: route.credentials.clone(),
             headers: Vec::new(),
             ring_max_ms: route.ring_ms_max,
         };
-        out.invites += 1;
-        out.quiet_until = Some(ctx.after_ms(QUIET_MS_MAX));
+        out.invites.push(route.trunk.clone());
+        // A line has its own timers (Q.931 T303) and says when it is there.
+        out.quiet_until = (!self.timeslot).then(|| ctx.after_ms(QUIET_MS_MAX));
         self.stage_until = Some(ctx.after_ms(route.ring_ms_max + CLEAR_MS_MAX));
         let leg = ctx.new_leg(self.id);
         self.leg = Some(leg);
         self.facts.dialled = true;
         ctx.leg(self.leg, Action::Place(Box::new(place)));
-        ctx.story(self.facts.attempt, "sip", format!("INVITE by trunk {}", self.facts.trunk));
+        let (kind, said) = if self.timeslot { ("tdm", "SETUP") } else { ("sip", "INVITE") };
+        ctx.story(self.facts.attempt, kind, format!("{said} by trunk {}", self.facts.trunk));
         self.stage = Stage::Dialling { work };
     }
 
@@ -292,7 +296,8 @@ fn is_trunks_fault(ended: &Ended) -> bool {
         Some(500 | 502 | 503 | 504) => true,
         Some(600..) => false,
         Some(_) => matches!(ended.cause, Cause::NO_CIRCUIT | Cause::NETWORK_OUT_OF_ORDER | Cause::CONGESTION),
-        None => !ended.by_peer && ended.cause == Cause::NETWORK_OUT_OF_ORDER,
+        // Nothing was heard of a SIP trunk; or a line's exchange gave its cause (Q.850).
+        None => matches!(ended.cause, Cause::NO_CIRCUIT | Cause::NETWORK_OUT_OF_ORDER | Cause::CONGESTION),
     }
 }
 

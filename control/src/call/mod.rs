@@ -21,8 +21,9 @@ mod prepare;
 mod second;
 mod talk;
 mod transfer;
+mod voice;
 
-use crate::conduct::{Ctx, Denied, Fact, Finished, Letter, Output, Purpose};
+use crate::conduct::{Ctx, Denied, Fact, Finished, Heard, Letter, Output, Purpose};
 use crate::order::{Application, Disposition, Order, Origin, Purpose as For, When};
 use crate::permit::{Permit, Slot};
 use crate::record::Direction;
@@ -41,7 +42,8 @@ use talk::{Talk, Turn};
 use transfer::{Handing, Wish};
 use units::{AttemptId, BearerId, CallId, Cause, LegId, Mono, Now, OrderId, Samples, TenantId};
 use vxml::session::{
-    Caching, Connection, Exit, FetchError, FetchRequest, Fetched, Method, Recording, Redirect, Resource,
+    Caching, Connection, Exit, FetchError, FetchRequest, Fetched, ListenId, Method, Recording, Redirect,
+    Resource,
 };
 
 /// What the desk hands over for an outbound call.
@@ -55,8 +57,10 @@ pub struct Start {
     pub order: Box<Order>,
     /// The claim under which it is written about.
     pub lease: Lease,
-    /// Trunks and groups that it may leave by, best first, if another process named them; else the tenant's.
+    /// Trunks and groups that it may leave by, best first, if they were named; else the tenant's.
     pub trunks: Option<Vec<String>>,
+    /// The same attempt after a crash: the far side may know an older offer of ours.
+    pub again: bool,
 }
 
 /// What a call is told.
@@ -66,6 +70,7 @@ pub(crate) enum Told {
     Reserved(Option<(BearerId, SocketAddr)>),
     Report(Report),
     Captured(Captured),
+    Heard(ListenId, Heard),
     Fetched(Purpose, Result<Fetched, FetchError>),
     Prompt(Purpose, Option<Loaded>),
     Stored(Purpose, Result<Answer, StoreError>),
@@ -99,6 +104,8 @@ pub struct Call {
     pub(crate) bearer: Option<BearerId>,
     /// The worker has the bearer; else it is a reserved place only.
     opened: bool,
+    /// It is carried by a timeslot, not by RTP.
+    timeslot: bool,
     stage: Stage,
     stage_until: Option<Mono>,
     call_until: Mono,
@@ -108,6 +115,7 @@ pub struct Call {
     route: Option<Route>,
     /// Which trunks it may leave by.
     out: Option<Out>,
+    again: bool,
     /// The dialog as a neighbour needs it to end the call.
     dialog: Vec<u8>,
     slot: Option<Slot>,
@@ -178,12 +186,14 @@ const WRITE_RETRY_MS: u64 = 1_000;
 impl Call {
     /// An ordered call.
     pub(crate) fn outbound(ctx: &mut Ctx<'_>, id: CallId, start: Start) -> Self {
-        let Start { permit, slot, order, lease, trunks } = start;
+        let Start { permit, slot, order, lease, trunks, again } = start;
         let application = ctx.settings.application(&order.application);
         let plan = ctx.settings.plan(&order, trunks.as_deref());
+        let timeslot = plan.as_ref().is_ok_and(|plan| plan.timeslot);
+        let (protocol_name, protocol_version) = protocol(timeslot);
         let connection = Connection {
-            protocol_name: "sip".into(),
-            protocol_version: "2.0".into(),
+            protocol_name,
+            protocol_version,
             originator_is_local: true,
             ..Connection::default()
         };
@@ -198,6 +208,8 @@ impl Call {
         call.slot = Some(slot);
         call.lease = Some(lease);
         call.order = Some(order);
+        call.again = again;
+        call.timeslot = timeslot;
         match plan {
             Ok(plan) => {
                 call.out = Some(Out::new(plan));
@@ -221,6 +233,8 @@ impl Call {
     /// A call that comes in and is to be taken.
     pub(crate) fn inbound(ctx: &mut Ctx<'_>, id: CallId, leg: LegId, arrival: Arrival) -> Self {
         let Arrival { incoming, attempt, slot, tenant, url } = arrival;
+        let timeslot = matches!(incoming.offer, Some(Media::Timeslot { .. }));
+        let (protocol_name, protocol_version) = protocol(timeslot);
         let redirect = incoming.redirects.iter().map(|r| Redirect {
             uri: r.uri.clone(),
             pi: r.privacy.clone(),
@@ -230,8 +244,8 @@ impl Call {
         let connection = Connection {
             local_uri: incoming.to.clone(),
             remote_uri: incoming.from.clone(),
-            protocol_name: "sip".into(),
-            protocol_version: "2.0".into(),
+            protocol_name,
+            protocol_version,
             headers: incoming.headers.clone(),
             redirect: redirect.collect(),
             aai: None,
@@ -246,6 +260,7 @@ impl Call {
         let mut call = Self::new(ctx, id, Stage::preparing(None), facts);
         call.slot = Some(slot);
         call.leg = Some(leg);
+        call.timeslot = timeslot;
         call.prepare(ctx);
         call
     }
@@ -256,6 +271,7 @@ impl Call {
             leg: None,
             bearer: None,
             opened: false,
+            timeslot: false,
             stage,
             stage_until: Some(ctx.after_ms(PREPARE_MS_MAX)),
             call_until: ctx.after_ms(ctx.settings.call_ms_max),
@@ -263,6 +279,7 @@ impl Call {
             order: None,
             route: None,
             out: None,
+            again: false,
             dialog: Vec::new(),
             slot: None,
             root_url: String::new(),
@@ -358,7 +375,9 @@ impl Call {
             Told::Letter(from, letter) => self.letter(ctx, from, letter),
             Told::Denied(order, why) => self.talk(ctx, Turn::Denied(order, why)),
             Told::Timer => self.timer(ctx),
-            Told::Fetched(..) | Told::Prompt(..) | Told::Captured(_) => self.talk(ctx, Turn::Told(told)),
+            Told::Fetched(..) | Told::Prompt(..) | Told::Captured(_) | Told::Heard(..) => {
+                self.talk(ctx, Turn::Told(told))
+            }
             Told::Stored(..) => {}
         }
         self.settle(ctx);
@@ -378,6 +397,10 @@ impl Call {
     }
 
     fn own_media(&self, ctx: &Ctx<'_>, port: u16) -> Media {
+        if self.timeslot {
+            // Which one is for the span's signalling to say.
+            return Media::Timeslot { span: 0, slot: 0 };
+        }
         let codecs = match &self.route {
             Some(route) if !route.codecs.is_empty() => route.codecs.clone(),
             _ => ctx.settings.codecs.clone(),
@@ -451,18 +474,25 @@ impl Call {
     fn ack(&self, ctx: &mut Ctx<'_>) {
         if let Some(leg) = self.leg {
             ctx.acked(leg);
+            if self.again {
+                // The copy of the INVITE that was answered named the address of a former life.
+                ctx.leg(self.leg, Action::Reoffer(self.own_media(ctx, self.facts.local_port)));
+            }
             self.tell_first(ctx, Letter::Up(leg));
         }
     }
 
     fn far_side(&mut self, ctx: &mut Ctx<'_>, media: &Media) {
-        if let (Some(bearer), Media::Rtp(far)) = (self.bearer, media) {
-            let far = Box::new(far.clone());
-            let output =
-                if self.opened { Output::Respec { bearer, far } } else { Output::Open { bearer, far } };
-            self.opened = true;
-            ctx.out.push_back(output);
-        }
+        let Some(bearer) = self.bearer else { return };
+        let output = match media {
+            // A timeslot stays what it is.
+            Media::Timeslot { .. } if self.opened => return,
+            Media::Timeslot { span, slot } => Output::OpenSlot { bearer, span: *span, slot: *slot },
+            Media::Rtp(far) if self.opened => Output::Respec { bearer, far: Box::new(far.clone()) },
+            Media::Rtp(far) => Output::Open { bearer, far: Box::new(far.clone()) },
+        };
+        self.opened = true;
+        ctx.out.push_back(output);
     }
 
     fn answered(&mut self, ctx: &mut Ctx<'_>, media: &Media) {
@@ -495,7 +525,7 @@ impl Call {
         self.far_side(ctx, media);
         let (codec, events) = match media {
             Media::Rtp(far) => (far.codecs.first().copied(), far.telephone_event.is_some()),
-            Media::Timeslot { .. } => (None, false),
+            Media::Timeslot { span, .. } => (Some(ctx.settings.span_codec(*span)), false),
         };
         let bearer = self.bearer.expect("a call is answered with its bearer open");
         let opening = talk::Opening {
@@ -570,6 +600,7 @@ impl Call {
             doubt: Default::default(),
             campaign: None,
             lenient: false,
+            repeat: None,
         };
         if let Stage::Talking(talk) = &mut self.stage {
             talk.asked(id);
@@ -609,6 +640,12 @@ impl Call {
 
 /// Payload type we offer for `telephone-event/8000`; the one most peers use.
 const TELEPHONE_EVENT: u8 = 101;
+
+/// `session.connection.protocol` (VoiceXML 2.1 §5.1.4): its name and version.
+fn protocol(timeslot: bool) -> (String, String) {
+    let (name, version) = if timeslot { ("isdn", "q931") } else { ("sip", "2.0") };
+    (name.into(), version.into())
+}
 
 /// An incoming call that a route matched.
 #[derive(Debug)]

@@ -35,7 +35,7 @@ pub(super) struct Joined {
 impl Call {
     /// The second call of a transfer. `first`: the call that asked for it, if that is still there and waits.
     pub(crate) fn second(ctx: &mut Ctx<'_>, id: CallId, start: Start, first: Option<First>) -> Self {
-        let Start { permit, slot, order, lease, trunks } = start;
+        let Start { permit, slot, order, lease, trunks, .. } = start;
         let plan = ctx.settings.plan(&order, trunks.as_deref());
         let facts =
             Facts::new(ctx.now, lease.attempt, order.tenant, Direction::Transfer, Connection::default());
@@ -53,6 +53,7 @@ impl Call {
         let mut call = Self::new(ctx, id, stage, facts);
         call.facts.parent = order.parent();
         let order_id = order.id;
+        call.timeslot = plan.as_ref().is_ok_and(|plan| plan.timeslot);
         (call.slot, call.lease, call.order) = (Some(slot), Some(lease), Some(order));
         call.first = first;
         let Some(first) = first else {
@@ -73,8 +74,7 @@ impl Call {
             call.prepared(ctx);
             call.settle(ctx);
         } else {
-            let place = ctx.token(id, Purpose::Place);
-            ctx.out.push_back(Output::Reserve(place, first.beside));
+            call.reserve(ctx, first.beside);
         }
         call
     }

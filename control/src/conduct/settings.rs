@@ -42,12 +42,16 @@ pub struct Settings {
     pub lenient: bool,
     /// Languages that text is spoken in; empty: any.
     pub languages: Vec<String>,
+    /// Voice is recognised here.
+    pub hears: bool,
     /// Bounds of the interpreter.
     pub vxml: vxml::Limits,
     /// Bounds scripts by time; without it they are bounded by steps alone, as a simulation wants.
     pub script_clock: Option<ScriptClock>,
     /// What runs for whom when a number is called.
     pub entrances: Vec<Entrance>,
+    /// G.711 as each span carries it, the first first.
+    pub span_codecs: Vec<Codec>,
     /// Registered applications.
     pub applications: BTreeMap<String, String>,
     /// Ways out.
@@ -80,9 +84,11 @@ impl Settings {
             fetch_timeout_ms: config.vxml.fetch_timeout.ms,
             lenient: config.vxml.lenient,
             languages: config.speech.languages.clone(),
+            hears: config.speech.recognises(),
             vxml: crate::limits::vxml(config),
             script_clock: None,
             entrances: Entrance::all(config),
+            span_codecs: config.spans.iter().map(crate::config::Line::codec).collect(),
             applications: config.vxml.applications.clone(),
             trunks: config.trunks.clone(),
             trunk_groups: config.trunk_groups.clone(),
@@ -108,6 +114,13 @@ impl Settings {
         let caller = order.caller_id.as_ref().map(|id| id.expose().as_str());
         let allowed = named.or(own).unwrap_or_default();
         Plan::new(&self.trunks, &self.trunk_groups, allowed, order.to.expose(), caller)
+    }
+
+    /// How a span (from 1) carries voice.
+    #[must_use]
+    pub fn span_codec(&self, span: u16) -> Codec {
+        let place = usize::from(span).checked_sub(1);
+        place.and_then(|n| self.span_codecs.get(n)).copied().unwrap_or(Codec::Pcma)
     }
 
     /// What runs when this user or number is called by one of these trunks or groups.

@@ -1,6 +1,6 @@
 //! The sections of `carillon.toml`. Each field's comment is what `carillon.example.toml` says about it.
 
-use super::{Percent, Rate, Size, Span};
+use super::{Key, Network, Percent, Rate, Retries, Size, Span};
 use serde::{Deserialize, Deserializer};
 use signalling::leg::Transport;
 use std::collections::BTreeMap;
@@ -146,6 +146,8 @@ pub struct Media {
     pub realtime: bool,
     /// Folder for recordings.
     pub recordings: String,
+    /// Recordings are kept so long.
+    pub recordings_keep: Span,
     /// Resident prompts take no more than this.
     pub prompts_max: Size,
     /// One prompt is no longer than this.
@@ -162,6 +164,7 @@ impl Default for Media {
             codecs: vec![Codec::Pcmu, Codec::Pcma],
             realtime: true,
             recordings: "/var/lib/carillon/recordings".into(),
+            recordings_keep: Span::from_s(30 * 86_400),
             prompts_max: Size::from_bytes(256_000_000),
             prompt_max: Span::from_s(600),
         }
@@ -235,6 +238,8 @@ pub struct Smtp {
     pub smarthost: Option<String>,
     /// Sender of status mails.
     pub from: String,
+    /// Name server for DKIM, SPF and DMARC; none: the machine's own.
+    pub name_server: Option<SocketAddr>,
     /// PEM file for STARTTLS; none: that of `[sip]`, and without one STARTTLS is not offered.
     pub tls_certificate: Option<String>,
     /// Key to it.
@@ -251,6 +256,7 @@ impl Default for Smtp {
             sessions_max: 200,
             smarthost: None,
             from: "carillon@localhost".into(),
+            name_server: None,
             tls_certificate: None,
             tls_key: None,
         }
@@ -270,7 +276,15 @@ pub struct Http {
     /// A webhook is tried again for this long.
     pub webhook_retry_max: Span,
     /// Key of the operator for the console and for every tenant's data; none: only the admin socket.
-    pub operator_key: Option<Private<String>>,
+    pub operator_key: Option<Key>,
+    /// PEM file for HTTPS; none: plain HTTP, for a TLS proxy before it.
+    pub tls_certificate: Option<String>,
+    /// Key to it.
+    pub tls_key: Option<String>,
+    /// PEM file of those who sign client certificates: they are asked for, and a tenant's counts as its key.
+    pub client_ca: Option<String>,
+    /// Proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<Network>,
 }
 
 impl Default for Http {
@@ -281,6 +295,10 @@ impl Default for Http {
             requests_max: 1_000,
             webhook_retry_max: Span::from_s(72 * 3_600),
             operator_key: None,
+            tls_certificate: None,
+            tls_key: None,
+            client_ca: None,
+            trusted_proxies: Vec::new(),
         }
     }
 }
@@ -295,10 +313,15 @@ pub struct Policy {
     pub deny_prefixes: Vec<String>,
     /// Attempts to one number in a day, over all tenants.
     pub attempts_a_day_max: u32,
+    /// Numbers of people whose work it is to be called: a `<transfer>` to one is not counted by `attempts_a_day_max`. All
+    /// other rules hold for them, too.
+    pub agents: Vec<Private<String>>,
     /// Attempts of one order.
     pub attempts_max: u32,
-    /// Time between two attempts of one order.
-    pub retry_after: Span,
+    /// Time between two attempts of one order, whatever failed; none: the table of [`Retries`].
+    pub retry_after: Option<Span>,
+    /// Waits by what failed.
+    pub retries: Retries,
     /// Ring no longer than this.
     pub ring_max: Span,
     /// A permit is good for so long.
@@ -309,6 +332,11 @@ pub struct Policy {
     pub zone: String,
     /// Packs of regulation in force: `"us"`. They need counsel.
     pub packs: Vec<String>,
+    /// Files with rule sets of the operator, in the form of the packs.
+    pub files: Vec<String>,
+    /// What stands in these files; the shell reads them.
+    #[serde(skip)]
+    pub sets: Vec<crate::policy::RuleSet>,
 }
 
 impl Default for Policy {
@@ -317,13 +345,17 @@ impl Default for Policy {
             allow_prefixes: Vec::new(),
             deny_prefixes: Vec::new(),
             attempts_a_day_max: 20,
-            attempts_max: 3,
-            retry_after: Span::from_s(900),
+            agents: Vec::new(),
+            attempts_max: 4,
+            retry_after: None,
+            retries: Retries::default(),
             ring_max: Span::from_s(45),
             permit_max: Span::from_s(30),
             sip_addresses: true,
             zone: "UTC".into(),
             packs: Vec::new(),
+            files: Vec::new(),
+            sets: Vec::new(),
         }
     }
 }
@@ -338,6 +370,8 @@ pub struct Store {
     pub lease: Span,
     /// Finished orders are kept so long.
     pub keep: Span,
+    /// File with the 32 octets that recordings and collected values are sealed by; none: made in `node.state`.
+    pub seal_key: Option<String>,
 }
 
 impl Default for Store {
@@ -346,6 +380,7 @@ impl Default for Store {
             url: "sqlite:/var/lib/carillon/carillon.db".into(),
             lease: Span::from_s(60),
             keep: Span::from_s(30 * 86_400),
+            seal_key: None,
         }
     }
 }
@@ -428,59 +463,6 @@ impl Default for Fetch {
     }
 }
 
-/// `[[tenants]]`: a third party.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Tenant {
-    /// Name; stands in mail addresses (`call+name@…`).
-    pub name: String,
-    /// Number in the store; never given to another.
-    pub id: u32,
-    /// API keys, each with a name: `main = "…"`.
-    #[serde(default)]
-    pub keys: BTreeMap<String, Private<String>>,
-    /// Sender addresses or domains (`@example.com`) whose mail is taken.
-    #[serde(default)]
-    pub mail_from: Vec<Private<String>>,
-    /// The least authority a mail must show: 0 none (tests), 1 DKIM of the author's domain, 2 a token, 3 AUTH with a key
-    /// or a signed manifest, 4 that and an encrypted body.
-    #[serde(default = "level_dkim")]
-    pub mail_level_min: u8,
-    /// Caller ids it owns.
-    #[serde(default)]
-    pub caller_ids: Vec<Private<String>>,
-    /// Secret that signs its webhooks.
-    #[serde(default)]
-    pub webhook_secret: Option<Private<String>>,
-    /// Trunks its calls may use, best first; empty: all.
-    #[serde(default)]
-    pub trunks: Vec<String>,
-    /// Orders per second.
-    #[serde(default = "rate_10")]
-    pub orders_rate: Rate,
-    /// Orders waiting.
-    #[serde(default = "orders_10k")]
-    pub orders_waiting_max: u32,
-    /// Calling hours where the callee is: `"08:00-21:00"`; none: any time.
-    #[serde(default)]
-    pub hours: Option<String>,
-    /// What it may call for; empty: anything.
-    #[serde(default)]
-    pub purposes: Vec<crate::order::Purpose>,
-}
-
-fn level_dkim() -> u8 {
-    1
-}
-
-fn rate_10() -> Rate {
-    Rate::per_s(10)
-}
-
-fn orders_10k() -> u32 {
-    10_000
-}
-
 /// `[[inbound]]`: what runs when a number is called. The first that matches counts.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -520,7 +502,7 @@ impl Inbound {
 pub struct Speech {
     /// The worker program; empty: found beside `carillon`.
     pub program: String,
-    /// Worker processes; 0: no text is spoken.
+    /// Worker processes that speak; 0: no text is spoken.
     pub workers: u8,
     /// flite voice where a document names none.
     pub voice: String,
@@ -529,6 +511,12 @@ pub struct Speech {
     pub languages: Vec<String>,
     /// One text may take so long.
     pub timeout: Span,
+    /// Worker processes that understand, each one caller at a time; 0: no voice is recognised here.
+    pub recognisers: u8,
+    /// Folder of the recogniser's model; empty: Debian's.
+    pub model: String,
+    /// An answer to what was understood may take so long; a longer one is `error.noresource`.
+    pub recognition_max: Span,
 }
 
 impl Default for Speech {
@@ -539,7 +527,18 @@ impl Default for Speech {
             voice: "slt".into(),
             languages: vec!["en".into()],
             timeout: Span::from_s(20),
+            recognisers: 0,
+            model: String::new(),
+            recognition_max: Span::from_s(5),
         }
+    }
+}
+
+impl Speech {
+    /// Some engine understands callers.
+    #[must_use]
+    pub fn recognises(&self) -> bool {
+        self.recognisers > 0
     }
 }
 

@@ -5,7 +5,7 @@ use super::{Rate, Span};
 use serde::{Deserialize, Deserializer};
 use signalling::leg::Transport;
 use signalling::sip::locate::{Target, Wanted};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use units::{Codec, Private};
 
 /// `[[trunks]]`: a way out.
@@ -14,8 +14,16 @@ use units::{Codec, Private};
 pub struct Trunk {
     /// Name in records.
     pub name: String,
-    /// Next hop: address and port, or a host name with or without a port, which DNS is asked for (RFC 3263).
+    /// Next hop: address and port, or a host name with or without a port, which DNS is asked for (RFC 3263); none on a
+    /// trunk of spans.
+    #[serde(default = "nowhere")]
     pub address: Address,
+    /// The spans that it is made of, first ones first; empty: it is SIP.
+    #[serde(default)]
+    pub spans: Vec<u16>,
+    /// On spans: type of numbers that go out without a `+`.
+    #[serde(default, rename = "pridialplan")]
+    pub ton: super::NumberType,
     /// `udp`, `tcp` or `tls`; none: what DNS says of a name, else UDP.
     #[serde(default, deserialize_with = "read_transport")]
     pub transport: Option<Transport>,
@@ -158,6 +166,18 @@ impl Trunk {
         }
     }
 
+    /// Whether it is made of lines; else it is SIP.
+    #[must_use]
+    pub fn is_line(&self) -> bool {
+        !self.spans.is_empty()
+    }
+
+    /// Whether no address was given.
+    #[must_use]
+    pub fn is_nowhere(&self) -> bool {
+        matches!(self.address, Address::Figures(addr) if addr.port() == 0)
+    }
+
     /// Host part of URIs for it.
     #[must_use]
     pub fn host(&self) -> String {
@@ -242,6 +262,11 @@ impl Dial {
             None => digits.to_owned(),
         }
     }
+}
+
+/// No address: the trunk is made of spans.
+fn nowhere() -> Address {
+    Address::Figures(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)))
 }
 
 fn hundred() -> u16 {

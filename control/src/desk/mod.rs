@@ -14,6 +14,7 @@
 mod cluster;
 mod flow;
 mod lines;
+mod resend;
 mod second;
 mod smooth;
 
@@ -40,6 +41,11 @@ pub struct Token(pub u64);
 pub trait Judge {
     /// May this order be dialled now?
     fn judge(&mut self, now: Now, order: &Order) -> Decision;
+
+    /// What follows failed attempts of this order, where its tenant has its own table.
+    fn retries(&self, _order: &Order) -> Option<RetryTable> {
+        None
+    }
 }
 
 /// What the desk must be given.
@@ -166,6 +172,8 @@ pub struct Start {
     pub decision: Decision,
     /// Which attempt this will be, from 1.
     pub nth: u32,
+    /// The same attempt after a crash, by the trunk whose INVITE is sent again; `None`: a new one.
+    pub again: Option<String>,
 }
 
 /// What the doors are to do.
@@ -219,6 +227,8 @@ struct Held {
     claimed: Claimed,
     decision: Option<Decision>,
     stage: Stage,
+    /// It rang, or may have, before a crash: the trunk. It is never put back undialled.
+    again: Option<String>,
 }
 
 #[derive(Debug)]

@@ -8,7 +8,9 @@
 //! A panic inside `handle` belongs to the call that was being handled: the shell catches it, calls [`Shard::bury`],
 //! and every other call goes on.
 
-pub use crate::conduct::{Denied, Entrance, Entry, Fact, Finished, Output, ScriptClock, Settings, Token};
+pub use crate::conduct::{
+    Denied, Entrance, Entry, Fact, Finished, Hear, Heard, Output, ScriptClock, Settings, Token,
+};
 
 use crate::call::{Arrival, Call, Captured, Start, Told};
 use crate::conduct::{Common, Ctx, LegAsk, Loaded, Purpose};
@@ -17,17 +19,18 @@ use crate::permit::Slot;
 use crate::record::Direction;
 use crate::store::{Answer, Ask, Error as StoreError, StoryLine};
 use crate::trunk::{Board, BoardLimits, Standing, TrunkView};
-use dataplane::report::Report;
+use dataplane::report::{Report, SpanEvent};
 use signalling::leg::{Action, Incoming, Indication};
 use signalling::sip::dialog::DialogSnapshot;
 use signalling::sip::endpoint::{Endpoint, Input as SipInput, Net, Output as SipOutput};
 use signalling::sip::locate::Target;
+use signalling::tdm::{self, Input as TdmInput, Output as TdmOutput};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use units::{AttemptId, BearerId, CallId, Cause, LegId, Mono, Now, OrderId, Seed, TenantId};
 use vxml::Documents;
-use vxml::session::{FetchError, Fetched};
+use vxml::session::{FetchError, Fetched, ListenId};
 
 /// What the shard is told.
 #[derive(Debug)]
@@ -36,12 +39,16 @@ pub enum Input<'a> {
     Start(Box<Start>),
     /// SIP came in.
     Sip(SipInput<'a>),
+    /// Something of the spans.
+    Tdm(TdmInput<'a>),
     /// Answer to [`Output::Reserve`]: the bearer's place and its local address; `None`: none is free.
     Reserved(Token, Option<(BearerId, SocketAddr)>),
     /// A worker tells.
     Report(Report),
     /// A worker ended a capture, and the door kept what was recorded.
     Captured(BearerId, Captured),
+    /// What was heard of the caller on a bearer, for a listening.
+    Heard(BearerId, ListenId, Heard),
     /// Answer to [`Output::Fetch`].
     Fetched(Token, Result<Fetched, FetchError>),
     /// Answer to [`Output::Load`]; `None`: it cannot be had or played.
@@ -73,6 +80,8 @@ pub enum Input<'a> {
 pub struct Shard {
     settings: Arc<Settings>,
     endpoint: Endpoint,
+    /// The spans' signalling; without spans it has nothing to do.
+    tdm: tdm::Endpoint,
     calls: BTreeMap<CallId, Call>,
     deadlines: BTreeSet<(Mono, CallId)>,
     legs: BTreeMap<LegId, CallId>,
@@ -129,6 +138,7 @@ impl Shard {
         Self {
             settings,
             endpoint,
+            tdm: tdm::Endpoint::default(),
             calls: BTreeMap::new(),
             deadlines: BTreeSet::new(),
             legs: BTreeMap::new(),
@@ -141,6 +151,21 @@ impl Shard {
         }
     }
 
+    /// With spans, whose D-channels are brought up now.
+    #[must_use]
+    pub fn with_tdm(mut self, now: Now, mut tdm: tdm::Endpoint) -> Self {
+        tdm.start(now);
+        self.tdm = tdm;
+        self.pump(now);
+        self
+    }
+
+    /// The spans, for people and for what they can carry.
+    #[must_use]
+    pub fn tdm(&self) -> &tdm::Endpoint {
+        &self.tdm
+    }
+
     /// Takes one input. Drain [`Self::poll`] before the next.
     pub fn handle(&mut self, now: Now, input: Input<'_>) {
         debug_assert!(self.out.is_empty(), "poll was not drained");
@@ -148,11 +173,17 @@ impl Shard {
         match input {
             Input::Start(start) => self.start(now, *start),
             Input::Sip(input) => self.sip(now, input),
+            Input::Tdm(input) => self.tdm.handle(now, input),
             Input::Reserved(token, place) => self.reserved(now, token, place),
             Input::Report(report) => self.report(now, report),
             Input::Captured(bearer, captured) => {
                 if let Some(&call) = self.common.bearers.get(&bearer) {
                     self.told(now, call, Told::Captured(captured));
+                }
+            }
+            Input::Heard(bearer, id, heard) => {
+                if let Some(&call) = self.common.bearers.get(&bearer) {
+                    self.told(now, call, Told::Heard(id, heard));
                 }
             }
             Input::Fetched(token, result) => self.answered(now, token, |p| Told::Fetched(p, result)),
@@ -211,7 +242,7 @@ impl Shard {
     pub fn deadline(&self) -> Option<Mono> {
         let endpoint = self.endpoint.deadline().map(|(at, _)| at);
         let call = self.deadlines.first().map(|(at, _)| *at);
-        [endpoint, call, self.trunks_due].into_iter().flatten().min()
+        [endpoint, call, self.trunks_due, self.tdm.deadline()].into_iter().flatten().min()
     }
 
     /// The trunks, for people.
@@ -359,6 +390,9 @@ impl Shard {
     }
 
     fn report(&mut self, now: Now, report: Report) {
+        if let Report::Span { span, what, .. } = report {
+            return self.span_told(now, span, what);
+        }
         let Some(bearer) = bearer_of(&report) else { return };
         match self.common.bearers.get(&bearer) {
             Some(&call) => self.told(now, call, Told::Report(report)),
@@ -366,6 +400,13 @@ impl Shard {
         }
         if matches!(report, Report::Closed { .. } | Report::OpenFailed { .. }) {
             self.common.bearers.remove(&bearer);
+        }
+    }
+
+    /// What a card says of a span; spans are counted from 0 there and from 1 here.
+    fn span_told(&mut self, now: Now, span: u16, what: SpanEvent) {
+        if let SpanEvent::Alarm { dead, defect, .. } = what {
+            self.tdm.handle(now, TdmInput::Line { span: span + 1, up: !dead, defect });
         }
     }
 
@@ -402,8 +443,20 @@ impl Shard {
                     }
                 }
             }
+            while let Some(output) = self.tdm.poll() {
+                match output {
+                    TdmOutput::Leg(leg, Indication::Incoming(incoming)) => self.arrival(now, leg, *incoming),
+                    TdmOutput::Leg(leg, indication) => self.leg_told(now, leg, indication),
+                    other => self.out.push_back(Output::Tdm(other)),
+                }
+            }
             let Some((leg, ask)) = self.common.leg_asks.pop_front() else { break };
             match ask {
+                LegAsk::Do(action) if self.is_on_span(leg, &action) => {
+                    self.tdm.handle(now, TdmInput::Leg(leg, action));
+                }
+                // Its CONNECT was acknowledged at once: a channel's state is the exchange's, and ends with the link.
+                LegAsk::Acked if self.tdm.has(leg) => {}
                 LegAsk::Do(action) => self.sip(now, SipInput::Leg(leg, action)),
                 LegAsk::Acked => self.sip(now, SipInput::AckJournalled(leg)),
             }
@@ -420,6 +473,13 @@ impl Shard {
                 self.common.trunks.registered(name, registered);
             }
             _ => {}
+        }
+    }
+
+    fn is_on_span(&self, leg: LegId, action: &Action) -> bool {
+        match action {
+            Action::Place(place) => self.tdm.takes(place.to.expose()),
+            _ => self.tdm.has(leg),
         }
     }
 
@@ -496,6 +556,9 @@ impl Shard {
     }
 
     fn timer(&mut self, now: Now) {
+        if self.tdm.deadline().is_some_and(|at| now.mono >= at) {
+            self.tdm.handle(now, TdmInput::Timer);
+        }
         if self.endpoint.deadline().is_some_and(|(at, _)| now.mono >= at) {
             self.sip(now, SipInput::Timer);
         }

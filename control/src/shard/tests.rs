@@ -57,7 +57,7 @@ pub(super) struct World {
     /// SIP that left, and when.
     pub(super) sent: Vec<(Mono, SocketAddr, Vec<u8>)>,
     /// What the telephone of a second call does; it is the same endpoint.
-    second: Phone,
+    pub(super) second: Phone,
     /// Whether a transfer may be dialled.
     grant: Result<(), Denied>,
     /// Transfers asked for.
@@ -153,7 +153,7 @@ impl World {
         let lease = Lease { order: order.id, attempt: AttemptId(77), epoch: 1, until: Wall(i64::MAX) };
         let permit = Permit::mint(order.id, lease.attempt, 1, self.now.mono + Duration::from_secs(30));
         let slot = Slot::reserve(units::ServerId(1));
-        let start = Start { permit, slot, order: Box::new(order), lease, trunks: None };
+        let start = Start { permit, slot, order: Box::new(order), lease, trunks: None, again: false };
         self.later(0, Event::Shard(Input::Start(Box::new(start))));
     }
 

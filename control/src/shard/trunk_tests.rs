@@ -24,6 +24,7 @@ group=\"g\"
 fn world(first: Option<Phone>, second: Phone) -> World {
     let mut world = World::by(TWO, second);
     world.manners.insert(addr("127.0.0.1:5071"), first);
+    world.second = second;
     world.order("http://w/menu.vxml");
     world
 }
@@ -131,6 +132,7 @@ fn a_cancelled_order_goes_to_no_second_trunk() {
 #[test]
 fn a_blocked_trunk_takes_no_call_and_an_unblocked_one_does() {
     let mut world = World::by(TWO, Phone::Answers(500));
+    world.second = Phone::Answers(500);
     world.shard.handle(world.now, Input::Trunk("first".into(), Standing::Blocked));
     world.order("http://w/menu.vxml");
     world.run(60_000);
@@ -146,6 +148,7 @@ fn a_blocked_trunk_takes_no_call_and_an_unblocked_one_does() {
 #[test]
 fn where_no_trunk_is_open_nobody_is_called_and_the_order_comes_back() {
     let mut world = World::by(TWO, Phone::Answers(500));
+    world.second = Phone::Answers(500);
     for name in ["first", "second"] {
         world.shard.handle(world.now, Input::Trunk(name.into(), Standing::Draining));
     }
@@ -161,6 +164,7 @@ fn where_no_trunk_is_open_nobody_is_called_and_the_order_comes_back() {
 #[test]
 fn a_reload_brings_a_new_trunk_and_takes_an_old_one() {
     let mut world = World::by(TWO, Phone::Answers(500));
+    world.second = Phone::Answers(500);
     let mut settings = Settings::clone(&world.shard.settings);
     settings.trunks.remove(0);
     settings.trunks[0].calls_max = 7;

@@ -255,7 +255,8 @@ impl Board {
 
     /// All addresses of all trunks.
     pub fn addresses(&self) -> impl Iterator<Item = SocketAddr> + '_ {
-        self.lines.values().flat_map(|line| line.places.iter().map(|(target, _)| target.addr))
+        let sip = self.lines.values().filter(|line| !line.trunk.is_line());
+        sip.flat_map(|line| line.places.iter().map(|(target, _)| target.addr))
     }
 
     /// Names of the trunks at an address, and of their groups.
@@ -270,7 +271,8 @@ impl Board {
     #[must_use]
     pub fn probes(&self) -> Vec<Probe> {
         let mut probes: Vec<Probe> = Vec::new();
-        for line in self.lines.values().filter(|l| l.trunk.probe.ms > 0 && !l.removed) {
+        let asked = |l: &&Line| l.trunk.probe.ms > 0 && !l.removed && !l.trunk.is_line();
+        for line in self.lines.values().filter(asked) {
             for (target, _) in &line.places {
                 let every = line.trunk.probe.duration();
                 if !probes.iter().any(|p| p.to == target.addr) {
@@ -530,7 +532,7 @@ impl Line {
     }
 
     fn registration(&self) -> Option<Registration> {
-        let register = self.trunk.register.as_ref()?;
+        let register = self.trunk.register.as_ref().filter(|_| !self.trunk.is_line())?;
         let target = self.registrar?;
         let user = register.user.clone().or_else(|| self.trunk.user.clone())?;
         let domain = register.domain.clone().unwrap_or_else(|| self.trunk.host());
@@ -583,7 +585,13 @@ impl Line {
         TrunkView {
             name: self.trunk.name.clone(),
             group: self.trunk.group.clone(),
-            address: if places.is_empty() { self.trunk.address.to_string() } else { places.join(",") },
+            address: if self.trunk.is_line() {
+                format!("spans {:?}", self.trunk.spans)
+            } else if places.is_empty() {
+                self.trunk.address.to_string()
+            } else {
+                places.join(",")
+            },
             state: state.to_owned(),
             why,
             calls: self.pool.calls,

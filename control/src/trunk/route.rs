@@ -47,6 +47,8 @@ pub struct Plan {
     pub ways: Vec<Way>,
     /// These have had their turn: trunk and address.
     pub tried: Vec<(String, SocketAddr)>,
+    /// All of them are made of lines; else all are SIP. One call is one or the other from its beginning.
+    pub timeslot: bool,
 }
 
 /// A trunk that may take a call.
@@ -109,7 +111,11 @@ impl Plan {
             return Err(NoRoute::NoCallerId);
         }
         ways.sort_by_key(|way| way.rank);
-        Ok(Plan { ways, tried: Vec::new() })
+        // A bearer is an RTP pair or a timeslot, and is looked for before a trunk is: the best way says which.
+        let is_line = |name: &str| trunks.iter().any(|t| t.name == name && t.is_line());
+        let timeslot = ways.first().is_some_and(|best| is_line(&best.trunk));
+        ways.retain(|way| is_line(&way.trunk) == timeslot);
+        Ok(Plan { ways, tried: Vec::new(), timeslot })
     }
 }
 
@@ -132,7 +138,11 @@ impl Route {
             trunk: trunk.name.clone(),
             hop: target.addr,
             transport: target.transport,
-            uri: Private::new(sip_uri(&called, &trunk.host())),
+            uri: Private::new(match trunk.is_line() {
+                // RFC 4904 §4: a trunk of lines is named in the URI.
+                true => format!("tel:{called};tgrp={}", trunk.name),
+                false => sip_uri(&called, &trunk.host()),
+            }),
             asserted: trunk.asserted_identity.then(|| from.clone()),
             from,
             credentials: trunk.credentials(),
@@ -150,18 +160,24 @@ impl Route {
     }
 }
 
-/// The id from which Call-ID, tags and branches of the `nth` INVITE of an attempt derive, counted from 0: each trunk
-/// gets a dialog of its own, and a restart finds the same names again.
+/// The id from which Call-ID, tags and branches of the `nth` INVITE (counted from 0) of an attempt by one trunk derive:
+/// each trunk gets a dialog of its own, and a restart that knows the trunk finds the same names again.
 #[must_use]
-pub fn dialog_of(attempt: AttemptId, nth: u32) -> AttemptId {
-    AttemptId(attempt.0.wrapping_add(u128::from(nth)))
+pub fn dialog_of(attempt: AttemptId, trunk: &str, nth: u32) -> AttemptId {
+    // FNV-1a, 128 bits: nothing secret, only apart.
+    let apart = trunk.bytes().fold(0x6c62_272e_07bb_0142_62b8_2175_6295_c58d_u128, |hash, byte| {
+        (hash ^ u128::from(byte)).wrapping_mul(0x0000_0000_0100_0000_0000_0000_0000_013b)
+    });
+    AttemptId((attempt.0 ^ apart).wrapping_add(u128::from(nth)))
 }
 
 impl Trunk {
     /// Whether a number or address may leave here.
     #[must_use]
     pub fn takes(&self, number: &str) -> bool {
-        self.prefixes.iter().any(|p| p == "*" || number.starts_with(p.as_str()))
+        // A line takes numbers, not addresses.
+        let dialled = !self.is_line() || number.starts_with(|c: char| c == '+' || c.is_ascii_digit());
+        dialled && self.prefixes.iter().any(|p| p == "*" || number.starts_with(p.as_str()))
     }
 
     /// What its challenges are answered with.
@@ -268,7 +284,8 @@ address = \"127.0.0.1:5083\"
 
     #[test]
     fn each_invite_of_an_attempt_has_names_of_its_own() {
-        assert_eq!(dialog_of(AttemptId(7), 0), AttemptId(7));
-        assert_ne!(dialog_of(AttemptId(7), 1), dialog_of(AttemptId(7), 2));
+        assert_eq!(dialog_of(AttemptId(7), "a", 0), dialog_of(AttemptId(7), "a", 0));
+        assert_ne!(dialog_of(AttemptId(7), "a", 0), dialog_of(AttemptId(7), "b", 0));
+        assert_ne!(dialog_of(AttemptId(7), "a", 0), dialog_of(AttemptId(7), "a", 1));
     }
 }

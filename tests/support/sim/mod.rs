@@ -208,7 +208,7 @@ impl Sim {
                 let input = if d.to.port() == SIP_PORT {
                     world::Input::Sip { from: d.from, bytes: &d.bytes }
                 } else {
-                    world::Input::Rtp { from: d.from, at: self.now.mono, bytes: &d.bytes }
+                    world::Input::Rtp { port: 0, from: d.from, at: self.now.mono, bytes: &d.bytes }
                 };
                 self.world.handle(self.now, input);
                 self.drain_world();
@@ -222,9 +222,11 @@ impl Sim {
         for output in outputs {
             let datagram = match output {
                 world::Output::Sip { to, bytes } => Datagram { from: sip(NETWORK), to, bytes },
-                world::Output::Rtp { to, packet, length } => {
+                world::Output::Rtp { to, packet, length, .. } => {
                     Datagram { from: rtp, to, bytes: packet[..length].to_vec() }
                 }
+                // This world speaks UDP.
+                world::Output::Stream { .. } | world::Output::Close { .. } => continue,
             };
             self.wire.send(self.now.mono, datagram);
         }
@@ -359,6 +361,7 @@ impl Sim {
             order: start.order,
             lease: start.lease,
             trunks: None,
+            again: false,
         };
         self.shard(shard::Input::Start(Box::new(call)));
     }

@@ -64,7 +64,7 @@ impl Session {
             subdialog: None,
             pending: None,
         };
-        let request = self.request(attributes, node, &url, Resource::Document);
+        let request = self.request(attributes, node, &url, Resource::Document)?;
         self.jump_later();
         self.fetch(request, Purpose::Document(Box::new(target)));
         Ok(())
@@ -88,7 +88,7 @@ impl Session {
             Some(list) => list.split_whitespace().map(str::to_owned).collect(),
             None => self.named_inputs(),
         };
-        let mut request = self.request(attributes, node, &url, Resource::Document);
+        let mut request = self.request(attributes, node, &url, Resource::Document)?;
         self.submit_fields(&mut request, attributes, node, &names)?;
         let target = Target {
             fragment: url.fragment().map(str::to_owned),

@@ -39,7 +39,8 @@ impl Line {
             .as_object()
             .map(|o| {
                 o.iter()
-                    .filter(|(k, _)| !matches!(k.as_str(), "at_ms" | "kind"))
+                    .filter(|(k, v)| !matches!(k.as_str(), "at_ms" | "kind" | "segments") && !v.is_null())
+                    .filter(|(k, v)| !(*k == "bargein" && *v == "speech") && **v != json!({}))
                     .map(|(k, v)| match v {
                         Value::String(s) if k == "text" => s.clone(),
                         Value::String(s) => format!("{k}={s}"),
@@ -396,8 +397,19 @@ impl<'a> Run<'a> {
             "listen",
             json!({"turn": self.listens, "dtmf": listen.dtmf, "grammars": listen.voice.len()}),
         );
+        let voice = !listen.voice.is_empty();
         self.listening = Some(listen);
         let step = (self.next_step)("listen");
+        let unheard = match &step {
+            // No recogniser listens: whoever speaks is not heard, as on a real line.
+            Some(Step::Say(_)) if !voice => Some("no voice grammar is active: the caller is not heard"),
+            Some(Step::Transfer(..)) => Some("no transfer is under way: the caller stays silent"),
+            Some(Step::Record(_)) => Some("nothing is being recorded: the caller stays silent"),
+            _ => None,
+        };
+        if let (Some(step), Some(why)) = (&step, unheard) {
+            return self.line("input", json!({"text": step.line(), "matched": false, "note": why}));
+        }
         let at = self.turn_begins();
         self.act(id, step, at);
     }

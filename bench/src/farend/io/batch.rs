@@ -3,8 +3,11 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::fd::AsRawFd;
 
-/// Octets kept of a datagram; SIP messages are larger than RTP but rarely than this.
-const DATAGRAM_MAX: usize = 4096;
+/// Octets kept of a datagram; SIP messages are larger than RTP but rarely than this. An odd number of cache lines, so
+/// that the heads of a batch do not all want the same lines of the first-level cache.
+const DATAGRAM_MAX: usize = 65 * 64;
+/// Datagrams sent by one call.
+const SEND_MAX: usize = 256;
 const CONTROL: usize = 64;
 
 /// Buffers for one batch.
@@ -12,8 +15,19 @@ pub(super) struct Batch {
     data: Vec<[u8; DATAGRAM_MAX]>,
     control: Vec<[u64; CONTROL / 8]>,
     addresses: Vec<libc::sockaddr_storage>,
+    vectors: Vec<libc::iovec>,
+    headers: Vec<libc::mmsghdr>,
     lengths: Vec<usize>,
     stamps: Vec<Option<i128>>,
+    out: Outgoing,
+}
+
+/// What one `sendmmsg` takes.
+struct Outgoing {
+    addresses: Vec<libc::sockaddr_storage>,
+    lengths: Vec<libc::socklen_t>,
+    vectors: Vec<libc::iovec>,
+    headers: Vec<libc::mmsghdr>,
 }
 
 /// One datagram of a batch.
@@ -42,6 +56,61 @@ pub(super) fn prepare(socket: &UdpSocket, octets: i32) {
             )
         };
     }
+    // Without path MTU discovery the kernel looks up no route cache for each packet of an unconnected socket.
+    let probe = libc::IP_PMTUDISC_PROBE;
+    // SAFETY: as above; an IPv6 socket refuses the option, which changes nothing.
+    let _ = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::IPPROTO_IP,
+            libc::IP_MTU_DISCOVER,
+            std::ptr::from_ref(&probe).cast(),
+            socklen::<i32>(),
+        )
+    };
+}
+
+/// Datagrams that the kernel dropped since our socket was full: we were too slow.
+pub(super) fn dropped(socket: &UdpSocket) -> u64 {
+    // SO_MEMINFO: nine numbers, the last is the count of drops (linux/sock_diag.h).
+    let mut info = [0u32; 9];
+    let mut length = libc::socklen_t::try_from(size_of_val(&info)).expect("small");
+    // SAFETY: the buffer is as long as the length says; the kernel writes no more than that.
+    let told = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_MEMINFO,
+            info.as_mut_ptr().cast(),
+            &raw mut length,
+        )
+    };
+    if told == 0 { u64::from(info[8]) } else { 0 }
+}
+
+/// Binds the calling thread to a core; false: the kernel refused.
+pub(super) fn pin(core: usize) -> bool {
+    pin_thread(0, core)
+}
+
+/// Binds a thread (0: the calling one) to a core; false: the kernel refused.
+pub(super) fn pin_thread(thread: i32, core: usize) -> bool {
+    // SAFETY: a cpu_set_t is a bit mask; all zeroes is the empty set.
+    let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+    if core >= 8 * size_of::<libc::cpu_set_t>() {
+        return false;
+    }
+    // SAFETY: the core is within the set.
+    unsafe { libc::CPU_SET(core, &mut set) };
+    // SAFETY: the set outlives the call, which only reads it.
+    unsafe { libc::sched_setaffinity(thread, size_of::<libc::cpu_set_t>(), &raw const set) == 0 }
+}
+
+/// Gives the calling thread SCHED_FIFO; false: not allowed.
+pub(super) fn raise() -> bool {
+    let parameter = libc::sched_param { sched_priority: 10 };
+    // SAFETY: the parameter outlives the call; 0 is the calling thread.
+    unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &raw const parameter) == 0 }
 }
 
 /// CPU time of the calling thread, us.
@@ -54,13 +123,23 @@ pub(super) fn thread_cpu_us() -> u64 {
 
 impl Batch {
     pub(super) fn new(size: usize) -> Self {
+        // SAFETY: sockaddr_storage and mmsghdr are plain data; all zeroes is a valid value of both.
+        let (address, header) = unsafe { (std::mem::zeroed(), std::mem::zeroed()) };
+        let vector = libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 };
         Self {
             data: vec![[0; DATAGRAM_MAX]; size],
             control: vec![[0; CONTROL / 8]; size],
-            // SAFETY: sockaddr_storage is plain data; all zeroes is a valid value (family AF_UNSPEC).
-            addresses: vec![unsafe { std::mem::zeroed() }; size],
+            addresses: vec![address; size],
+            vectors: vec![vector; size],
+            headers: vec![header; size],
             lengths: vec![0; size],
             stamps: vec![None; size],
+            out: Outgoing {
+                addresses: vec![address; SEND_MAX],
+                lengths: vec![0; SEND_MAX],
+                vectors: vec![vector; SEND_MAX],
+                headers: vec![header; SEND_MAX],
+            },
         }
     }
 
@@ -70,40 +149,31 @@ impl Batch {
 
     /// Receives what is there; how many datagrams.
     pub(super) fn receive(&mut self, socket: &UdpSocket) -> usize {
-        let mut vectors: Vec<libc::iovec> = self
-            .data
-            .iter_mut()
-            .map(|d| libc::iovec { iov_base: d.as_mut_ptr().cast(), iov_len: DATAGRAM_MAX })
-            .collect();
-        let mut headers: Vec<libc::mmsghdr> = vectors
-            .iter_mut()
-            .zip(&mut self.addresses)
-            .zip(&mut self.control)
-            .map(|((vector, address), control)| {
-                // SAFETY: mmsghdr is plain data; all zeroes is valid and the fields that matter are set below.
-                let mut h: libc::mmsghdr = unsafe { std::mem::zeroed() };
-                h.msg_hdr.msg_name = std::ptr::from_mut(address).cast();
-                h.msg_hdr.msg_namelen = socklen::<libc::sockaddr_storage>();
-                h.msg_hdr.msg_iov = vector;
-                h.msg_hdr.msg_iovlen = 1;
-                h.msg_hdr.msg_control = control.as_mut_ptr().cast();
-                h.msg_hdr.msg_controllen = CONTROL;
-                h
-            })
-            .collect();
-        // SAFETY: every header points to a buffer, an address and a control area of this batch, which outlive the
-        // call; the count is that of the headers.
+        for i in 0..self.data.len() {
+            self.vectors[i] =
+                libc::iovec { iov_base: self.data[i].as_mut_ptr().cast(), iov_len: DATAGRAM_MAX };
+            let h = &mut self.headers[i].msg_hdr;
+            h.msg_name = std::ptr::from_mut(&mut self.addresses[i]).cast();
+            h.msg_namelen = socklen::<libc::sockaddr_storage>();
+            h.msg_iov = &raw mut self.vectors[i];
+            h.msg_iovlen = 1;
+            h.msg_control = self.control[i].as_mut_ptr().cast();
+            h.msg_controllen = CONTROL;
+            h.msg_flags = 0;
+        }
+        // SAFETY: every header points to buffers of `self` that outlive the call, with their true lengths; the count is
+        // that of the headers.
         let n = unsafe {
             libc::recvmmsg(
                 socket.as_raw_fd(),
-                headers.as_mut_ptr(),
-                u32::try_from(headers.len()).expect("a batch is small"),
+                self.headers.as_mut_ptr(),
+                u32::try_from(self.headers.len()).expect("a batch is small"),
                 libc::MSG_DONTWAIT,
                 std::ptr::null_mut(),
             )
         };
         let n = usize::try_from(n).unwrap_or(0);
-        for (i, header) in headers.iter().take(n).enumerate() {
+        for (i, header) in self.headers.iter().take(n).enumerate() {
             self.lengths[i] = usize::try_from(header.msg_len).unwrap_or(0).min(DATAGRAM_MAX);
             self.stamps[i] = stamp(&header.msg_hdr);
         }
@@ -119,38 +189,43 @@ impl Batch {
         }
     }
 
-    /// Sends all; what the kernel refuses is lost, as on a network.
-    #[expect(clippy::unused_self, reason = "the counterpart of receive")]
-    pub(super) fn send(&mut self, socket: &UdpSocket, packets: &[(SocketAddr, &[u8])]) {
-        for chunk in packets.chunks(256) {
-            let mut addresses: Vec<(libc::sockaddr_storage, libc::socklen_t)> =
-                chunk.iter().map(|(to, _)| storage(to)).collect();
-            let mut vectors: Vec<libc::iovec> = chunk
-                .iter()
-                .map(|(_, bytes)| libc::iovec {
-                    iov_base: bytes.as_ptr().cast_mut().cast(),
-                    iov_len: bytes.len(),
-                })
-                .collect();
-            let mut headers: Vec<libc::mmsghdr> = vectors
-                .iter_mut()
-                .zip(&mut addresses)
-                .map(|(vector, (address, length))| {
-                    // SAFETY: mmsghdr is plain data; all zeroes is valid and the fields that matter are set below.
-                    let mut h: libc::mmsghdr = unsafe { std::mem::zeroed() };
-                    h.msg_hdr.msg_name = std::ptr::from_mut(address).cast();
-                    h.msg_hdr.msg_namelen = *length;
-                    h.msg_hdr.msg_iov = vector;
-                    h.msg_hdr.msg_iovlen = 1;
-                    h
-                })
-                .collect();
-            let count = u32::try_from(headers.len()).expect("256 at most");
-            // SAFETY: every header points to an address and to octets that outlive the call; sendmmsg only reads.
-            let _ = unsafe {
-                libc::sendmmsg(socket.as_raw_fd(), headers.as_mut_ptr(), count, libc::MSG_DONTWAIT)
-            };
+    /// Sends all; how many the kernel refused: they are lost, as on a network, but by our fault.
+    pub(super) fn send<'a>(
+        &mut self,
+        socket: &UdpSocket,
+        packets: impl Iterator<Item = (SocketAddr, &'a [u8])>,
+    ) -> u64 {
+        let mut refused = 0;
+        let mut n = 0;
+        for (to, bytes) in packets {
+            let out = &mut self.out;
+            out.lengths[n] = store(&mut out.addresses[n], &to);
+            out.vectors[n] = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
+            n += 1;
+            if n == SEND_MAX {
+                refused += self.flush(socket, n);
+                n = 0;
+            }
         }
+        if n > 0 { refused + self.flush(socket, n) } else { refused }
+    }
+
+    fn flush(&mut self, socket: &UdpSocket, n: usize) -> u64 {
+        let out = &mut self.out;
+        for i in 0..n {
+            let h = &mut out.headers[i].msg_hdr;
+            h.msg_name = std::ptr::from_mut(&mut out.addresses[i]).cast();
+            h.msg_namelen = out.lengths[i];
+            h.msg_iov = &raw mut out.vectors[i];
+            h.msg_iovlen = 1;
+        }
+        let count = u32::try_from(n).expect("a batch is small");
+        // SAFETY: every header points to an address and a vector of `self` and to octets that `send`'s caller lent for
+        // longer than this call; sendmmsg only reads them.
+        let sent = unsafe {
+            libc::sendmmsg(socket.as_raw_fd(), out.headers.as_mut_ptr(), count, libc::MSG_DONTWAIT)
+        };
+        u64::from(count).saturating_sub(u64::try_from(sent).unwrap_or(0))
     }
 }
 
@@ -192,10 +267,9 @@ fn address(storage: &libc::sockaddr_storage) -> SocketAddr {
     SocketAddr::new(IpAddr::V4(Ipv4Addr::from(u32::from_be(a.sin_addr.s_addr))), u16::from_be(a.sin_port))
 }
 
-fn storage(address: &SocketAddr) -> (libc::sockaddr_storage, libc::socklen_t) {
-    // SAFETY: sockaddr_storage is plain data; all zeroes is a valid value.
-    let mut s: libc::sockaddr_storage = unsafe { std::mem::zeroed() };
-    let at = &raw mut s;
+/// Writes an address into a storage; its length.
+fn store(s: &mut libc::sockaddr_storage, address: &SocketAddr) -> libc::socklen_t {
+    let at = std::ptr::from_mut(s);
     let length = match address {
         SocketAddr::V4(v4) => {
             // SAFETY: a sockaddr_storage is large and aligned enough for a sockaddr_in.
@@ -211,10 +285,12 @@ fn storage(address: &SocketAddr) -> (libc::sockaddr_storage, libc::socklen_t) {
             a.sin6_family = family(libc::AF_INET6);
             a.sin6_port = v6.port().to_be();
             a.sin6_addr.s6_addr = v6.ip().octets();
+            a.sin6_scope_id = v6.scope_id();
+            a.sin6_flowinfo = 0;
             size_of::<libc::sockaddr_in6>()
         }
     };
-    (s, libc::socklen_t::try_from(length).expect("an address is small"))
+    libc::socklen_t::try_from(length).expect("an address is small")
 }
 
 #[cfg(test)]
@@ -228,7 +304,8 @@ mod tests {
         prepare(&b, 1 << 20);
         let to = b.local_addr().expect("bound");
         let mut batch = Batch::new(8);
-        batch.send(&a, &[(to, b"one"), (to, b"two")]);
+        assert_eq!(batch.send(&a, [(to, &b"one"[..]), (to, &b"two"[..])].into_iter()), 0);
+        assert_eq!(dropped(&b), 0);
         b.set_read_timeout(Some(std::time::Duration::from_secs(5))).expect("a timeout");
         b.peek(&mut [0; 8]).expect("the first has arrived");
         let n = batch.receive(&b);

@@ -1,22 +1,32 @@
-//! The door of the far end: one thread that owns a SIP socket and an RTP socket, ticks every millisecond, and moves
+//! The door of the far end: one thread that owns the SIP sockets and the RTP sockets, ticks every millisecond, and moves
 //! packets in batches with the kernel's receive times.
 #![allow(unsafe_code, reason = "the door")]
 
 mod batch;
+mod stream;
+
+pub use stream::Tls;
 
 use super::CallLog;
-use super::world::{Counts, Dial, Input, Output, World};
+use super::world::{Campaign, Counts, Dial, Input, Output, Rang, Streams as Heard, World};
 use batch::{Batch, Received};
+use hdrhistogram::Histogram;
+use signalling::leg::Transport;
+use signalling::sip::endpoint::Advertised;
 use std::collections::BTreeMap;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use stream::{Came, Streams};
 use units::{Mono, Now, Wall};
 
 /// What the thread is asked to do.
 enum Order {
     Dial(Dial),
+    Campaign(Option<Campaign>),
+    Reading(Sender<Reading>),
+    Rang(Sender<BTreeMap<String, Rang>>),
     ClearAll,
     Stop,
 }
@@ -28,14 +38,82 @@ pub struct Snapshot {
     pub counts: Counts,
     /// Calls in progress.
     pub live: usize,
-    /// How often each number rang.
-    pub rang: BTreeMap<String, u32>,
-    /// Ticks that began more than 5 ms late: the far end itself was the bottleneck.
+    /// Whether calls will still be placed.
+    pub will_place: bool,
+    /// How it kept up itself.
+    pub own: Own,
+}
+
+/// How the far end itself kept up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Own {
+    /// Ticks that began more than 5 ms late.
     pub late_ticks: u64,
     /// Ticks in all.
     pub ticks: u64,
     /// CPU time of its thread, us.
     pub cpu_us: u64,
+    /// Packets that the kernel dropped since its sockets were full.
+    pub dropped: u64,
+    /// Packets that the kernel did not take from it.
+    pub refused: u64,
+    /// Frames that it owed and did not send.
+    pub frames_skipped: u64,
+}
+
+impl Own {
+    /// What came since an earlier reading.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Self {
+        Self {
+            late_ticks: self.late_ticks - earlier.late_ticks,
+            ticks: self.ticks - earlier.ticks,
+            cpu_us: self.cpu_us - earlier.cpu_us,
+            dropped: self.dropped.saturating_sub(earlier.dropped),
+            refused: self.refused - earlier.refused,
+            frames_skipped: self.frames_skipped - earlier.frames_skipped,
+        }
+    }
+
+    /// Why a run bounded by the far end does not count; empty: it kept up.
+    #[must_use]
+    pub fn bottleneck(&self) -> Vec<String> {
+        let mut why = Vec::new();
+        // A tick is a millisecond: one late in a thousand is one a second.
+        if self.late_ticks * 1000 > self.ticks {
+            why.push(format!("{} of {} ticks were more than 5 ms late", self.late_ticks, self.ticks));
+        }
+        if self.dropped > 0 {
+            why.push(format!("its sockets were full: {} packets dropped", self.dropped));
+        }
+        if self.refused > 0 {
+            why.push(format!("the kernel did not take {} packets", self.refused));
+        }
+        if self.frames_skipped > 0 {
+            why.push(format!("{} frames were not sent", self.frames_skipped));
+        }
+        if self.cpu_us > self.ticks.saturating_mul(950) && self.ticks > 1000 {
+            why.push("its thread used more than 95 % of a core".into());
+        }
+        why
+    }
+}
+
+/// Everything at one moment; differences of two are what a stretch of time held.
+#[derive(Clone, Debug)]
+pub struct Reading {
+    /// When, since the start.
+    pub at: Duration,
+    /// Counts.
+    pub counts: Counts,
+    /// Streams, ended calls and live ones.
+    pub streams: Heard,
+    /// Time that calls were up, ms.
+    pub talk_ms: u64,
+    /// How late packets were, us.
+    pub lateness: Histogram<u64>,
+    /// Itself.
+    pub own: Own,
 }
 
 /// A running far end.
@@ -47,10 +125,15 @@ pub struct FarEnd {
     sip: SocketAddr,
 }
 
-/// The two sockets of a far end, bound before the world is made so that it knows its addresses.
+/// The sockets of a far end, bound before the world is made so that it knows its addresses.
 pub struct Sockets {
     sip: UdpSocket,
-    rtp: UdpSocket,
+    rtp: Vec<UdpSocket>,
+    streams: Streams,
+    tcp: Option<SocketAddr>,
+    tls: Option<SocketAddr>,
+    core: Option<usize>,
+    realtime: bool,
 }
 
 impl Sockets {
@@ -59,12 +142,51 @@ impl Sockets {
     /// # Errors
     /// What the system says.
     pub fn bind(sip: SocketAddr, rtp: SocketAddr) -> std::io::Result<Self> {
-        let sockets = Self { sip: UdpSocket::bind(sip)?, rtp: UdpSocket::bind(rtp)? };
-        for socket in [&sockets.sip, &sockets.rtp] {
+        Self::bind_many(sip, rtp, 1)
+    }
+
+    /// Binds SIP and so many RTP sockets; port 0 picks free ones, another is the first of every second port.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn bind_many(sip: SocketAddr, rtp: SocketAddr, n: u16) -> std::io::Result<Self> {
+        let step = |i: u16| if rtp.port() == 0 { 0 } else { rtp.port().saturating_add(2 * i) };
+        let rtp: std::io::Result<Vec<UdpSocket>> =
+            (0..n.max(1)).map(|i| UdpSocket::bind((rtp.ip(), step(i)))).collect();
+        let (sip, rtp) = (UdpSocket::bind(sip)?, rtp?);
+        for socket in std::iter::once(&sip).chain(&rtp) {
             socket.set_nonblocking(true)?;
             batch::prepare(socket, 8 << 20);
         }
-        Ok(sockets)
+        let streams = Streams::default();
+        Ok(Self { sip, rtp, streams, tcp: None, tls: None, core: None, realtime: false })
+    }
+
+    /// Listens for SIP over TCP at the SIP socket's address, and over TLS at the port above it if it can be served.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn listen(mut self, tls: Option<Tls>) -> std::io::Result<Self> {
+        let at = self.sip_addr()?;
+        let tcp = TcpListener::bind(at)?;
+        self.tcp = Some(tcp.local_addr()?);
+        self.streams.listen(tcp, Transport::Tcp)?;
+        if tls.as_ref().is_some_and(Tls::serves) {
+            let above = TcpListener::bind((at.ip(), at.port().saturating_add(1)))?;
+            self.tls = Some(above.local_addr()?);
+            self.streams.listen(above, Transport::Tls)?;
+        } else {
+            self.tls = tls.as_ref().map(|_| at);
+        }
+        self.streams.with_tls(tls);
+        Ok(self)
+    }
+
+    /// Runs on this core, and under SCHED_FIFO if asked and allowed.
+    #[must_use]
+    pub fn placed(mut self, core: Option<usize>, realtime: bool) -> Self {
+        (self.core, self.realtime) = (core, realtime);
+        self
     }
 
     /// The SIP address.
@@ -75,12 +197,26 @@ impl Sockets {
         self.sip.local_addr()
     }
 
-    /// The RTP address.
+    /// The addresses that peers reach its SIP at.
+    #[must_use]
+    pub fn advertised(&self) -> Advertised {
+        Advertised { udp: self.sip_addr().ok(), tcp: self.tcp, tls: self.tls }
+    }
+
+    /// The first RTP address.
     ///
     /// # Errors
     /// What the system says.
     pub fn rtp_addr(&self) -> std::io::Result<SocketAddr> {
-        self.rtp.local_addr()
+        self.rtp[0].local_addr()
+    }
+
+    /// All RTP addresses.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn rtp_addrs(&self) -> std::io::Result<Vec<SocketAddr>> {
+        self.rtp.iter().map(UdpSocket::local_addr).collect()
     }
 }
 
@@ -110,6 +246,27 @@ impl FarEnd {
     /// Places a call.
     pub fn dial(&self, dial: Dial) {
         let _ = self.orders.send(Order::Dial(dial));
+    }
+
+    /// Places calls at a pace from now on; `None`: no more.
+    pub fn campaign(&self, campaign: Option<Campaign>) {
+        let _ = self.orders.send(Order::Campaign(campaign));
+    }
+
+    /// Everything at this moment; `None`: its thread has ended.
+    #[must_use]
+    pub fn reading(&self) -> Option<Reading> {
+        let (ask, answer) = channel();
+        self.orders.send(Order::Reading(ask)).ok()?;
+        answer.recv_timeout(Duration::from_secs(5)).ok()
+    }
+
+    /// How often each number rang, and when.
+    #[must_use]
+    pub fn rang(&self) -> BTreeMap<String, Rang> {
+        let (ask, answer) = channel();
+        let _ = self.orders.send(Order::Rang(ask));
+        answer.recv_timeout(Duration::from_secs(5)).unwrap_or_default()
     }
 
     /// Hangs up on everyone.
@@ -159,6 +316,7 @@ struct Loop {
     origin_wall_ns: i128,
     late_ticks: u64,
     ticks: u64,
+    refused: u64,
 }
 
 impl Loop {
@@ -181,6 +339,7 @@ impl Loop {
             origin_wall_ns: wall,
             late_ticks: 0,
             ticks: 0,
+            refused: 0,
         }
     }
 
@@ -196,6 +355,14 @@ impl Loop {
     }
 
     fn run(mut self) {
+        if let Some(core) = self.sockets.core
+            && !batch::pin(core)
+        {
+            eprintln!("the far end cannot be bound to core {core}");
+        }
+        if self.sockets.realtime && !batch::raise() {
+            eprintln!("the far end may not run under SCHED_FIFO");
+        }
         let mut next = Duration::from_millis(1);
         loop {
             let elapsed = self.origin.elapsed();
@@ -220,6 +387,9 @@ impl Loop {
                 Order::Dial(dial) => {
                     self.world.dial(now, &dial);
                 }
+                Order::Campaign(campaign) => self.world.campaign(campaign),
+                Order::Reading(ask) => drop(ask.send(self.reading(now))),
+                Order::Rang(ask) => drop(ask.send(self.world.rang().clone())),
                 Order::ClearAll => self.world.clear_all(now),
                 Order::Stop => return false,
             }
@@ -231,47 +401,103 @@ impl Loop {
         for log in self.world.take_logs() {
             let _ = self.logs.send(log);
         }
-        if self.ticks.is_multiple_of(64) {
+        if self.ticks.is_multiple_of(50) {
             self.publish();
         }
         true
     }
 
     fn receive(&mut self) {
-        for rtp in [false, true] {
-            loop {
-                let socket = if rtp { &self.sockets.rtp } else { &self.sockets.sip };
-                let n = self.batch.receive(socket);
-                let now = self.now();
-                for i in 0..n {
-                    let Received { from, stamp, bytes } = self.batch.get(i);
-                    let input = if rtp {
-                        Input::Rtp { from, at: self.kernel_time(stamp, now.mono), bytes }
-                    } else {
-                        Input::Sip { from, bytes }
-                    };
-                    self.world.handle(now, input);
+        self.receive_from(None);
+        for port in 0..self.sockets.rtp.len() {
+            self.receive_from(Some(port));
+        }
+        if self.sockets.streams.idle() {
+            return;
+        }
+        for came in self.sockets.streams.poll() {
+            let now = self.now();
+            let input = match &came {
+                Came::Bytes(flow, transport, from, bytes) => {
+                    Input::Stream { flow: *flow, transport: *transport, from: *from, bytes }
                 }
-                if n < self.batch.capacity() {
-                    break;
-                }
+                Came::Closed(flow) => Input::Closed { flow: *flow },
+                Came::Unreachable(transport, to) => Input::Unreachable { transport: *transport, to: *to },
+            };
+            self.world.handle(now, input);
+        }
+    }
+
+    /// What is there at the SIP socket (`None`) or at an RTP one.
+    fn receive_from(&mut self, rtp: Option<usize>) {
+        loop {
+            let socket = rtp.map_or(&self.sockets.sip, |i| &self.sockets.rtp[i]);
+            let n = self.batch.receive(socket);
+            if n == 0 {
+                return;
+            }
+            let now = self.now();
+            for i in 0..n {
+                let Received { from, stamp, bytes } = self.batch.get(i);
+                let input = match rtp {
+                    Some(port) => {
+                        let port = u16::try_from(port).expect("few ports");
+                        Input::Rtp { port, from, at: self.kernel_time(stamp, now.mono), bytes }
+                    }
+                    None => Input::Sip { from, bytes },
+                };
+                self.world.handle(now, input);
+            }
+            if n < self.batch.capacity() {
+                return;
             }
         }
     }
 
     fn transmit(&mut self) {
-        let outputs: Vec<Output> = self.world.drain().collect();
-        let mut rtp = Vec::with_capacity(outputs.len());
-        for output in &outputs {
+        for output in self.world.outputs() {
             match output {
                 Output::Sip { to, bytes } => {
                     // A datagram that the kernel refuses is lost like any other: SIP retransmits.
                     let _ = self.sockets.sip.send_to(bytes, to);
                 }
-                Output::Rtp { to, packet, length } => rtp.push((*to, &packet[..*length])),
+                Output::Stream { flow, transport, to, bytes } => {
+                    self.sockets.streams.send(*flow, *transport, *to, bytes);
+                }
+                Output::Close { flow } => self.sockets.streams.close(*flow),
+                Output::Rtp { .. } => {}
             }
         }
-        self.batch.send(&self.sockets.rtp, &rtp);
+        for (i, socket) in (0u16..).zip(&self.sockets.rtp) {
+            let packets = self.world.outputs().iter().filter_map(|output| match output {
+                Output::Rtp { port, to, packet, length } if *port == i => Some((*to, &packet[..*length])),
+                _ => None,
+            });
+            self.refused += self.batch.send(socket, packets);
+        }
+        self.world.sent();
+    }
+
+    fn own(&self) -> Own {
+        Own {
+            late_ticks: self.late_ticks,
+            ticks: self.ticks,
+            cpu_us: batch::thread_cpu_us(),
+            dropped: self.sockets.rtp.iter().map(batch::dropped).sum(),
+            refused: self.refused,
+            frames_skipped: self.world.counts().frames_skipped,
+        }
+    }
+
+    fn reading(&self, now: Now) -> Reading {
+        Reading {
+            at: self.origin.elapsed(),
+            counts: self.world.counts(),
+            streams: self.world.streams(),
+            talk_ms: self.world.talk_ms(now.mono),
+            lateness: self.world.lateness().clone(),
+            own: self.own(),
+        }
     }
 
     fn publish(&self) {
@@ -279,13 +505,25 @@ impl Loop {
             *s = Snapshot {
                 counts: self.world.counts(),
                 live: self.world.live(),
-                rang: self.world.rang().clone(),
-                late_ticks: self.late_ticks,
-                ticks: self.ticks,
-                cpu_us: batch::thread_cpu_us(),
+                will_place: self.world.will_place(),
+                own: self.own(),
             };
         }
     }
+}
+
+/// Binds the threads of a process (0: this one) to a core, but for those whose names begin so; how many it bound.
+/// Threads that they start later are bound too.
+#[must_use]
+pub fn pin_threads(pid: u32, core: usize, but: &str) -> usize {
+    let process = if pid == 0 { "self".to_owned() } else { pid.to_string() };
+    let tasks = std::fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
+    let bound = tasks.filter(|task| {
+        let name = std::fs::read_to_string(task.path().join("comm")).unwrap_or_default();
+        let id = task.file_name().to_str().and_then(|n| n.parse::<i32>().ok());
+        (but.is_empty() || !name.starts_with(but)) && id.is_some_and(|id| batch::pin_thread(id, core))
+    });
+    bound.count()
 }
 
 fn wall_ns() -> i128 {

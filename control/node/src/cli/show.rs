@@ -12,8 +12,20 @@ pub(super) fn table(question: &Question, answer: &Value) -> String {
         Question::Workers => lines(answer),
         Question::Servers => servers(answer),
         Question::Trunks => trunks(answer),
+        Question::Spans => rows(answer, &["span", "switchtype", "alarm", "d_channel", "idle", "calls"]),
+        Question::Span(_) => span(answer),
         Question::Why(_) => serde_json::to_string_pretty(answer).unwrap_or_default(),
-        Question::Clear(_) | Question::Reload | Question::Drain | Question::Trunk(..) => plain(answer),
+        Question::Tenants(None) => {
+            rows(answer, &["name", "id", "mail_level_min", "hours", "orders_a_second_max"])
+        }
+        Question::Tenants(Some(_)) | Question::Provision(_) | Question::Forecast(..) => {
+            serde_json::to_string_pretty(answer).unwrap_or_default()
+        }
+        Question::Block(..)
+        | Question::Clear(_)
+        | Question::Reload
+        | Question::Drain
+        | Question::Trunk(..) => plain(answer),
     }
 }
 
@@ -42,6 +54,22 @@ fn servers(answer: &Value) -> String {
     } else {
         rows(answer, &["server", "used", "capacity"])
     }
+}
+
+/// A span: how it stands, what each timeslot does, what was counted.
+fn span(answer: &Value) -> String {
+    let mut text = String::new();
+    for key in ["span", "switchtype", "alarm", "d_channel", "idle", "calls"] {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{key:<12} {}", plain(&answer[key]));
+    }
+    for (slot, state) in answer["slots"].as_object().into_iter().flatten() {
+        let _ = writeln!(text, "slot {slot:<7} {}", plain(state));
+    }
+    for (what, n) in answer["counters"].as_object().into_iter().flatten() {
+        let _ = writeln!(text, "{what:<12} {n}");
+    }
+    text.trim_end().to_owned()
 }
 
 fn lines(answer: &Value) -> String {

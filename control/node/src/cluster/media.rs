@@ -95,6 +95,6 @@ impl Parts {
         self.reply(answer, true);
         let (order, lease) = (claimed.order.clone(), claimed.lease.clone());
         self.step(Input::Taken(Box::new(claimed)), answers).await;
-        self.place(Placing { permit, slot, order, lease, trunks: Some(trunks) }, answers).await;
+        self.place(Placing { permit, slot, order, lease, trunks: Some(trunks), again: false }, answers).await;
     }
 }

@@ -4,16 +4,19 @@
 mod doors;
 mod prompts;
 mod sip;
+mod tdm;
 
 pub use sip::Tls;
+pub use tdm::Span;
 
+use crate::ears::Ears;
 use crate::fetch::Fetcher;
 use crate::prompts::Prompts;
 use crate::store::Handle;
 use arc_swap::ArcSwap;
 use control::call::play::Wanted;
 use control::call::{Captured, Start};
-use control::shard::{CallView, Denied, Fact, Finished, Input, Output, Settings, Shard, Token};
+use control::shard::{CallView, Denied, Fact, Finished, Heard, Input, Output, Settings, Shard, Token};
 use control::store::{Answer, Ask, Error as StoreError};
 use control::trunk::{Standing, TrunkView};
 use dataplane::io::host::ControlEnd;
@@ -33,7 +36,7 @@ use std::thread::JoinHandle;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::{mpsc, oneshot};
 use units::{AttemptId, BearerId, Cause, OrderId};
-use vxml::session::{FetchError, Fetched};
+use vxml::session::{FetchError, Fetched, ListenId};
 
 /// What comes to a shard from other threads.
 #[derive(Debug)]
@@ -54,6 +57,8 @@ pub enum Inbox {
     Prompt(Token, Option<Arc<Prompt>>),
     /// The store has answered.
     Stored(Token, Result<Answer, StoreError>),
+    /// A caller was heard.
+    Heard(BearerId, ListenId, Heard),
     /// A capture's file is complete.
     Captured(BearerId, Captured),
     /// New settings.
@@ -76,6 +81,10 @@ pub enum Inbox {
     TakeOver(AttemptId, Vec<u8>),
     /// Which calls there are.
     View(oneshot::Sender<Vec<CallView>>),
+    /// Which spans there are, and how they stand.
+    Spans(oneshot::Sender<Vec<serde_json::Value>>),
+    /// A span, or one slot of it, is taken out or put back.
+    Block(u16, Option<u8>, bool),
 }
 
 /// A way to a shard. Cloning is cheap.
@@ -89,6 +98,10 @@ pub struct Parts {
     pub settings: Arc<Settings>,
     /// Its SIP endpoint, not started.
     pub endpoint: signalling::sip::endpoint::Endpoint,
+    /// Its spans' signalling, not started.
+    pub tdm: signalling::tdm::Endpoint,
+    /// Its spans, the first first.
+    pub spans: Vec<Span>,
     /// Sockets to listen on, bound.
     pub sockets: Vec<(Transport, Listener)>,
     /// TLS, if it is spoken.
@@ -99,12 +112,16 @@ pub struct Parts {
     pub recorder: Arc<Recorder>,
     /// Where recordings go.
     pub recordings: PathBuf,
+    /// What they are sealed by.
+    pub vault: Arc<crate::vault::Vault>,
     /// The store.
     pub store: Handle,
     /// The fetcher in force.
     pub fetcher: Arc<ArcSwap<Fetcher>>,
     /// The prompt store.
     pub prompts: Arc<Prompts>,
+    /// The recognisers, if voice is understood here.
+    pub ears: Option<Ears>,
     /// `cid:` documents.
     pub attachments: crate::prompts::Attachments,
     /// Calls that are over go to the desk.
@@ -195,16 +212,20 @@ struct Shell {
 impl Shell {
     fn new(parts: Parts, post: Post) -> std::io::Result<Self> {
         let shard = Shard::new(Arc::clone(&parts.settings), parts.endpoint, crate::clock::seed());
+        let shard = shard.with_tdm(crate::clock::now(), parts.tdm);
         let doors = Doors::new(doors::Parts {
             number: parts.number,
             post,
             sip: sip::Sip::new(parts.sockets, parts.tls)?,
             end: parts.end,
+            spans: parts.spans,
             recorder: parts.recorder,
             recordings: parts.recordings,
+            vault: parts.vault,
             store: parts.store,
             fetcher: parts.fetcher,
             prompts: parts.prompts,
+            ears: parts.ears,
             attachments: parts.attachments,
             finished: parts.finished,
             desk: parts.desk,
@@ -225,8 +246,10 @@ impl Shell {
         let bell = self.doors.doorbell().expect("the runtime watches descriptors");
         let sockets = self.doors.sip.start(&self.doors.post);
         let mut datagram = vec![0; 65_536];
-        // With these the endpoint learns whom to listen to, to ask whether they live, and where to register.
+        // With these the endpoint learns whom to listen to, to ask whether they live, and where to register; and the
+        // spans' D-channels are asked for.
         self.handle(Input::Settings(Arc::clone(&self.settings)));
+        self.drain();
         loop {
             self.reports();
             if self.draining && self.shard.calls() == 0 {
@@ -264,16 +287,19 @@ impl Shell {
         self.load.trunk_calls.store(room.0, Ordering::Relaxed);
         self.load.trunk_pace.store(room.1, Ordering::Relaxed);
         metrics::gauge!("carillon_calls").set(f64::from(calls));
+        self.count_spans();
     }
 
     /// What the workers say, until they say nothing more; the bell is armed before the last look.
     fn reports(&mut self) {
         self.doors.end.arm();
         while let Some(report) = self.doors.end.poll() {
+            tdm::note(&report);
             if let Some(input) = self.doors.report(report) {
                 self.handle(input);
             }
         }
+        self.frames();
     }
 
     fn datagrams(&mut self, sockets: &[sip::Udp], ready: usize, buffer: &mut [u8]) {
@@ -309,6 +335,7 @@ impl Shell {
                 self.handle(Input::Prompt(token, loaded));
             }
             Inbox::Stored(token, result) => self.handle(Input::Stored(token, result)),
+            Inbox::Heard(bearer, id, heard) => self.handle(Input::Heard(bearer, id, heard)),
             Inbox::Captured(bearer, captured) => self.handle(Input::Captured(bearer, captured)),
             Inbox::Settings(settings) => self.handle(Input::Settings(settings)),
             Inbox::Located(name, wanted, targets) => {
@@ -326,7 +353,11 @@ impl Shell {
             Inbox::Cancelled(order) => self.handle(Input::Cancelled(order)),
             Inbox::Denied(attempt, order, why) => self.handle(Input::Denied(attempt, order, why)),
             Inbox::TakeOver(attempt, dialog) => self.handle(Input::TakeOver(attempt, dialog)),
+            Inbox::Block(span, slot, on) => {
+                self.handle(Input::Tdm(signalling::tdm::Input::Block { span, slot, on }));
+            }
             // Who asked may have gone.
+            Inbox::Spans(answer) => drop(answer.send(self.view_spans())),
             Inbox::View(answer) => drop(answer.send(self.shard.view(crate::clock::now()))),
         }
     }

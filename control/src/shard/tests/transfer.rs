@@ -30,7 +30,7 @@ impl World {
         let lease = Lease { order: order.id, attempt, epoch: 1, until: Wall(i64::MAX) };
         let permit = Permit::mint(order.id, attempt, 1, self.now.mono + Duration::from_secs(2));
         let slot = Slot::reserve(units::ServerId(1));
-        let start = Start { permit, slot, order: Box::new(order), lease, trunks: None };
+        let start = Start { permit, slot, order: Box::new(order), lease, trunks: None, again: false };
         self.later(3, Event::Shard(Input::Start(Box::new(start))));
     }
 

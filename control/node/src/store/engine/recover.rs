@@ -56,7 +56,11 @@ impl<D: Db> Batch<'_, D> {
         let orders: Vec<OrderId> =
             rows.into_iter().map(|row| Columns::of(row).id().map(OrderId)).collect::<Result<_, _>>()?;
         for order in &orders {
-            self.finish(*order, Disposition::Expired, None, None)?;
+            let head = self.head(order.0)?;
+            // In doubt, and nobody has decided.
+            let doubt = head.attempts > 0 && head.due >= head.expires;
+            let how = if doubt { Disposition::Unknown } else { Disposition::Expired };
+            self.finish(*order, how, None, None)?;
         }
         Ok(Answer::Expired(orders))
     }

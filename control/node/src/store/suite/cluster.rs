@@ -248,7 +248,7 @@ impl World {
                 Output::Woken { priority, tenant, due } => {
                     (0..CONTROLS).for_each(|to| self.say(to, Mail::Woken(priority, tenant, due)));
                 }
-                Output::Start(_) => unreachable!("nobody here does everything"),
+                Output::Start(start) => self.again(which, *start),
                 Output::Denied(..) => unreachable!("nobody here transfers"),
                 Output::HangUp(_) | Output::Fact(_) => {}
             }
@@ -355,6 +355,19 @@ impl World {
             Some(answer) => {
                 let late = 1 + self.rng.below(400);
                 self.post(late, which, Mail::Intended(Box::new(permit), slot, lease, order, answer));
+            }
+            None => drop_mail(Mail::Acked(slot, lease, order)),
+        }
+    }
+
+    /// The same attempt after a restart.
+    fn again(&mut self, which: usize, start: control::desk::Start) {
+        let control::desk::Start { permit, slot, order, lease, again, .. } = start;
+        assert!(again.is_some() && which >= CONTROLS, "nobody here does everything");
+        let (server, trunk) = (self.processes[which].id, "t".to_owned());
+        match self.ask(which, Ask::Intent { lease: lease.clone(), server, trunk, dialog: vec![1] }) {
+            Some(answer) => {
+                self.post(3, which, Mail::Intended(Box::new(permit), slot, lease, order, answer));
             }
             None => drop_mail(Mail::Acked(slot, lease, order)),
         }
