@@ -18,6 +18,7 @@ pub mod foresee;
 pub mod http;
 pub mod intake;
 pub mod lists;
+pub mod locate;
 pub mod logs;
 pub mod notify;
 pub mod people;

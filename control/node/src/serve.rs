@@ -25,15 +25,14 @@ use dataplane::io::host::{Config as HostConfig, Host};
 use dataplane::io::net::{Backend as Net, Choice};
 use dataplane::io::recorder::Recorder;
 use signalling::leg::Transport;
-use signalling::sip::endpoint::{Advertised, Endpoint, EndpointConfig, Net as PeerNet};
+use signalling::sip::endpoint::{Advertised, Endpoint, EndpointConfig, ServerAuth};
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, mpsc, watch};
-use units::ServerId;
+use units::{Private, ServerId};
 
 /// Why the node does not start.
 #[derive(Debug, thiserror::Error)]
@@ -121,6 +120,8 @@ struct Node {
     vault: Arc<Vault>,
     drain: Arc<Notify>,
     reload: Arc<Notify>,
+    /// The names of trunks may have changed.
+    names: Arc<Notify>,
     stop: watch::Sender<bool>,
     host: Option<Arc<Host>>,
     role: Option<Role>,
@@ -142,7 +143,7 @@ struct Floor {
     host: Option<Arc<Host>>,
     shards: Vec<Post>,
     threads: Vec<std::thread::JoinHandle<()>>,
-    calls: Arc<AtomicU32>,
+    load: Vec<Arc<shard::Load>>,
 }
 
 /// What every shard works with.
@@ -173,6 +174,8 @@ impl Floor {
         let secret = secret(&state.join("call-id.secret"))?;
         let mut floor = Self { host: Some(Arc::new(host)), ..Self::default() };
         for (number, end) in (0..).zip(ends) {
+            let load = Arc::new(shard::Load::default());
+            floor.load.push(Arc::clone(&load));
             let parts = shard::Parts {
                 number,
                 settings: Arc::clone(&settings),
@@ -197,7 +200,7 @@ impl Floor {
                 attachments: Arc::clone(&attachments),
                 finished: common.finished.clone(),
                 desk: common.desk.clone(),
-                calls: Arc::clone(&floor.calls),
+                load: Arc::clone(&load),
                 elsewhere: common.elsewhere.clone(),
             };
             let (post, thread) = shard::start(parts).map_err(io("shard"))?;
@@ -278,6 +281,7 @@ impl Node {
             vault,
             drain: Arc::new(Notify::new()),
             reload: Arc::new(Notify::new()),
+            names: Arc::new(Notify::new()),
             stop: watch::channel(false).0,
             host: floor.host,
             config,
@@ -285,8 +289,13 @@ impl Node {
             among: None,
             store: store.clone(),
         };
+        tokio::spawn(crate::locate::run(crate::locate::Parts {
+            config: Arc::clone(&node.config),
+            changed: Arc::clone(&node.names),
+            shards: node.shards.clone(),
+        }));
         let ours = among.zip(key).map(|(among, key)| node.enter(among, key, over));
-        node.desk_task = Some(node.start_desk(ours, server, floor.calls, desk_way.1, finished));
+        node.desk_task = Some(node.start_desk(ours, server, floor.load, desk_way.1, finished));
         node.start_doors(metrics).await?;
         tracing::info!("ready");
         Ok(node)
@@ -336,7 +345,7 @@ impl Node {
         &self,
         ours: Option<(Ours, Key)>,
         server: ServerId,
-        calls: Arc<AtomicU32>,
+        load: Vec<Arc<shard::Load>>,
         messages: mpsc::Receiver<desk::Message>,
         finished: mpsc::Receiver<Box<control::shard::Finished>>,
     ) -> tokio::task::JoinHandle<()> {
@@ -344,7 +353,7 @@ impl Node {
         let dispatch = Dispatcher::new(
             control::dispatch::Limits::default(),
             config.dispatch.scheme,
-            config.dispatch.shares(),
+            config.dispatch.shares(config.limits.outbound_share),
             clock::seed(),
         );
         let court = Bench(Arc::clone(&self.intake));
@@ -365,10 +374,9 @@ impl Node {
             store: self.store.clone(),
             shards: self.shards.clone(),
             config: Arc::clone(&self.config),
-            host: SocketAddr::new(self.media_ip, config.sip.listen[0].addr.port()).to_string(),
             server,
             intake: Arc::clone(&self.intake),
-            calls,
+            load,
             draining: false,
             seconds: std::collections::BTreeMap::new(),
             ours,
@@ -484,6 +492,7 @@ impl Node {
             return;
         }
         tracing::info!(taken = ?reload.taken, waiting = ?reload.waiting, "reloaded; `waiting` needs a restart");
+        self.names.notify_one();
     }
 
     async fn take_over(&self, newer: &Config) -> Result<(), String> {
@@ -621,9 +630,11 @@ fn endpoint(config: &Config, shard: u16, ip: IpAddr, secret: [u8; 32]) -> Endpoi
     };
     let advertised = Advertised { udp: of(Transport::Udp), tcp: of(Transport::Tcp), tls: of(Transport::Tls) };
     let mut own = EndpointConfig::new(shard, advertised, secret);
-    let trunks = config.trunks.iter().filter(|t| t.spans.is_empty()).map(|t| t.address.ip());
-    own.peers = trunks.chain(config.sip.trusted.iter().copied()).map(PeerNet::host).collect();
     own.limits = control::limits::endpoint(config);
+    own.answer_unknown = config.sip.answer_unknown;
+    let users = config.sip.users.iter().map(|(name, key)| (Private::new(name.clone()), key.clone()));
+    let (realm, users) = (config.sip.realm.clone(), users.collect::<Vec<_>>());
+    own.auth = (!users.is_empty()).then_some(ServerAuth { realm, users });
     Endpoint::new(own, clock::seed())
 }
 
@@ -650,13 +661,14 @@ fn bind(config: &Config) -> Result<Vec<(Transport, Listener)>, ServeError> {
 
 fn tls(config: &Config) -> Result<Option<shard::Tls>, ServeError> {
     let speaks = config.sip.listen.iter().any(|l| l.transport == Transport::Tls)
-        || config.trunks.iter().any(|t| t.transport == Transport::Tls);
+        || config
+            .trunks
+            .iter()
+            .any(|t| t.transport == Some(Transport::Tls) || (t.transport.is_none() && t.figures().is_none()));
     if !speaks {
         return Ok(None);
     }
-    crate::tls::both(config.sip.tls_certificate.as_deref(), config.sip.tls_key.as_deref())
-        .map(Some)
-        .map_err(|why| ServeError::Setting("sip.tls_certificate", why))
+    crate::tls::both(&config.sip).map(Some).map_err(|why| ServeError::Setting("sip.tls_certificate", why))
 }
 
 /// 32 secret octets that lie in a file for us alone, made when they are not there. From one of them and the attempt id
