@@ -146,6 +146,24 @@ struct Floor {
     load: Vec<Arc<shard::Load>>,
 }
 
+/// What is kept, and what guards it.
+struct Kept {
+    vault: Arc<Vault>,
+    store: Handle,
+    fetcher: Arc<ArcSwap<Fetcher>>,
+}
+
+impl Kept {
+    fn open(config: &Config, role: Option<Role>, state: &Path, recordings: &Path) -> Result<Self, ServeError> {
+        let vault = vault(config, state)?;
+        let store = open_store(config, role)?.sealed(Arc::clone(&vault));
+        tokio::spawn(forget_recordings(recordings.to_owned(), config.media.recordings_keep.duration()));
+        let fetcher = Fetcher::new(&config.fetch, recordings_of(recordings, &vault))
+            .map_err(|why| ServeError::Setting("fetch.allow_networks", why))?;
+        Ok(Self { vault, store, fetcher: Arc::new(ArcSwap::from(fetcher)) })
+    }
+}
+
 /// What every shard works with.
 struct Common<'a> {
     config: &'a Config,
@@ -222,12 +240,7 @@ impl Node {
         let (state, recordings) =
             (PathBuf::from(&config.node.state), PathBuf::from(&config.media.recordings));
         folders(&[&state, &recordings])?;
-        let vault = vault(&config, &state)?;
-        let store = open_store(&config, role)?.sealed(Arc::clone(&vault));
-        tokio::spawn(forget_recordings(recordings.clone(), config.media.recordings_keep.duration()));
-        let fetcher = Fetcher::new(&config.fetch, recordings_of(&recordings, &vault))
-            .map_err(|why| ServeError::Setting("fetch.allow_networks", why))?;
-        let fetcher = Arc::new(ArcSwap::from(fetcher));
+        let Kept { vault, store, fetcher } = Kept::open(&config, role, &state, &recordings)?;
         let media_ip = config.sip.advertised_address.unwrap_or(config.sip.listen[0].addr.ip());
         // Before it joins: who cannot have the sockets must not take the place of who has them.
         let sockets = if role == Some(Role::Control) { Vec::new() } else { bind(&config)? };
@@ -236,9 +249,7 @@ impl Node {
             None => None,
         };
         let server = among.as_ref().map_or(ServerId(config.node.server_id), |(member, _)| member.id);
-        let intake = intake(&config, &store, role).await?;
-        // A fresh cell takes its first value.
-        drop(intake.fetcher.set(Arc::clone(&fetcher)));
+        let intake = intake(&config, &store, &fetcher, role).await?;
         let (over, finished) = mpsc::channel(desk::WAITING_MAX);
         let desk_way = mpsc::channel(desk::WAITING_MAX);
         let floor = if role == Some(Role::Control) {
@@ -265,7 +276,6 @@ impl Node {
         let key = role.map(|_| cluster::key(&config)).transpose()?;
         // From here on the configuration in force counts: the file's, with provisioned tenants.
         let config = Arc::clone(&intake.config);
-        tokio::spawn(Arc::clone(&intake).follow_tenants());
         // A fresh cell takes its first value.
         drop(intake.desk.set(desk_way.0.clone()));
         let mut node = Self {
@@ -696,16 +706,24 @@ fn secret(path: &Path) -> Result<[u8; 32], ServeError> {
 }
 
 /// Intake with the suppression lists learnt: before that nothing is dialled.
-async fn intake(config: &Config, store: &Handle, role: Option<Role>) -> Result<Arc<Intake>, ServeError> {
+async fn intake(
+    config: &Config,
+    store: &Handle,
+    fetcher: &Arc<ArcSwap<Fetcher>>,
+    role: Option<Role>,
+) -> Result<Arc<Intake>, ServeError> {
     let intake = Intake::new(store.clone(), clock::now, config.clone())
         .map_err(|error| ServeError::Setting("tenants", error.to_string()))?;
     let intake = Arc::new(intake);
+    // A fresh cell takes its first value.
+    drop(intake.fetcher.set(Arc::clone(fetcher)));
     if role == Some(Role::Media) {
         return Ok(intake);
     }
     let held = intake.learn().await;
     let held = held.map_err(|error| ServeError::Setting("store", format!("suppression lists: {error:?}")))?;
     tracing::info!(held, "suppression lists read");
+    tokio::spawn(Arc::clone(&intake).follow_tenants());
     Ok(intake)
 }
 
