@@ -28,7 +28,8 @@ impl Busy {
         let ms = self.rest / 1_000_000;
         if ms > 0 {
             self.rest -= ms * 1_000_000;
-            metrics::counter!("carillon_channel_busy_ms_total").increment(u64::try_from(ms).unwrap_or(u64::MAX));
+            metrics::counter!("carillon_channel_busy_ms_total")
+                .increment(u64::try_from(ms).unwrap_or(u64::MAX));
         }
     }
 
