@@ -11,7 +11,7 @@ use control::call::Start;
 use control::conduct::Denied;
 use control::config::Config;
 use control::desk::{Desk, Fact, Finished, HandedBack, Input, Output};
-use control::dispatch::ServerReport;
+use control::dispatch::{Scheme, ServerReport, Shares};
 use control::order::{Disposition, Order};
 use control::permit::{Permit, Slot};
 use control::queue::Outcome;
@@ -41,10 +41,12 @@ pub enum Message {
     Load(ServerReport),
     /// These shards of tenants are ours until then.
     Shards(BTreeSet<u8>, Mono),
-    /// Another process is dead.
-    Dead(ServerId),
+    /// Another process is dead, in this life of it.
+    Dead(ServerId, u64),
     /// Another process asks.
     Errand(Box<Asking>),
+    /// The configuration chooses servers otherwise.
+    Scheme(Scheme, Shares),
     /// Claim nothing more.
     Drain,
     /// A call of this shard wants to transfer its caller by this order.
@@ -241,9 +243,10 @@ impl Parts {
             Message::Word(Word::Cancel { order }) => self.cancelled(order).await,
             Message::Word(_) => return,
             Message::Learnt => return self.say(&Word::Learn),
+            Message::Scheme(scheme, shares) => Input::Scheme(scheme, shares),
             Message::Load(report) => Input::Report(report),
             Message::Shards(shards, until) => Input::Shards(shards, until),
-            Message::Dead(server) => Input::Dead(server),
+            Message::Dead(server, life) => Input::Dead(server, life),
             Message::Errand(asking) => return self.errand(*asking, answers).await,
             Message::Second(shard, order) => {
                 self.seconds.insert(order.id, usize::from(shard));

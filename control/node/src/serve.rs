@@ -11,13 +11,14 @@ use crate::notify::Notifier;
 use crate::prompts::{Attachments, Prompts, recording_path};
 use crate::shard::{self, Inbox, Listener, Post};
 use crate::speech::Speaker;
+use crate::spoken::Spoken;
 use crate::store::{Handle, Limits as StoreLimits};
 use crate::vault::Vault;
 use crate::{clock, config, logs};
 use arc_swap::ArcSwap;
 use control::config::{Backend, Config};
 use control::desk::{Desk, Key, Part};
-use control::dispatch::{Dispatcher, Scheme, Shares};
+use control::dispatch::Dispatcher;
 use control::policy::Gate;
 use control::shard::{ScriptClock, Settings};
 use dataplane::io::host::{Config as HostConfig, Host};
@@ -145,6 +146,24 @@ struct Floor {
     load: Vec<Arc<shard::Load>>,
 }
 
+/// What is kept, and what guards it.
+struct Kept {
+    vault: Arc<Vault>,
+    store: Handle,
+    fetcher: Arc<ArcSwap<Fetcher>>,
+}
+
+impl Kept {
+    fn open(config: &Config, role: Option<Role>, state: &Path, recordings: &Path) -> Result<Self, ServeError> {
+        let vault = vault(config, state)?;
+        let store = open_store(config, role)?.sealed(Arc::clone(&vault));
+        tokio::spawn(forget_recordings(recordings.to_owned(), config.media.recordings_keep.duration()));
+        let fetcher = Fetcher::new(&config.fetch, recordings_of(recordings, &vault))
+            .map_err(|why| ServeError::Setting("fetch.allow_networks", why))?;
+        Ok(Self { vault, store, fetcher: Arc::new(ArcSwap::from(fetcher)) })
+    }
+}
+
 /// What every shard works with.
 struct Common<'a> {
     config: &'a Config,
@@ -221,12 +240,7 @@ impl Node {
         let (state, recordings) =
             (PathBuf::from(&config.node.state), PathBuf::from(&config.media.recordings));
         folders(&[&state, &recordings])?;
-        let vault = vault(&config, &state)?;
-        let store = open_store(&config, role)?.sealed(Arc::clone(&vault));
-        tokio::spawn(forget_recordings(recordings.clone(), config.media.recordings_keep.duration()));
-        let fetcher = Fetcher::new(&config.fetch, recordings_of(&recordings, &vault))
-            .map_err(|why| ServeError::Setting("fetch.allow_networks", why))?;
-        let fetcher = Arc::new(ArcSwap::from(fetcher));
+        let Kept { vault, store, fetcher } = Kept::open(&config, role, &state, &recordings)?;
         let media_ip = config.sip.advertised_address.unwrap_or(config.sip.listen[0].addr.ip());
         // Before it joins: who cannot have the sockets must not take the place of who has them.
         let sockets = if role == Some(Role::Control) { Vec::new() } else { bind(&config)? };
@@ -235,9 +249,7 @@ impl Node {
             None => None,
         };
         let server = among.as_ref().map_or(ServerId(config.node.server_id), |(member, _)| member.id);
-        let intake = intake(&config, &store, role).await?;
-        // A fresh cell takes its first value.
-        drop(intake.fetcher.set(Arc::clone(&fetcher)));
+        let intake = intake(&config, &store, &fetcher, role).await?;
         let (over, finished) = mpsc::channel(desk::WAITING_MAX);
         let desk_way = mpsc::channel(desk::WAITING_MAX);
         let floor = if role == Some(Role::Control) {
@@ -264,7 +276,6 @@ impl Node {
         let key = role.map(|_| cluster::key(&config)).transpose()?;
         // From here on the configuration in force counts: the file's, with provisioned tenants.
         let config = Arc::clone(&intake.config);
-        tokio::spawn(Arc::clone(&intake).follow_tenants());
         // A fresh cell takes its first value.
         drop(intake.desk.set(desk_way.0.clone()));
         let mut node = Self {
@@ -351,8 +362,8 @@ impl Node {
         let config = self.config.load();
         let dispatch = Dispatcher::new(
             control::dispatch::Limits::default(),
-            Scheme::default(),
-            Shares { by_priority: [u16::from(config.limits.outbound_share.0) * 10; 10], ..Shares::default() },
+            config.dispatch.scheme,
+            config.dispatch.shares(config.limits.outbound_share),
             clock::seed(),
         );
         let court = Bench(Arc::clone(&self.intake));
@@ -498,6 +509,8 @@ impl Node {
         let fetcher = Fetcher::new(&newer.fetch, recordings_of(&self.recordings, &self.vault))?;
         self.intake.take_file(newer)?;
         self.fetcher.store(fetcher);
+        let scheme = desk::Message::Scheme(newer.dispatch.scheme, newer.dispatch.shares());
+        self.desk.send(scheme).await.map_err(|_| "the desk is gone".to_owned())?;
         let server = self.among.as_ref().map_or(ServerId(newer.node.server_id), |among| among.member.id);
         let settings = settings(newer, self.media_ip, server);
         for shard in &self.shards {
@@ -693,16 +706,24 @@ fn secret(path: &Path) -> Result<[u8; 32], ServeError> {
 }
 
 /// Intake with the suppression lists learnt: before that nothing is dialled.
-async fn intake(config: &Config, store: &Handle, role: Option<Role>) -> Result<Arc<Intake>, ServeError> {
+async fn intake(
+    config: &Config,
+    store: &Handle,
+    fetcher: &Arc<ArcSwap<Fetcher>>,
+    role: Option<Role>,
+) -> Result<Arc<Intake>, ServeError> {
     let intake = Intake::new(store.clone(), clock::now, config.clone())
         .map_err(|error| ServeError::Setting("tenants", error.to_string()))?;
     let intake = Arc::new(intake);
+    // A fresh cell takes its first value.
+    drop(intake.fetcher.set(Arc::clone(fetcher)));
     if role == Some(Role::Media) {
         return Ok(intake);
     }
     let held = intake.learn().await;
     let held = held.map_err(|error| ServeError::Setting("store", format!("suppression lists: {error:?}")))?;
     tracing::info!(held, "suppression lists read");
+    tokio::spawn(Arc::clone(&intake).follow_tenants());
     Ok(intake)
 }
 
@@ -729,9 +750,11 @@ fn prompt_store(
     vault: &Arc<Vault>,
 ) -> Arc<Prompts> {
     let speaker = Speaker::start(&config.speech, state);
+    let spoken =
+        Spoken::new(state.join("spoken"), u64::try_from(config.speech.cache_max.len()).unwrap_or(u64::MAX));
     let (fetcher, attachments) = (Arc::clone(fetcher), Arc::clone(attachments));
     let recordings = (recordings.to_owned(), Arc::clone(vault));
-    Arc::new(Prompts::new(fetcher, speaker, recordings, attachments, &config.media))
+    Arc::new(Prompts::new(fetcher, speaker, spoken, recordings, attachments, &config.media))
 }
 
 /// What recordings and values are sealed by.

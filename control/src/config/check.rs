@@ -134,6 +134,8 @@ fn sip_and_media(config: &Config, found: &mut Found) {
     found.range(media.codecs.is_empty(), "media.codecs", "media.codecs", "a list of pcmu, pcma, g722");
     let secret = config.cluster.secret.as_ref().is_some_and(|s| s.expose().len() < 16);
     found.range(secret, "cluster.secret", "cluster.secret", "at least 16 characters");
+    let shares = config.dispatch.shares.len();
+    found.range(!matches!(shares, 1 | 10), "dispatch.shares", "dispatch.shares", "one share, or ten");
     found.range(config.cdr.rows_max == 0, "cdr.rows_max", "cdr.rows_max", "at least 1");
     let limits = &config.limits;
     found.range(limits.calls_max == 0, "limits.calls_max", "limits.calls_max", "at least 1");

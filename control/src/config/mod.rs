@@ -46,6 +46,8 @@ pub struct Config {
     pub cluster: Cluster,
     /// Records as files.
     pub cdr: Cdr,
+    /// How servers are chosen.
+    pub dispatch: Dispatch,
     /// The guarded fetcher.
     pub fetch: Fetch,
     /// Third parties.
@@ -116,6 +118,7 @@ impl Config {
         note(self.inbound != newer.inbound, true, "inbound");
         note(self.policy != newer.policy, true, "policy");
         note(self.fetch != newer.fetch, true, "fetch");
+        note(self.dispatch != newer.dispatch, true, "dispatch");
         note(self.node != newer.node, false, "node");
         note(self.sip != newer.sip, false, "sip");
         note(self.media != newer.media, false, "media");

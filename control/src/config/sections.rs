@@ -395,6 +395,36 @@ pub struct Cluster {
     pub secret: Option<Private<String>>,
 }
 
+/// `[dispatch]`: how a server is chosen for an ordered call. Taken over by a reload, at once.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Dispatch {
+    /// `p2c`, `p3c`, `weighted`, `random`, `rr`, `least`.
+    pub scheme: crate::dispatch::Scheme,
+    /// Ordered calls leave the rest of each server free, by priority 0 to 9; one value: all alike.
+    pub shares: Vec<Percent>,
+}
+
+impl Default for Dispatch {
+    fn default() -> Self {
+        Self { scheme: crate::dispatch::Scheme::default(), shares: vec![Percent(100)] }
+    }
+}
+
+impl Dispatch {
+    /// What part of every server who may use; ordered calls together no more than `outbound`.
+    #[must_use]
+    pub fn shares(&self, outbound: Percent) -> crate::dispatch::Shares {
+        let most = u16::from(outbound.0).saturating_mul(10).min(1_000);
+        let mut shares = crate::dispatch::Shares::default();
+        for (priority, share) in shares.by_priority.iter_mut().enumerate() {
+            let own = self.shares.get(priority).or(self.shares.last());
+            *share = own.map_or(most, |percent| u16::from(percent.0).saturating_mul(10).min(most));
+        }
+        shares
+    }
+}
+
 /// `[cdr]`: records as files.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -507,7 +537,7 @@ pub struct Speech {
     /// flite voice where a document names none.
     pub voice: String,
     /// Languages that text is spoken in, as RFC 5646 tags (`en` stands for `en-US`, too): text in another one throws
-    /// `error.unsupported.language` at its document. Empty: any is spoken, as English.
+    /// `error.unsupported.language` at its document. Empty: any is tried.
     pub languages: Vec<String>,
     /// One text may take so long.
     pub timeout: Span,
@@ -517,6 +547,14 @@ pub struct Speech {
     pub model: String,
     /// An answer to what was understood may take so long; a longer one is `error.noresource`.
     pub recognition_max: Span,
+    /// URL of an engine that understands what the own recogniser does not speak (`docs/speech.md`); empty: none.
+    pub engine: String,
+    /// That engine speaks as well; what it cannot speak is spoken by the own voices.
+    pub engine_speaks: bool,
+    /// Spoken texts kept on disk take no more than this; 0: none are kept.
+    pub cache_max: Size,
+    /// Folder for utterances of callers who consented, with what was understood, to tune by; empty: none are kept.
+    pub tuning: String,
 }
 
 impl Default for Speech {
@@ -525,20 +563,30 @@ impl Default for Speech {
             program: String::new(),
             workers: 1,
             voice: "slt".into(),
-            languages: vec!["en".into()],
+            languages: SPOKEN.iter().map(|l| (*l).to_owned()).collect(),
             timeout: Span::from_s(20),
             recognisers: 0,
             model: String::new(),
             recognition_max: Span::from_s(5),
+            engine: String::new(),
+            engine_speaks: false,
+            cache_max: Size::from_bytes(256_000_000),
+            tuning: String::new(),
         }
     }
 }
+
+/// What flite and espeak-ng speak well enough to be understood over a telephone.
+const SPOKEN: [&str; 28] = [
+    "en", "de", "fr", "es", "it", "pt", "nl", "pl", "cs", "sk", "sl", "hr", "hu", "ro", "bg", "el", "ru",
+    "uk", "tr", "sv", "da", "nb", "no", "fi", "et", "lv", "lt", "ca",
+];
 
 impl Speech {
     /// Some engine understands callers.
     #[must_use]
     pub fn recognises(&self) -> bool {
-        self.recognisers > 0
+        self.recognisers > 0 || !self.engine.is_empty()
     }
 }
 

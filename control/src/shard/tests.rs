@@ -3,6 +3,7 @@
 
 mod documents;
 mod transfer;
+mod voice;
 
 use super::*;
 use crate::conduct::Wanted;
@@ -70,6 +71,8 @@ pub(super) struct World {
     fetched: Vec<String>,
     /// Captures that run: their names and bearers.
     capturing: Vec<(String, BearerId)>,
+    /// Who is listened to.
+    hearing: Vec<(BearerId, vxml::session::ListenId)>,
     /// Legs of the telephone that are over.
     ended: Vec<LegId>,
     pub(super) store_says: Result<Answer, StoreError>,
@@ -139,6 +142,7 @@ impl World {
             commands: Vec::new(),
             fetched: Vec::new(),
             capturing: Vec::new(),
+            hearing: Vec::new(),
             ended: Vec::new(),
             store_says: Ok(Answer::Done),
         }
@@ -291,6 +295,8 @@ impl World {
                 let report = Report::Voice { bearer, on: true };
                 self.later(100, Event::Shard(Input::Report(report)));
             }
+            Output::Hear(hear) => self.hearing.push((hear.bearer, hear.listen.id)),
+            Output::StopHear { bearer, id } => self.hearing.retain(|h| *h != (bearer, id)),
             Output::Open { bearer, .. } => {
                 self.later(1, Event::Shard(Input::Report(Report::Opened { bearer, port: 0 })));
             }

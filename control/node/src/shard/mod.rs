@@ -1,6 +1,7 @@
 //! The shell of one shard: a thread with a current-thread runtime that owns the pure [`Shard`], its SIP sockets and
 //! its hand on the workers. Whatever takes time is done elsewhere and comes back through the inbox.
 
+mod busy;
 mod doors;
 mod prompts;
 mod sip;
@@ -203,6 +204,7 @@ struct Shell {
     load: Arc<Load>,
     settings: Arc<Settings>,
     draining: bool,
+    busy: busy::Busy,
     /// When the input that is being handled was taken up.
     taken: units::Mono,
     /// Inputs that a door answered at once.
@@ -237,6 +239,7 @@ impl Shell {
             load: parts.load,
             settings: parts.settings,
             draining: false,
+            busy: busy::Busy::default(),
             taken: units::Mono(0),
             next: VecDeque::new(),
         })
@@ -366,6 +369,7 @@ impl Shell {
     fn handle(&mut self, input: Input<'_>) {
         let now = crate::clock::now();
         self.taken = now.mono;
+        self.busy.pass(now.mono, self.shard.calls());
         let shard = &mut self.shard;
         if catch_unwind(AssertUnwindSafe(|| shard.handle(now, input))).is_err() {
             metrics::counter!("carillon_calls_broken_total").increment(1);
@@ -394,6 +398,7 @@ impl Shell {
                 Output::Fact(fact) => told(&fact),
                 output => {
                     self.count_late(&output);
+                    self.busy.see(&output);
                     self.next.extend(self.doors.carry_out(output));
                 }
             }
