@@ -31,8 +31,7 @@ async fn with_line(kind: SpanKind, sockets: &tempfile::TempDir) -> (Running, Exc
 }
 
 async fn order(run: &Running, name: &str) -> String {
-    let body =
-        json!({ "to": "+15550100", "application": run.web.application(), "purpose": "transactional" });
+    let body = json!({ "to": "+15550100", "application": run.web.application(), "purpose": "transactional" });
     let (code, answer) = run.server.post_call(name, &body).await.expect("the API answers");
     assert_eq!(code, 202, "{answer}");
     answer["id"].as_str().expect("an id").to_owned()

@@ -240,13 +240,13 @@ fn json(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or(Value::String(text.to_owned()))
 }
 
-/// A range of 400 media ports below the kernel's ephemeral ones, its own for each process and start: another Carillon on
+/// A range of 1,000 media ports (two a call, for the calls that `[limits]` allows by default) below the kernel's ephemeral ones, its own for each process and start: another Carillon on
 /// this machine keeps its own.
 fn media_ports() -> [u16; 2] {
     static STARTS: AtomicU32 = AtomicU32::new(0);
-    let turn = std::process::id().wrapping_mul(7).wrapping_add(STARTS.fetch_add(1, Ordering::Relaxed)) % 19;
-    let low = 12_000 + u16::try_from(turn * 400).expect("below 8,000");
-    [low, low + 399]
+    let turn = std::process::id().wrapping_mul(7).wrapping_add(STARTS.fetch_add(1, Ordering::Relaxed)) % 22;
+    let low = 10_000 + u16::try_from(turn * 1_000).expect("below 22,000");
+    [low, low + 999]
 }
 
 fn text(setup: &Setup<'_>, http: SocketAddr, smtp: SocketAddr, sip: SocketAddr) -> String {

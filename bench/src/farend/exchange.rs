@@ -38,7 +38,7 @@ pub struct ExchangeConfig {
 /// What an exchange saw.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Seen {
-    /// The line carries frames, and the data link is up.
+    /// A call can be placed: no alarm, the data link up, the channels restarted.
     Up,
     /// The server called: called and calling number, slot.
     Called(String, String, u8),
@@ -300,8 +300,10 @@ impl Switch {
         {
             self.frames.pop_front();
         }
-        if self.pri.is_up() != self.was_up {
-            self.was_up = !self.was_up;
+        // A call can be placed: no alarm, data link up, channels restarted.
+        let up = self.pri.free(&[1]) > 0;
+        if up != self.was_up {
+            self.was_up = up;
             if self.was_up {
                 self.see(Seen::Up);
             }

@@ -17,6 +17,8 @@ signalling = \"pri_net\"
 [[trunks]]
 name = \"line\"
 spans = [1]
+prefixes = ["
+    * "]
 caller_id = \"+15550100\"
 [[tenants]]
 name = \"acme\"
@@ -45,11 +47,9 @@ fn order(world: &mut World, to: &str) {
     });
     let order: Order = serde_json::from_value(json).expect("an order");
     let lease = Lease { order: order.id, attempt: AttemptId(77), epoch: 1, until: Wall(i64::MAX) };
-    let trunks = config::parse("t", TEXT).expect("reads").trunks;
-    let route = Route::all(&trunks, None, &order, OURS, 20_000).expect("one").remove(0);
     let permit = Permit::mint(order.id, lease.attempt, 1, world.now.mono + Duration::from_secs(30));
     let slot = Slot::reserve(units::ServerId(1));
-    let start = Start { permit, slot, order: Box::new(order), lease, route, again: false };
+    let start = Start { permit, slot, order: Box::new(order), lease, trunks: None, again: false };
     world.later(0, Event::Shard(Input::Start(Box::new(start))));
 }
 
