@@ -2,7 +2,9 @@
 //! process on another core (and, with `--netns`, in another network namespace).
 //!
 //! `bearers --backend sockets --bearers 8000 --seconds 10 [--ip 127.0.0.1 --peer 127.0.0.2 --netns NAME
-//! --interface IF --core 1 --far-core 0 --capture]` prints one JSON line.
+//! --interface IF --core 1 --far-core 0 --capture]` prints one JSON line. With `--echo` the worker is replaced by a bare
+//! loop that receives, rewrites nothing and sends back over the same sockets: the bound that this machine sets just now,
+//! to which a bearer's cost is a ratio.
 
 #![allow(
     clippy::disallowed_methods,
@@ -43,6 +45,7 @@ struct Args {
     far_core: usize,
     capture: bool,
     drive: bool,
+    echo: bool,
     /// Words before ours on the command line of this program.
     before: &'static [&'static str],
 }
@@ -60,6 +63,7 @@ fn args(before: &'static [&'static str], words: Vec<String>) -> Args {
         far_core: 0,
         capture: false,
         drive: false,
+        echo: false,
         before,
     };
     let mut words = words.into_iter();
@@ -77,6 +81,7 @@ fn args(before: &'static [&'static str], words: Vec<String>) -> Args {
             "--far-core" => a.far_core = value().parse().expect("a number"),
             "--capture" => a.capture = true,
             "--drive" => a.drive = true,
+            "--echo" => a.echo = true,
             other => panic!("unknown word {other}"),
         }
     }
@@ -91,7 +96,73 @@ fn main() {
 /// Runs with these words; the generator is this program again, with `before` and its own words.
 pub(crate) fn run(before: &'static [&'static str], words: Vec<String>) {
     let a = args(before, words);
-    if a.drive { drive(&a) } else { serve(&a) }
+    match (a.drive, a.echo) {
+        (true, _) => drive(&a),
+        (_, true) => echo(&a),
+        _ => serve(&a),
+    }
+}
+
+/// Packets in, packets out, nothing between: what the kernel alone costs.
+fn echo(a: &Args) {
+    let (_steering, mut pairs) = prepare(a.ip, &NEAR, 1).expect("the bound needs the sockets backend");
+    let mut net = Shared::new(pairs.remove(0), &NEAR, a.bearers);
+    let near = |i: u32| SocketAddr::new(a.ip, NEAR.first + u16::try_from(2 * i).expect("a port"));
+    let ports: Vec<u16> = (0..a.bearers).map(|i| near(i).port()).collect();
+    for i in 0..a.bearers {
+        let spec = Spec::rtp(near(i), near(i), Codec::Pcmu, Seed(0));
+        net.attach(i, spec.as_rtp().expect("it is")).expect("in range");
+    }
+    let mut far = spawn_far(a, &ports);
+    let standing = (thread::pin(a.core), thread::raise(50));
+    eprintln!("echo: pinned {:?}, SCHED_FIFO {:?}", standing.0, standing.1);
+    let mut waiting: Vec<(u32, SocketAddr, [u8; 172])> = Vec::with_capacity(4 * ports.len());
+    let start = clock::mono().0;
+    let (mut begun, mut cpu, mut pairs, mut busy) = (0, 0, 0_u64, 0);
+    for ms in 0..(3 + a.seconds) * 1_000 {
+        clock::sleep_until(Mono(start + ms * 1_000_000));
+        let now = clock::mono().0;
+        if ms == 3_000 {
+            (begun, cpu, pairs, busy) = (now, thread_cpu_ns(), 0, 0);
+        }
+        net.receive(0..0, &mut |arrival| {
+            if let (Channel::Rtp, Ok(bytes)) = (arrival.channel, <[u8; 172]>::try_from(&*arrival.bytes)) {
+                waiting.push((arrival.place, arrival.from, bytes));
+            }
+        });
+        pairs += u64::try_from(waiting.len()).expect("few");
+        for (place, to, bytes) in waiting.drain(..) {
+            net.send(place, Channel::Rtp, to, |buffer| {
+                buffer[..172].copy_from_slice(&bytes);
+                172
+            });
+        }
+        net.flush();
+        busy += clock::mono().0 - now;
+    }
+    let wall = clock::mono().0 - begun;
+    let cpu = thread_cpu_ns() - cpu;
+    drop(far.stdin.take());
+    let _ = far.wait();
+    #[expect(clippy::cast_precision_loss, reason = "for printing")]
+    let (seconds, pairs) = (wall as f64 / 1e9, pairs as f64);
+    #[expect(clippy::cast_precision_loss, reason = "for printing")]
+    let (busy, cpu) = (busy as f64, cpu as f64);
+    println!(
+        "{{\"echo\":true,\"bearers\":{},\"pairs_per_second\":{:.0},\"ns_per_pair\":{:.0},\"us_per_bearer_second\":{:.1},\
+         \"cpu_us_per_bearer_second\":{:.1}}}",
+        a.bearers,
+        pairs / seconds,
+        busy / pairs,
+        busy / pairs * 50.0 / 1000.0,
+        cpu / pairs * 50.0 / 1000.0,
+    );
+}
+
+/// Processor time of this thread, ns.
+fn thread_cpu_ns() -> u64 {
+    let told = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    told.split_whitespace().next().and_then(|w| w.parse().ok()).unwrap_or(0)
 }
 
 /// Octets that sound like loud speech to a level meter: noise of about -20 dBm0.

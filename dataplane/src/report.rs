@@ -90,8 +90,15 @@ pub struct BearerCounts {
 /// What a card tells of a span.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SpanEvent {
-    /// Alarms in force changed: the bits of `hw::card::alarm`.
-    Alarm(u16),
+    /// Alarms in force changed.
+    Alarm {
+        /// The bits of `hw::card::alarm`.
+        bits: u16,
+        /// No call can go on.
+        dead: bool,
+        /// Something is wrong: no new call should go there.
+        defect: bool,
+    },
     /// Signalling bits of a slot changed.
     Bits {
         /// From 1.

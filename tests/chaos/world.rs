@@ -63,6 +63,8 @@ impl Cluster {
         let migrated = migrated.expect("carillon starts");
         assert!(migrated.status.success(), "{}", String::from_utf8_lossy(&migrated.stderr));
         processes.iter_mut().for_each(|p| p.boot(&dir));
+        // One provider for the process; a second call finds it there.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let client = reqwest::Client::builder().timeout(Duration::from_secs(5)).build().expect("a client");
         let cluster =
             Self { postgres, nats, customer, processes, client, document, accepted: Arc::default(), dir };
@@ -245,6 +247,7 @@ orders_waiting_max = 1000000
 [[trunks]]
 name = "loopback"
 address = "{customer}"
+prefixes = ["+"]
 caller_id = "+15550000"
 "#,
             high = low + 499,

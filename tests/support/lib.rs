@@ -12,3 +12,4 @@ pub mod infra;
 pub mod peers;
 pub mod repo;
 pub mod sim;
+pub mod tone;

@@ -137,6 +137,8 @@ pub enum FetchError {
     Forbidden,
     /// Larger than the host's limit.
     TooLarge,
+    /// Sent from place to place more often than the host follows.
+    TooManyRedirects,
     /// The URL is none, or its scheme is not spoken: `error.unsupported.uri`.
     BadUri,
 }

@@ -70,7 +70,7 @@ fn damaged_documents_end_without_panic() {
         let text = SEEDS[usize::try_from(rng.below(2)).expect("in range")];
         let body = damage(&mut rng, text);
         let url = url::Url::parse("http://app/start").expect("a URL");
-        let _ = vxml::check::check(&url, &body, run % 2 == 0, &Limits::default());
+        let _ = vxml::check::check(&url, &body, None, run % 2 == 0, &Limits::default());
         let mut session = SessionConfig::new("http://app/start");
         session.lenient = run % 2 == 0;
         session.limits.script_steps_max = 200_000;

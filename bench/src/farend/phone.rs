@@ -66,7 +66,8 @@ pub struct CallLog {
     pub first_sound_us: Option<u64>,
     /// From the begin of each press's last key to the next prompt's begin, us.
     pub reactions_us: Vec<u64>,
-    /// Sound from a press's begin to its stop, where a prompt was cut, us.
+    /// From the begin of a press, or of speech, until the ear was certain that the prompt it cut had ended (its pause
+    /// included), us.
     pub talkover_us: Vec<u64>,
     /// From answer to the end, ms.
     pub talk_ms: u64,
@@ -357,8 +358,13 @@ impl Phone {
                 self.press(now, digits, *in_band, (*hold_ms, *gap_ms))
             }
             Step::Say(audio) => {
+                let sounding = self.ear.sounding();
                 let Some(mouth) = &mut self.mouth else { return Going::Waiting };
                 mouth.say(audio.clone());
+                // Who speaks into a prompt wants it to stop, as who presses a key does.
+                if sounding {
+                    self.pressing = Some(now);
+                }
                 Going::On
             }
             Step::Hush => {

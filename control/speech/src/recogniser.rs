@@ -177,7 +177,11 @@ impl Recogniser {
         let mut rest = self.grammar.clone();
         let mut next = said;
         while let Some(words) = next.words.clone().filter(|w| !w.is_empty()) {
-            readings.push(Reading { confidence: confidence(&next, &sounds), words: words.clone() });
+            readings.push(Reading {
+                confidence: confidence(&next, &sounds),
+                words: words.clone(),
+                interpretation: None,
+            });
             if readings.len() >= usize::try_from(self.nbest).unwrap_or(1) {
                 break;
             }
@@ -223,9 +227,9 @@ fn confidence(said: &Found, sounds: &Found) -> f32 {
 }
 
 /// Where as many were right as wrong in the calibration (`docs/decisions/0019`).
-const HALF: f64 = 0.0;
+const HALF: f64 = -4.0;
 /// How quickly certainty falls.
-const WIDTH: f64 = 1000.0;
+const WIDTH: f64 = 1.2;
 
 #[cfg(test)]
 mod tests {
@@ -242,8 +246,8 @@ mod tests {
     #[test]
     fn confidence_falls_with_what_the_sounds_explain_better() {
         let found = |score| Found { words: None, score, frames: 100 };
-        let at = |worse: i32| confidence(&found(-1_000_000 - worse * 100), &found(-1_000_000));
-        assert!((at(300) - 0.5).abs() < 1e-3);
-        assert!(at(0) > 0.9 && at(600) < 0.1 && at(200) > at(250));
+        let at = |worse: i32| confidence(&found(-10_000 - worse * 100), &found(-10_000));
+        assert!((at(-4) - 0.5).abs() < 1e-3);
+        assert!(at(-10) > 0.95 && at(2) < 0.05 && at(-6) > at(-5));
     }
 }

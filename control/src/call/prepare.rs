@@ -11,13 +11,19 @@ impl Call {
             "call",
             format!("prepares {}", talk::without_query(&self.facts.application)),
         );
-        let place = ctx.token(self.id, Purpose::Place);
-        ctx.out.push_back(Output::Reserve(place, None));
+        self.reserve(ctx, None);
         if self.facts.application.is_empty() {
             self.fail(ctx, Disposition::ApplicationError, Cause::NORMAL_UNSPECIFIED, "no such application");
             return;
         }
         self.fetch_page(ctx, self.facts.application.clone(), Purpose::Document);
+    }
+
+    /// Asks for a place: on the worker of another bearer, if that can be had, or where the spans are.
+    pub(super) fn reserve(&mut self, ctx: &mut Ctx<'_>, beside: Option<BearerId>) {
+        let place = ctx.token(self.id, Purpose::Place);
+        let wanted = if self.timeslot { Output::ReserveSlot(place) } else { Output::Reserve(place, beside) };
+        ctx.out.push_back(wanted);
     }
 
     fn fetch_page(&self, ctx: &mut Ctx<'_>, url: String, purpose: Purpose) {
@@ -127,7 +133,7 @@ impl Call {
         };
         self.facts.local_port = port;
         match permit {
-            Some(permit) => self.intend(ctx, permit, port, work),
+            Some(permit) => self.leave(ctx, Some(permit), port, work),
             None => {
                 ctx.leg(self.leg, Action::Accept { media: self.own_media(ctx, port) });
                 self.stage = Stage::Accepting { work };

@@ -3,6 +3,7 @@
 use super::objects::{self, Keying};
 use super::play::{Act, Listening, Playlist};
 use super::transfer::{Handing, Moving, TRANSFER_AUDIO, Wish};
+use super::voice::Voice;
 use super::{Captured, Told};
 use crate::conduct::{Ctx, Denied, Letter, Loaded, Output, Purpose, ScriptClock, Token, Wanted};
 use crate::order::Order;
@@ -57,11 +58,11 @@ pub(super) enum Turn {
 pub(super) struct Talk {
     pub(super) call: CallId,
     pub(super) attempt: AttemptId,
-    tenant: TenantId,
+    pub(super) tenant: TenantId,
     order: Option<OrderId>,
     pub(super) bearer: Option<BearerId>,
     codec: Codec,
-    events: bool,
+    pub(super) events: bool,
     session: Session,
     /// Documents fetched before anyone was called, and how they were asked for; each is given once.
     pages: Vec<(String, Fetched)>,
@@ -82,7 +83,8 @@ pub(super) struct Talk {
     hang_up: bool,
     exit: Option<Exit>,
     values: Map<String, Value>,
-    recordings: Vec<String>,
+    pub(super) recordings: Vec<String>,
+    pub(super) voice: Voice,
 }
 
 #[derive(Debug)]
@@ -157,6 +159,7 @@ impl Talk {
             exit: None,
             values: Map::new(),
             recordings: Vec::new(),
+            voice: Voice::new(ctx.settings.hears),
         }
     }
 
@@ -213,6 +216,7 @@ impl Talk {
             Told::Prompt(Purpose::Prompt(item), loaded) => self.list.loaded(item, loaded),
             Told::Prompt(Purpose::Ahead(id), loaded) => self.ahead(ctx, id, loaded),
             Told::Captured(captured) => self.captured(captured),
+            Told::Heard(id, heard) => self.heard(ctx, id, heard),
             Told::Report(report) => self.report(ctx, report),
             other => discard(ctx, Turn::Told(other)),
         }
@@ -258,6 +262,7 @@ impl Talk {
                 self.carry_out(ctx, act);
                 continue;
             }
+            self.step_voice(ctx);
             self.step_capture(ctx);
             self.step_waiting(ctx);
             self.step_keying(ctx);
@@ -428,14 +433,6 @@ impl Talk {
         }
     }
 
-    pub(super) fn listen(&mut self, listen: &Listen) {
-        // Voice is not recognised here yet: where digits are wanted too they are enough, else the document is told.
-        if !listen.voice.is_empty() && !listen.dtmf {
-            self.inputs.push_back(Input::NoResource { id: listen.id });
-        }
-        self.listening = Some((listen.id, Listening { dtmf: listen.dtmf, voice: false }));
-    }
-
     fn step_capture(&mut self, ctx: &mut Ctx<'_>) {
         let Some(capture) = &mut self.capture else { return };
         if capture.stage != CaptureStage::Queued || !self.list.is_idle() {
@@ -502,6 +499,10 @@ impl Talk {
             termchar: capture.digit.filter(|_| ended_by_digit),
             maxtime: captured.end == CaptureEnd::Full,
         });
+    }
+
+    pub(super) fn record_listen(&self) -> Option<&Listen> {
+        self.capture.as_ref()?.spec.listen.as_deref()
     }
 
     /// A grammar of the document ended the recording, or the caller has gone: what there is of it is handed over.
@@ -592,6 +593,7 @@ pub(super) fn fetch_error(error: &FetchError) -> String {
         FetchError::Unreachable => "unreachable".into(),
         FetchError::Forbidden => "forbidden by the fetch rules".into(),
         FetchError::TooLarge => "too large".into(),
+        FetchError::TooManyRedirects => "too many redirects".into(),
         FetchError::BadUri => "not a URL that can be fetched".into(),
     }
 }

@@ -2,9 +2,11 @@
 //! [`Finished`], [`Fact`]), the settings in force, and the surroundings of a call while it is handled (`Ctx`). Below
 //! both [`crate::call`] and [`crate::shard`]: a call knows this page and not the shard that keeps it.
 
+mod entrance;
 mod letter;
 mod settings;
 
+pub use entrance::{Entrance, Entry};
 pub use letter::Denied;
 pub(crate) use letter::{Departed, Letter};
 pub use settings::{ScriptClock, Settings};
@@ -13,16 +15,19 @@ use crate::order::{Disposition, Order};
 use crate::permit::Released;
 use crate::record::Direction;
 use crate::store::{Ask, Lease, StoryLine};
+use crate::trunk::Board;
 use dataplane::command::{Command, PromptHandle};
 use signalling::leg::{Action, Rtp};
 use signalling::sip::endpoint::Output as SipOutput;
+use signalling::tdm::Output as TdmOutput;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 use units::{
-    AttemptId, BearerId, CallId, Cause, Codec, LegId, Mono, Now, OrderId, Rng, Samples, Seed, TenantId,
+    AttemptId, BearerId, CallId, Cause, Codec, LegId, Mono, Now, OrderId, Private, Rng, Samples, Seed,
+    TenantId,
 };
 use vxml::Documents;
-use vxml::session::{Caching, FetchId, FetchRequest, Speech};
+use vxml::session::{Caching, FetchId, FetchRequest, Hypothesis, Listen, ListenId, Recording, Speech};
 
 /// Names a question to a door; the answer brings it back. Never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -52,6 +57,19 @@ pub enum Output {
     /// Find a place for a bearer, so that its address can be offered, if it can be had on the worker of this other one;
     /// answer by `Input::Reserved`.
     Reserve(Token, Option<BearerId>),
+    /// Find a place for a bearer on a timeslot of a span; answer by `Input::Reserved`.
+    ReserveSlot(Token),
+    /// Open a bearer on a timeslot.
+    OpenSlot {
+        /// Which.
+        bearer: BearerId,
+        /// Span, from 1.
+        span: u16,
+        /// Slot, from 1.
+        slot: u8,
+    },
+    /// Send a D-channel frame. Never a leg's word.
+    Tdm(TdmOutput),
     /// A document wants to transfer its caller: may this be dialled? Answer by `Input::Start` for this very order, or by
     /// `Input::Denied`.
     Second(Box<Order>),
@@ -87,6 +105,16 @@ pub enum Output {
         final_silence: Samples,
         /// A digit ends it.
         digit_ends: bool,
+    },
+    /// Hear what the caller says: lend a ring, listen along, hold it against grammars. `Input::Heard` follows, at any time
+    /// and more than once, until it is recognised or stopped.
+    Hear(Box<Hear>),
+    /// Hear no more.
+    StopHear {
+        /// Which bearer.
+        bearer: BearerId,
+        /// Names the listening.
+        id: ListenId,
     },
     /// Fetch by the tenant's rules; answer by `Input::Fetched`.
     Fetch {
@@ -128,6 +156,34 @@ pub enum Output {
     Fact(Fact),
 }
 
+/// What is to be heard.
+#[derive(Debug)]
+pub struct Hear {
+    /// On which bearer.
+    pub bearer: BearerId,
+    /// Whose rules.
+    pub tenant: TenantId,
+    /// The name under which the utterance is kept, if the document wants it kept.
+    pub keep: Option<String>,
+    /// Grammars, properties, language.
+    pub listen: Listen,
+}
+
+/// What was heard of a caller.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Heard {
+    /// Somebody began to speak.
+    Started,
+    /// The utterance is over, with what it may have been, best first; none: nothing that a grammar holds.
+    Recognised(Vec<Hypothesis>, Option<Recording>),
+    /// It was longer than `maxspeechtimeout`.
+    TooMuch,
+    /// No recogniser is there, or it broke, or the grammar is too much for it.
+    NoResource,
+    /// No recogniser speaks this language.
+    NoLanguage,
+}
+
 /// How a call went, for the desk.
 #[derive(Debug)]
 pub struct Finished {
@@ -139,6 +195,10 @@ pub struct Finished {
     pub lease: Option<Lease>,
     /// Which way it went.
     pub direction: Direction,
+    /// Whose.
+    pub tenant: TenantId,
+    /// Who was called, or who called.
+    pub customer: Private<String>,
     /// How it counts.
     pub disposition: Disposition,
     /// Q.850.
@@ -175,6 +235,15 @@ pub enum Fact {
     SipRefused(String),
     /// A report came for a bearer that no call has.
     Stray(BearerId),
+    /// A call leaves by this trunk.
+    TrunkTaken(String),
+    /// It does not use it any more.
+    TrunkReturned {
+        /// Name.
+        trunk: String,
+        /// The trunk failed it.
+        failed: bool,
+    },
     /// A call broke and was buried.
     Buried(AttemptId),
     /// The journal of a former life holds no dialog for this attempt: no BYE can be sent.
@@ -224,6 +293,10 @@ pub(crate) struct Common {
     pub(crate) seed: Seed,
     /// Names of inbound calls and of transfers.
     pub(crate) rng: Rng,
+    /// The trunks as they are now.
+    pub(crate) trunks: Board,
+    /// Legs that their calls have given up: they clear by themselves.
+    pub(crate) left_legs: Vec<LegId>,
     /// Letters between calls: to whom, from whom.
     pub(crate) letters: VecDeque<(CallId, CallId, Letter)>,
     pub(crate) tokens: BTreeMap<Token, (CallId, Purpose)>,

@@ -107,8 +107,8 @@ impl Right {
         let server = slot.server();
         match self {
             Right::Here(permit, decision) => {
-                let nth = held.claimed.attempts + 1;
-                Output::Start(Box::new(Start { server, permit, slot, order, lease, decision, nth }))
+                let (nth, again) = (held.claimed.attempts + 1, held.again.clone());
+                Output::Start(Box::new(Start { server, permit, slot, order, lease, decision, nth, again }))
             }
             Right::Elsewhere(pass) => {
                 held.stage = Stage::Offered;
@@ -205,13 +205,13 @@ impl<J: Judge> Desk<J> {
     }
 
     pub(super) fn take_over(&mut self, claimed: Claimed) {
-        self.held.insert(claimed.lease.order, Held { claimed, decision: None, stage: Stage::Started });
+        self.held.insert(claimed.lease.order, Held::started(claimed));
     }
 
-    pub(super) fn inherit(&mut self, dead: ServerId) {
+    pub(super) fn inherit(&mut self, dead: ServerId, life: u64) {
         self.dispatcher.down(dead);
         self.tell(Fact::Silent(dead));
-        self.ask(Topic::Orphans, Ask::Adopt { from: dead, to: self.owner });
+        self.ask(Topic::Orphans, Ask::Adopt { from: dead, to: self.owner, life });
     }
 }
 

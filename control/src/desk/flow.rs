@@ -100,7 +100,12 @@ impl<J: Judge> Desk<J> {
             Topic::Claim(line, max) => self.claimed(now, line, max, answer),
             Topic::Caps(order) => self.capped(now, order, answer),
             Topic::Second(order, server) => self.second_capped(now, order, server, &answer),
-            Topic::Note => {}
+            Topic::Note(order) => {
+                if let Some(orphan) = self.cut_off.remove(&order) {
+                    let recovery = queue::recover(&orphan, now, false);
+                    self.settle(now, orphan, recovery);
+                }
+            }
             Topic::Back(order, line, due) => self.is_back(order, line, due, answer),
             Topic::End(order, disposition) => self.is_over(order, disposition, answer),
         }
@@ -157,7 +162,10 @@ impl<J: Judge> Desk<J> {
             (claimed.crashes >= self.limits.crashes_max, claimed.order.expires <= now.wall);
         let decision = (!poison && !expired).then(|| self.judge.judge(now, &claimed.order));
         let (lease, callee) = (claimed.lease.clone(), claimed.order.to.clone());
-        self.held.insert(order, Held { claimed, decision: decision.clone(), stage: Stage::Capping });
+        self.held.insert(
+            order,
+            Held { decision: decision.clone(), stage: Stage::Capping, ..Held::started(claimed) },
+        );
         if claimed_for_transfer(&self.held, order) {
             // Its lease lapsed: whoever wanted to be connected has gone long since.
             return self.end(order, Disposition::Failed, None, None);
@@ -212,6 +220,7 @@ impl<J: Judge> Desk<J> {
             }
             Err(NotTaken::Cancelled) => self.end(order, Disposition::Cancelled, None, None),
             Err(NotTaken::Store(Error::Corrupt)) => self.end(order, Disposition::Failed, None, None),
+            Err(NotTaken::Store(_) | NotTaken::Unasked) if held.again.is_some() => self.stays_unknown(order),
             Err(NotTaken::Store(_) | NotTaken::Unasked) => {
                 self.fenced(order);
                 // It comes back when its lease has lapsed.
@@ -239,7 +248,7 @@ impl<J: Judge> Desk<J> {
         Some(held)
     }
 
-    fn leave_queue(&mut self, order: OrderId, claimed: &Claimed) {
+    pub(super) fn leave_queue(&mut self, order: OrderId, claimed: &Claimed) {
         if let Some(queue) = self.waiting.get_mut(&claimed.order.priority.min(9)) {
             queue.retain(|o| *o != order);
         }
@@ -264,7 +273,9 @@ impl<J: Judge> Desk<J> {
         let refusers = self.refusers.get(&order).map_or(&[][..], Vec::as_slice);
         let terms = self.held.get(&order).and_then(|held| held.decision.as_ref()).map(|d| &d.terms);
         let share_max = terms.map_or(1_000, |t| t.system_permille);
-        let wanted = Wanted { priority, without: refusers, share_max, ..Wanted::default() };
+        // What may be ringing already can be taken up by the server that rang.
+        let only = self.held.get(&order).and_then(|held| held.again.as_ref()).map(|_| self.owner);
+        let wanted = Wanted { priority, without: refusers, share_max, only, ..Wanted::default() };
         let pick = self.dispatcher.pick(now.mono, &wanted);
         // Where all have refused, one that refused is better than none.
         let pick = pick.or_else(|_| self.dispatcher.pick(now.mono, &Wanted { without: &[], ..wanted }));
@@ -338,12 +349,15 @@ impl<J: Judge> Desk<J> {
         let Some(held) = self.held.get(&order).filter(|h| h.claimed.lease.epoch == lease.epoch) else {
             return;
         };
+        let again = held.again.is_some();
         let (attempts, tries) = (held.claimed.attempts + u32::from(outcome.dialled), held.claimed.tries + 1);
         let expires = held.claimed.order.expires;
+        let own = self.judge.retries(&held.claimed.order);
+        let table = own.as_ref().unwrap_or(&self.limits.retry);
         let next = match held.claimed.order.parent() {
             // Whoever is transferred hears how it went, and chooses what to do.
             Some(_) => Next::End(outcome.disposition),
-            None => queue::after(&outcome, attempts, tries, &self.limits.retry, &mut self.rng),
+            None => queue::after(&outcome, attempts, tries, table, &mut self.rng),
         };
         if outcome.disposition == Disposition::Congestion {
             self.dispatcher.refused(now.mono, released.server);
@@ -353,6 +367,13 @@ impl<J: Judge> Desk<J> {
             self.tell(Fact::Unwanted(order));
         }
         let why = why.map(|why| serde_json::json!({ "why": why }).to_string());
+        if again && !outcome.dialled {
+            return self.stays_unknown(order);
+        }
+        if let Some(held) = self.held.get_mut(&order) {
+            // The far end has answered for itself: from here on it is an attempt like any other.
+            held.again = None;
+        }
         match next {
             Next::Again { after_ms, counted } if now.wall.plus(Duration::from_millis(after_ms)) < expires => {
                 let due = now.wall.plus(Duration::from_millis(after_ms));
@@ -378,6 +399,10 @@ impl<J: Judge> Desk<J> {
 
     pub(super) fn back(&mut self, order: OrderId, due: Wall, how: Back, decision: Option<String>) {
         let Some(held) = self.held.get_mut(&order) else { return };
+        if held.again.is_some() {
+            // What may have rung before a crash is not dialled anew.
+            return self.stays_unknown(order);
+        }
         if matches!(std::mem::replace(&mut held.stage, Stage::Ending), Stage::Capping | Stage::Waiting(_)) {
             self.unstarted = self.unstarted.saturating_sub(1);
         }
@@ -472,7 +497,7 @@ impl<J: Judge> Desk<J> {
 
     fn adopt(&mut self, now: Now, orphan: Orphan) {
         let order = orphan.order.id;
-        let recovery = queue::recover(&orphan, now, false);
+        let recovery = queue::recover(&orphan, now, self.can_resend(&orphan));
         let claimed = Claimed {
             lease: orphan.lease.clone(),
             order: Box::new(orphan.order.clone()),
@@ -481,11 +506,21 @@ impl<J: Judge> Desk<J> {
             crashes: orphan.crashes,
             accepted: now.wall,
         };
-        self.held.insert(order, Held { claimed, decision: None, stage: Stage::Started });
-        let why = |text: &str| Some(serde_json::json!({ "why": text }).to_string());
-        if let Some(record) = Record::cut_off(&orphan, now.wall) {
-            self.ask(Topic::Note, Ask::Append(vec![record]));
+        self.held.insert(order, Held::started(claimed));
+        match Record::cut_off(&orphan, now.wall).filter(|_| recovery != Recovery::Resend) {
+            // The record first: whoever dies between the two leaves an order that is found again.
+            Some(record) => {
+                self.cut_off.insert(order, orphan);
+                self.ask(Topic::Note(order), Ask::Append(vec![record]));
+            }
+            None => self.settle(now, orphan, recovery),
         }
+    }
+
+    /// What becomes of an order that was found open.
+    fn settle(&mut self, now: Now, orphan: Orphan, recovery: Recovery) {
+        let order = orphan.order.id;
+        let why = |text: &str| Some(serde_json::json!({ "why": text }).to_string());
         match recovery {
             Recovery::Requeue | Recovery::Redial if orphan.order.parent().is_some() => {
                 self.end(
@@ -519,7 +554,14 @@ impl<J: Judge> Desk<J> {
                 self.outputs.push_back(Output::HangUp(Box::new(orphan)));
                 self.end(order, Disposition::Unknown, why("the call was cut by a crash"), None);
             }
-            Recovery::Resend | Recovery::Unknown => {
+            Recovery::Resend => self.resend(now, &orphan),
+            Recovery::Ask => {
+                // Not to be claimed before its time runs out: until then someone may decide.
+                let due = orphan.order.expires;
+                let how = Back { deferred: true, refund: false, counted: true, crashed: true };
+                self.back(order, due, how, why("in doubt after a crash: it waits for a decision"));
+            }
+            Recovery::Unknown => {
                 self.end(order, Disposition::Unknown, why("in doubt after a crash; not dialled twice"), None);
             }
         }

@@ -1,7 +1,7 @@
 //! The second calls of transfers: judged, capped and given capacity like any other call, but at once and on the server
 //! where the first call is. What cannot be dialled now is denied, never put back: the caller waits on the line.
 
-use super::{Desk, Fact, Held, Judge, Output, Stage, Start, Topic};
+use super::{Desk, Fact, Held, Judge, Output, Start, Topic};
 use crate::conduct::Denied;
 use crate::dispatch::Wanted;
 use crate::order::{Disposition, Order};
@@ -38,7 +38,7 @@ impl<J: Judge> Desk<J> {
         let until = now.wall.plus(Duration::from_millis(lease_ms));
         let lease = Lease { order: id, attempt: attempt_of(id, 1), epoch: 1, until };
         let claimed = Claimed { lease, order, attempts: 0, tries: 0, crashes: 0, accepted: now.wall };
-        self.held.insert(id, Held { claimed, decision: Some(decision), stage: Stage::Started });
+        self.held.insert(id, Held { decision: Some(decision), ..Held::started(claimed) });
         self.ask(Topic::Second(id, server), ask);
     }
 
@@ -73,6 +73,7 @@ impl<J: Judge> Desk<J> {
                     lease: claimed.lease,
                     decision,
                     nth: 1,
+                    again: None,
                 };
                 self.outputs.push_back(Output::Start(Box::new(start)));
             }

@@ -5,7 +5,7 @@ use crate::codec::Octets;
 use crate::dchannel::Frame;
 use crate::limits::{FRAME, PHASES};
 use crate::report::SpanEvent;
-use hw::card::{Card, CardReport, Tick};
+use hw::card::{Card, CardReport, Tick, alarm};
 use rtrb::Consumer;
 use std::collections::VecDeque;
 use units::Digit;
@@ -52,6 +52,10 @@ pub(super) struct Trunk {
     d_channels: Box<[DChannel]>,
     /// Exchanges that failed.
     pub(super) failed: u64,
+}
+
+fn alarmed(bits: u16) -> SpanEvent {
+    SpanEvent::Alarm { bits, dead: bits & alarm::DEAD != 0, defect: bits != 0 }
 }
 
 /// What an idle channel sends: the octet of silence of mu-law and of A-law (ITU-T G.711) differ; this is neither's
@@ -173,7 +177,7 @@ impl Trunk {
                     }
                 }
                 CardReport::Digit { .. } => {}
-                CardReport::Alarm { span, bits } => heard(Heard::Span(span, SpanEvent::Alarm(bits))),
+                CardReport::Alarm { span, bits } => heard(Heard::Span(span, alarmed(bits))),
                 CardReport::Bits { span, slot, abcd } => {
                     heard(Heard::Span(span, SpanEvent::Bits { slot, abcd }));
                 }

@@ -116,15 +116,25 @@ pub fn tones(samples: &[i16], country: Country) -> Vec<Tone> {
     });
     // Single sines of a country's tones would all be beeps; those that the detector named are not named twice.
     let named: Vec<(u64, u64)> = heard.iter().map(|t| (t.start_ms, t.at_ms)).collect();
+    // A fax repeats its tone.
+    let fax = |hz: f32| {
+        heard.iter().any(|t| match t.name {
+            "cng" => (hz - 1100.0).abs() < 40.0,
+            "ced" => (hz - 2100.0).abs() < 30.0,
+            _ => false,
+        })
+    };
+    let mut single = Vec::new();
     let mut beeps = beep::Detector::default();
     beeps.feed(samples, &mut |b| {
         let (start_ms, at_ms) = (milliseconds(b.start), milliseconds(b.end));
         let again = named.iter().any(|&(from, _)| at_ms + 40 >= from && b.hz < 630.0)
             || named.iter().any(|&(from, to)| at_ms + 40 >= from && start_ms <= to + 200);
-        if !again {
-            heard.push(Tone { name: "beep", start_ms, at_ms, level_dbm0: None, hz: Some(b.hz) });
+        if !again && !fax(b.hz) {
+            single.push(Tone { name: "beep", start_ms, at_ms, level_dbm0: None, hz: Some(b.hz) });
         }
     });
+    heard.append(&mut single);
     heard.sort_by_key(|t| t.at_ms);
     heard
 }
@@ -146,6 +156,11 @@ pub enum Answered {
         /// By a beep or by silence.
         beep: bool,
     },
+    /// `{"answer":"undecided","at_ms":1200}`: the recording ended before it was clear.
+    Undecided {
+        /// Its end, ms.
+        at_ms: u64,
+    },
 }
 
 impl fmt::Display for Answered {
@@ -157,6 +172,7 @@ impl fmt::Display for Answered {
             Answered::GreetingEnd { at_ms, beep } => {
                 write!(f, "{{\"greeting_end_ms\":{at_ms},\"beep\":{beep}}}")
             }
+            Answered::Undecided { at_ms } => write!(f, "{{\"answer\":\"undecided\",\"at_ms\":{at_ms}}}"),
         }
     }
 }
@@ -171,6 +187,10 @@ pub fn amd(samples: &[i16], limits: &amd::Limits) -> Vec<Answered> {
             amd::Event::GreetingEnd { at, beep } => Answered::GreetingEnd { at_ms: milliseconds(at), beep },
         });
     });
+    if heard.is_empty() {
+        let end = u64::try_from(samples.len()).unwrap_or(u64::MAX);
+        heard.push(Answered::Undecided { at_ms: milliseconds(end) });
+    }
     heard
 }
 
@@ -212,6 +232,12 @@ mod tests {
         s.fill(0);
         let lines: Vec<String> = amd(&s, &amd::Limits::default()).iter().map(ToString::to_string).collect();
         assert_eq!(lines, ["{\"answer\":\"silence\",\"at_ms\":4000}"]);
+        let short = amd(&s[..8000], &amd::Limits::default());
+        assert_eq!(short, [Answered::Undecided { at_ms: 1000 }]);
+        let mut fax = vec![0i16; 80_000];
+        crate::dsp::cadence::Player::new(Country::De, crate::dsp::cadence::Signal::FaxCalling).fill(&mut fax);
+        let names: Vec<_> = tones(&fax, Country::De).iter().map(|t| t.name).collect();
+        assert_eq!(names, ["cng"], "its second and third sound are no beeps");
         let mut chord = crate::dsp::tone::Chord::new(&[crate::dsp::tone::Sine { hz: 1000.0, dbm0: -9.0 }]);
         chord.fill(&mut s[8000..10_400]);
         let heard = tones(&s, Country::De);

@@ -46,6 +46,12 @@ pub enum Encoding {
     Pcm16,
     /// Linear, 8 bits, offset by 128.
     Pcm8,
+    /// Linear, 24 bits, little-endian; read to 16.
+    Pcm24,
+    /// Linear, 32 bits, little-endian; read to 16.
+    Pcm32,
+    /// IEEE 754, 32 bits, little-endian, full scale 1; read to 16 bits, clipped.
+    Float32,
     /// G.711.
     G711(Law),
 }
@@ -57,6 +63,8 @@ impl Encoding {
         match self {
             Encoding::Pcm16 => 2,
             Encoding::Pcm8 | Encoding::G711(_) => 1,
+            Encoding::Pcm24 => 3,
+            Encoding::Pcm32 | Encoding::Float32 => 4,
         }
     }
 
@@ -83,8 +91,32 @@ impl Encoding {
             }
             Encoding::Pcm8 => into.extend(octets.iter().map(|&o| (i16::from(o) - 128) << 8)),
             Encoding::G711(law) => into.extend(octets.iter().map(|&o| law.to_linear(o))),
+            // The upper 16 bits: what is below them is quieter than any detector listens.
+            Encoding::Pcm24 => {
+                into.extend(
+                    octets.as_chunks::<3>().0.iter().map(|&[_, low, high]| i16::from_le_bytes([low, high])),
+                );
+            }
+            Encoding::Pcm32 => into.extend(
+                octets.as_chunks::<4>().0.iter().map(|&[_, _, low, high]| i16::from_le_bytes([low, high])),
+            ),
+            Encoding::Float32 => {
+                into.extend(
+                    octets.as_chunks::<4>().0.iter().map(|&four| from_float(f32::from_le_bytes(four))),
+                );
+            }
         }
     }
+}
+
+/// A sample of full scale 1 as 16 bits; what is no number is silence.
+fn from_float(x: f32) -> i16 {
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "clamped to the range of 16 bits; not a number becomes 0"
+    )]
+    let sample = (x * 32_768.0).round().clamp(-32_768.0, 32_767.0) as i16;
+    sample
 }
 
 /// Which of several channels is listened to.
@@ -95,6 +127,8 @@ pub enum Listen {
     Mix,
     /// The first (left).
     Left,
+    /// This one, from 0; a file without it is refused.
+    Channel(u16),
 }
 
 /// Mono sound.
@@ -136,17 +170,27 @@ impl Sound {
 /// # Errors
 /// [`Error`].
 pub fn read(name: &str, octets: &[u8], listen: Listen, limits: &Limits) -> Result<Sound, Error> {
+    if octets.is_empty() {
+        return Err(Error::Empty);
+    }
     if octets.starts_with(b"RIFF") {
         return wav::Wav::parse(octets, limits)?.decode(listen, limits);
     }
     let ending = name.rsplit_once('.').map_or("", |(_, e)| e);
     let encoding = Encoding::from_ending(ending).ok_or(Error::UnknownFormat)?;
+    if let Listen::Channel(n) = listen
+        && n > 0
+    {
+        return Err(Error::NoChannel { asked: n, channels: 1 });
+    }
     Sound::from_raw(octets, encoding, limits)
 }
 
 /// What is wrong with a sound file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Error {
+    /// Not one octet.
+    Empty,
     /// Neither RIFF nor a known name.
     UnknownFormat,
     /// Ends before its data begin.
@@ -164,6 +208,13 @@ pub enum Error {
     },
     /// No channels or too many.
     Channels(u16),
+    /// A channel was asked for that the file does not have.
+    NoChannel {
+        /// Which, from 0.
+        asked: u16,
+        /// How many there are.
+        channels: u16,
+    },
     /// Out of [`Limits::rate_min`]..=[`Limits::rate_max`].
     Rate(u32),
     /// More than [`Limits::samples_max`].
@@ -176,21 +227,45 @@ pub enum Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Error::UnknownFormat => f.write_str("neither a WAV file nor raw sound by its name"),
+            Error::Empty => f.write_str("the file is empty"),
+            Error::UnknownFormat => f.write_str(
+                "neither a WAV file nor, by its name, raw sound (.ulaw, .alaw, or .sln for 16 bits, 8 kHz)",
+            ),
             Error::Truncated => f.write_str("the file ends before its data begin"),
             Error::MissingChunk => f.write_str("the fmt or the data chunk is missing"),
             Error::TooManyChunks => f.write_str("too many chunks before the data"),
             Error::UnknownEncoding { tag, bits } => {
-                write!(f, "format tag {tag} with {bits} bits is not decoded")
+                write!(
+                    f,
+                    "{} with {bits} bits a sample (format tag {tag}) is not decoded; PCM, float, mu-law and A-law are",
+                    name_of(*tag)
+                )
             }
-            Error::Channels(n) => write!(f, "{n} channels"),
-            Error::Rate(hz) => write!(f, "a sample rate of {hz} Hz"),
+            Error::Channels(n) => write!(f, "a file of {n} channels is not read"),
+            Error::NoChannel { asked, channels } => {
+                write!(f, "channel {} was asked for; the file has {channels}", u32::from(*asked) + 1)
+            }
+            Error::Rate(hz) => write!(f, "a sample rate of {hz} Hz is not read"),
             Error::TooLong { samples } => write!(f, "{samples} samples are too many"),
         }
     }
 }
 
 impl std::error::Error for Error {}
+
+/// What registered format tags of WAVE stand for, as far as one meets them in telephony (RFC 2361).
+fn name_of(tag: u16) -> &'static str {
+    match tag {
+        0x0001 => "PCM",
+        0x0002 => "MS ADPCM",
+        0x0003 => "float",
+        0x0011 => "IMA ADPCM",
+        0x0031 => "GSM 6.10",
+        0x0040 | 0x0045 | 0x0064 => "G.726 ADPCM",
+        0x0050 | 0x0055 => "MPEG audio",
+        _ => "an encoding unknown here",
+    }
+}
 
 #[cfg(test)]
 mod tests {
@@ -204,6 +279,21 @@ mod tests {
         check("a.b.ALAW", sound(848));
         check("a.mp3", Err(Error::UnknownFormat));
         check("", Err(Error::UnknownFormat));
+        assert_eq!(read("a.ulaw", &[], Listen::Mix, &Limits::default()), Err(Error::Empty));
+        let second = read("a.ulaw", &[0xFF], Listen::Channel(1), &Limits::default());
+        assert_eq!(second, Err(Error::NoChannel { asked: 1, channels: 1 }));
+    }
+
+    #[test]
+    fn wide_samples_are_read_to_sixteen_bits() {
+        let check = |e: Encoding, octets: &[u8], want: &[i16]| {
+            let sound = Sound::from_raw(octets, e, &Limits::default()).expect("short");
+            assert_eq!(sound.samples, want, "{e:?}");
+        };
+        check(Encoding::Pcm24, &[9, 0x34, 0x12, 0, 0, 0x80, 7], &[0x1234, i16::MIN]);
+        check(Encoding::Pcm32, &[9, 9, 0x34, 0x12, 0, 0, 0, 0x80], &[0x1234, i16::MIN]);
+        let floats: Vec<u8> = [0.5, -1.0, 9.0, f32::NAN].iter().flat_map(|x: &f32| x.to_le_bytes()).collect();
+        check(Encoding::Float32, &floats, &[16_384, -32_768, 32_767, 0]);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! RIFF WAVE files: PCM of 8 and 16 bits, mu-law and A-law, with chunks in any sane order.
+//! RIFF WAVE files: PCM of 8, 16, 24 and 32 bits, 32-bit float, mu-law and A-law, with chunks in any sane order.
 //!
 //! A recording that was cut by a crash still plays: sizes of 0 or 2^32 - 1 in the header, or larger than the file,
 //! mean "up to the end of the file".
@@ -53,9 +53,14 @@ impl<'a> Wav<'a> {
     /// Decodes to one channel.
     ///
     /// # Errors
-    /// [`Error::TooLong`].
+    /// [`Error::TooLong`], [`Error::NoChannel`].
     pub fn decode(&self, listen: Listen, limits: &Limits) -> Result<Sound, Error> {
         let channels = usize::from(self.channels);
+        if let Listen::Channel(asked) = listen
+            && asked >= self.channels
+        {
+            return Err(Error::NoChannel { asked, channels: self.channels });
+        }
         let count = self.data.len() / self.encoding.octets() / channels;
         if count > limits.samples_max {
             return Err(Error::TooLong { samples: count });
@@ -72,6 +77,7 @@ impl<'a> Wav<'a> {
 fn fold(frame: &[i16], listen: Listen) -> i16 {
     match listen {
         Listen::Left => frame[0],
+        Listen::Channel(n) => frame.get(usize::from(n)).copied().unwrap_or(0),
         Listen::Mix => {
             let sum: i32 = frame.iter().map(|&s| i32::from(s)).sum();
             let n = i32::try_from(frame.len()).expect("few channels");
@@ -102,6 +108,9 @@ impl Format {
         let encoding = match (tag, bits) {
             (1, 16) => Encoding::Pcm16,
             (1, 8) => Encoding::Pcm8,
+            (1, 24) => Encoding::Pcm24,
+            (1, 32) => Encoding::Pcm32,
+            (3, 32) => Encoding::Float32,
             (6, 8) => Encoding::G711(Law::A),
             (7, 8) => Encoding::G711(Law::Mu),
             _ => return Err(Error::UnknownEncoding { tag, bits }),
@@ -130,6 +139,9 @@ pub fn header(encoding: Encoding, rate: u32, data: u64) -> [u8; HEADER_OCTETS] {
     let (tag, width): (u16, u16) = match encoding {
         Encoding::Pcm16 => (1, 2),
         Encoding::Pcm8 => (1, 1),
+        Encoding::Pcm24 => (1, 3),
+        Encoding::Pcm32 => (1, 4),
+        Encoding::Float32 => (3, 4),
         Encoding::G711(Law::A) => (6, 1),
         Encoding::G711(Law::Mu) => (7, 1),
     };
@@ -166,6 +178,13 @@ pub fn write(encoding: Encoding, rate: u32, samples: &[i16]) -> Vec<u8> {
             file.extend(samples.iter().map(|&s| u8::try_from((s >> 8) + 128).expect("an octet")));
         }
         Encoding::G711(law) => file.extend(samples.iter().map(|&s| law.to_octet(s))),
+        Encoding::Pcm24 => {
+            file.extend(samples.iter().flat_map(|s| (i32::from(*s) << 16).to_le_bytes()[1..].to_vec()))
+        }
+        Encoding::Pcm32 => file.extend(samples.iter().flat_map(|s| (i32::from(*s) << 16).to_le_bytes())),
+        Encoding::Float32 => {
+            file.extend(samples.iter().flat_map(|s| (f32::from(*s) / 32_768.0).to_le_bytes()));
+        }
     }
     if octets % 2 == 1 {
         file.push(0);
@@ -184,7 +203,15 @@ mod tests {
     #[test]
     fn every_encoding_round_trips() {
         let samples = [0, 1000, -1000, 32_000, -32_000];
-        for encoding in [Encoding::Pcm16, Encoding::Pcm8, Encoding::G711(Law::Mu), Encoding::G711(Law::A)] {
+        for encoding in [
+            Encoding::Pcm16,
+            Encoding::Pcm8,
+            Encoding::Pcm24,
+            Encoding::Pcm32,
+            Encoding::Float32,
+            Encoding::G711(Law::Mu),
+            Encoding::G711(Law::A),
+        ] {
             let file = write(encoding, 8000, &samples);
             let sound = Wav::parse(&file, &LIMITS)
                 .and_then(|w| w.decode(Listen::Mix, &LIMITS))
@@ -222,6 +249,9 @@ mod tests {
         let w = Wav::parse(&f, &LIMITS).expect("sane");
         assert_eq!(w.decode(Listen::Mix, &LIMITS).map(|s| s.samples), Ok(vec![3]));
         assert_eq!(w.decode(Listen::Left, &LIMITS).map(|s| s.samples), Ok(vec![2]));
+        assert_eq!(w.decode(Listen::Channel(1), &LIMITS).map(|s| s.samples), Ok(vec![4]));
+        let third = w.decode(Listen::Channel(2), &LIMITS);
+        assert_eq!(third, Err(Error::NoChannel { asked: 2, channels: 2 }));
     }
 
     #[test]

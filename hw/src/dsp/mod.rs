@@ -9,6 +9,7 @@ pub mod cadence;
 pub mod dtmf;
 pub mod g711;
 pub mod g722;
+mod kernel;
 pub mod level;
 pub mod math;
 pub mod mix;

@@ -3,13 +3,17 @@
 //! A document is parsed once. Its expressions are compiled at first use and kept beside the attribute they stand in,
 //! so a second session starts with what the first one learnt. Nothing in here changes what a session sees.
 
+mod encoding;
 mod names;
 mod parse;
+mod problem;
 mod schema;
 
+pub(crate) use encoding::{decode, text_of};
 pub use names::Tag;
-pub(crate) use parse::decode;
-pub use parse::{Problem, Rule, parse};
+pub use parse::parse;
+pub(crate) use parse::{parse_as, read};
+pub use problem::{Problem, Rule};
 
 use crate::script::Expr;
 use std::sync::OnceLock;

@@ -3,125 +3,19 @@
 //! No DTD is read, no entity but XML's five is known, nothing external is fetched. A problem that makes the document
 //! unusable ends in `error.badfetch` for whoever asked for it; the first one is the message.
 
+use super::encoding::{is_xml_char, place_after, text_of};
 use super::names::Tag;
+use super::problem::{NAMESPACE, Problem, Rule};
 use super::schema;
-use super::{Attribute, Document, NONE, Node};
+use super::{Attribute, Document, NONE, Node, NodeId};
 use crate::limits::Limits;
 use quick_xml::escape::unescape;
+use quick_xml::events::attributes::AttrError;
 use quick_xml::events::{BytesStart, Event};
 use quick_xml::reader::Reader;
-use std::fmt;
+use std::collections::HashSet;
 use std::sync::OnceLock;
 use url::Url;
-
-/// The namespace of VoiceXML 2.0 and 2.1.
-pub(crate) const NAMESPACE: &str = "http://www.w3.org/2001/vxml";
-
-/// Something wrong with a document.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
-    /// Line, from 1.
-    pub line: u32,
-    /// Column, from 1, in characters.
-    pub column: u32,
-    /// What is wrong.
-    pub rule: Rule,
-}
-
-/// The rule that a document breaks.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Rule {
-    /// The octets are no text in the encoding they claim.
-    Encoding,
-    /// XML 1.0 well-formedness; what the parser says.
-    Malformed(Box<str>),
-    /// An entity other than XML's own five, or a DTD that declares one.
-    Entity(Box<str>),
-    /// A limit of ours, by its name.
-    Limit(&'static str),
-    /// The outermost element is not `<vxml>`.
-    NotVxml,
-    /// The namespace is missing or another one.
-    Namespace,
-    /// `version` is neither 2.0 nor 2.1.
-    Version(Box<str>),
-    /// No such element.
-    UnknownElement(Box<str>),
-    /// The element may not stand there.
-    Misplaced(Tag, Tag),
-    /// No such attribute.
-    UnknownAttribute(Tag, Box<str>),
-    /// The attribute must be given.
-    Missing(Tag, &'static str),
-    /// Exactly one (`true`) or at most one of these must be given.
-    Choose(Tag, &'static [&'static str], bool, &'static str),
-    /// A value that the attribute cannot have.
-    Value(Tag, &'static str, Box<str>),
-    /// Two dialogs, or two form items, with one name.
-    Duplicate(Box<str>),
-    /// A name that refers to nothing in the document.
-    Dangling(Tag, Box<str>),
-    /// An expression or program that does not compile.
-    Script(Box<str>),
-    /// A grammar that does not parse.
-    Grammar(Box<str>),
-}
-
-impl Rule {
-    /// Whether a session that meets it must refuse the document.
-    #[must_use]
-    pub fn is_fatal(&self) -> bool {
-        !matches!(self, Rule::Dangling(..) | Rule::Script(_) | Rule::Grammar(_))
-    }
-
-    /// The section of the standard that it violates.
-    #[must_use]
-    pub fn section(&self) -> &'static str {
-        match self {
-            Rule::Encoding => "XML 1.0 §4.3.3",
-            Rule::Malformed(_) => "XML 1.0 §2.1",
-            Rule::Entity(_) => "XML 1.0 §4.1",
-            Rule::Limit(_) => "limits of the platform",
-            Rule::NotVxml | Rule::Namespace | Rule::Version(_) => "VoiceXML 2.0 §1.5.1",
-            Rule::UnknownElement(_) => "VoiceXML 2.0 §1.4",
-            Rule::Misplaced(..) | Rule::UnknownAttribute(..) | Rule::Missing(..) => "VoiceXML 2.0 appendix B",
-            Rule::Choose(_, _, _, section) => section,
-            Rule::Value(..) => "VoiceXML 2.0 appendix B",
-            Rule::Duplicate(_) => "VoiceXML 2.0 §2.1",
-            Rule::Dangling(..) => "VoiceXML 2.0 §5.3.7",
-            Rule::Script(_) => "VoiceXML 2.0 §5.1",
-            Rule::Grammar(_) => "SRGS 1.0 §4",
-        }
-    }
-}
-
-impl fmt::Display for Rule {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Rule::Encoding => f.write_str("the text is not in its encoding"),
-            Rule::Malformed(what) => write!(f, "not well-formed: {what}"),
-            Rule::Entity(name) => write!(f, "entity '{name}' is not known; DTDs are not read"),
-            Rule::Limit(name) => write!(f, "larger than the limit {name}"),
-            Rule::NotVxml => f.write_str("the outermost element must be <vxml>"),
-            Rule::Namespace => write!(f, "the namespace must be {NAMESPACE}"),
-            Rule::Version(v) => write!(f, "version '{v}' is not 2.0 or 2.1"),
-            Rule::UnknownElement(name) => write!(f, "there is no element <{name}>"),
-            Rule::Misplaced(child, parent) => {
-                write!(f, "<{}> may not stand in <{}>", child.name(), parent.name())
-            }
-            Rule::UnknownAttribute(tag, name) => write!(f, "<{}> has no attribute '{name}'", tag.name()),
-            Rule::Missing(tag, name) => write!(f, "<{}> needs '{name}'", tag.name()),
-            Rule::Choose(tag, of, one, _) => {
-                let how = if *one { "exactly one" } else { "at most one" };
-                write!(f, "<{}> takes {how} of {}", tag.name(), of.join(", "))
-            }
-            Rule::Value(tag, name, v) => write!(f, "'{v}' is no value for '{name}' of <{}>", tag.name()),
-            Rule::Duplicate(name) => write!(f, "the name '{name}' is used twice"),
-            Rule::Dangling(tag, name) => write!(f, "<{}> refers to '{name}', which is not there", tag.name()),
-            Rule::Script(what) | Rule::Grammar(what) => f.write_str(what),
-        }
-    }
-}
 
 /// Parses a document. Problems come in document order; the tree is given only if none of them is fatal.
 ///
@@ -129,12 +23,45 @@ impl fmt::Display for Rule {
 /// pass.
 #[must_use]
 pub fn parse(url: &Url, octets: &[u8], lenient: bool, limits: &Limits) -> (Option<Document>, Vec<Problem>) {
+    parse_as(url, octets, None, lenient, limits)
+}
+
+/// Like [`parse`], with the charset that came with the octets, if one did (RFC 7303 §3: it wins over the declaration).
+pub(crate) fn parse_as(
+    url: &Url,
+    octets: &[u8],
+    charset: Option<&str>,
+    lenient: bool,
+    limits: &Limits,
+) -> (Option<Document>, Vec<Problem>) {
+    let (document, problems) = read(url, octets, charset, lenient, limits);
+    let fatal = problems.iter().any(|p| p.rule.is_fatal());
+    (document.filter(|_| !fatal), problems)
+}
+
+/// The tree as far as the document is well-formed, whatever else is wrong with it.
+pub(crate) fn read(
+    url: &Url,
+    octets: &[u8],
+    charset: Option<&str>,
+    lenient: bool,
+    limits: &Limits,
+) -> (Option<Document>, Vec<Problem>) {
     if octets.len() > limits.document_octets_max {
         return (None, vec![problem_at(1, 1, Rule::Limit("document_octets_max"))]);
     }
-    let Some(source) = decode(octets) else {
-        return (None, vec![problem_at(1, 1, Rule::Encoding)]);
+    let source = match text_of(octets, charset) {
+        Ok(source) => source,
+        Err((before, rule)) => {
+            let (line, column) = place_after(&String::from_utf8_lossy(&octets[..before]));
+            return (None, vec![problem_at(line, column, rule)]);
+        }
     };
+    if let Some((at, c)) = source.char_indices().find(|&(_, c)| !is_xml_char(c)) {
+        let (line, column) = place_after(&source[..at]);
+        let what = format!("the character U+{:04X} may not stand in XML", u32::from(c));
+        return (None, vec![problem_at(line, column, Rule::Malformed(what.into()))]);
+    }
     let mut builder = Builder::new(&source, lenient, limits);
     builder.run();
     builder.finish(url)
@@ -142,32 +69,6 @@ pub fn parse(url: &Url, octets: &[u8], lenient: bool, limits: &Limits) -> (Optio
 
 fn problem_at(line: u32, column: u32, rule: Rule) -> Problem {
     Problem { line, column, rule }
-}
-
-/// XML 1.0 appendix F: a byte order mark, else the declaration's encoding, else UTF-8.
-pub(crate) fn decode(octets: &[u8]) -> Option<String> {
-    let utf16 = |octets: &[u8], read: fn([u8; 2]) -> u16| {
-        let units: Vec<u16> = octets.chunks_exact(2).map(|c| read([c[0], c[1]])).collect();
-        String::from_utf16(&units).ok()
-    };
-    match octets {
-        [0xef, 0xbb, 0xbf, rest @ ..] => String::from_utf8(rest.to_vec()).ok(),
-        [0xff, 0xfe, rest @ ..] => utf16(rest, u16::from_le_bytes),
-        [0xfe, 0xff, rest @ ..] => utf16(rest, u16::from_be_bytes),
-        [b'<', 0, ..] => utf16(octets, u16::from_le_bytes),
-        [0, b'<', ..] => utf16(octets, u16::from_be_bytes),
-        _ => {
-            let head = String::from_utf8_lossy(&octets[..octets.len().min(200)]).to_ascii_lowercase();
-            let declared = head.split("?>").next().unwrap_or("");
-            let latin = declared.starts_with("<?xml")
-                && ["iso-8859-1", "latin1", "windows-1252"].iter().any(|e| declared.contains(e));
-            if latin {
-                Some(octets.iter().map(|&b| char::from(b)).collect())
-            } else {
-                String::from_utf8(octets.to_vec()).ok()
-            }
-        }
-    }
 }
 
 struct Open {
@@ -225,8 +126,10 @@ impl<'a> Builder<'a> {
             self.advance(start);
             match event {
                 Ok(Event::Eof) => {
-                    if !self.open.is_empty() {
-                        self.fail(Rule::Malformed("an element is not closed".into()));
+                    if let Some(open) = self.open.last() {
+                        let line = self.nodes[open.node as usize].line;
+                        let what = format!("<{}> of line {line} is not closed", open.tag.name());
+                        self.fail(Rule::Malformed(what.into()));
                     }
                     break;
                 }
@@ -264,7 +167,7 @@ impl<'a> Builder<'a> {
             }
             Event::DocType(d) => {
                 if d.windows(8).any(|w| w == b"<!ENTITY") {
-                    self.fail(Rule::Entity("declared in the DTD".into()));
+                    self.fail(Rule::Dtd);
                 }
             }
             Event::Decl(_) | Event::PI(_) | Event::Comment(_) | Event::Eof => {}
@@ -373,7 +276,14 @@ impl<'a> Builder<'a> {
             return;
         }
         if !matches!(parent, Tag::Other | Tag::Metadata) && !schema::nests(parent, Tag::Text) {
-            self.strict(Rule::Misplaced(Tag::Text, parent));
+            if !self.lenient {
+                // The place of its first word, not of the white space before it.
+                let blank = &text[..text.len() - text.trim_start().len()];
+                let (lines, columns) = place_after(blank);
+                let (line, column) =
+                    if lines == 1 { (line, column + columns - 1) } else { (line + lines - 1, columns) };
+                self.problems.push(problem_at(line, column, Rule::Misplaced(Tag::Text, parent)));
+            }
             return;
         }
         let range = self.intern(&text);
@@ -426,14 +336,14 @@ impl<'a> Builder<'a> {
     #[expect(clippy::type_complexity, reason = "attributes and the prefixes they declare, used once")]
     fn attribute_list(
         &mut self,
-        e: &BytesStart<'_>,
+        tag: &BytesStart<'_>,
     ) -> Option<(Vec<(String, String)>, Vec<(String, String)>)> {
         let (mut pairs, mut prefixes) = (Vec::new(), Vec::new());
-        for attribute in e.attributes() {
+        for attribute in tag.attributes() {
             let attribute = match attribute {
                 Ok(a) => a,
                 Err(e) => {
-                    self.fail(Rule::Malformed(e.to_string().into()));
+                    self.fail(Rule::Malformed(bad_attribute(tag, &e).into()));
                     return None;
                 }
             };
@@ -512,6 +422,13 @@ impl<'a> Builder<'a> {
                 self.report(Rule::Choose(tag, choose.of, choose.one, choose.section));
             }
         }
+        if tag == Tag::Choice
+            && let Some((_, keys)) = pairs.iter().find(|(n, _)| n == "dtmf")
+            && !matches!(keys.trim(), "*" | "#" | "0")
+            && self.open.last().is_some_and(|o| o.tag == Tag::Menu && self.has(o.node, "dtmf", "true"))
+        {
+            self.strict(Rule::MenuKey(keys.as_str().into()));
+        }
         if tag == Tag::Vxml {
             let version = pairs.iter().find(|(n, _)| n == "version").map(|(_, v)| v.as_str());
             if let Some(v) = version
@@ -523,9 +440,15 @@ impl<'a> Builder<'a> {
         }
     }
 
-    fn finish(self, url: &Url) -> (Option<Document>, Vec<Problem>) {
-        let fatal = self.problems.iter().any(|p| p.rule.is_fatal());
-        if fatal || self.nodes.is_empty() {
+    /// Whether a node has an attribute of that value.
+    fn has(&self, node: u32, name: &str, value: &str) -> bool {
+        let (from, to) = self.nodes[node as usize].attributes;
+        let own = &self.attributes[from as usize..to as usize];
+        own.iter().any(|a| *a.name == *name && a.value.trim() == value)
+    }
+
+    fn finish(mut self, url: &Url) -> (Option<Document>, Vec<Problem>) {
+        if self.failed || self.nodes.is_empty() {
             return (None, self.problems);
         }
         let mut url = url.clone();
@@ -547,7 +470,52 @@ impl<'a> Builder<'a> {
         {
             document.base = base;
         }
+        if !self.lenient {
+            unique_names(&document, &mut self.problems);
+        }
         (Some(document), self.problems)
+    }
+}
+
+/// Dialogs have ids of their own (VoiceXML 2.0 §2.1), the form items of a form names of their own (§2.3).
+fn unique_names(document: &Document, problems: &mut Vec<Problem>) {
+    let mut once = |seen: &mut HashSet<String>, node: NodeId, attribute: &'static str| {
+        let Some(name) = document.attribute(node, attribute) else { return };
+        if !seen.insert(name.to_owned()) {
+            let (line, column) = document.position(node);
+            problems.push(problem_at(
+                line,
+                column,
+                Rule::Duplicate(document.tag(node), attribute, name.into()),
+            ));
+        }
+    };
+    let mut ids = HashSet::new();
+    for dialog in document.children(document.root()) {
+        if !matches!(document.tag(dialog), Tag::Form | Tag::Menu) {
+            continue;
+        }
+        once(&mut ids, dialog, "id");
+        let mut names = HashSet::new();
+        for item in document.children(dialog).filter(|&n| document.tag(n).is_form_item()) {
+            once(&mut names, item, "name");
+        }
+    }
+}
+
+/// What is wrong with an attribute, in words that name it.
+fn bad_attribute(tag: &BytesStart<'_>, error: &AttrError) -> String {
+    match error {
+        AttrError::Duplicated(at, _) => {
+            let rest = String::from_utf8_lossy(tag.get(*at..).unwrap_or_default()).into_owned();
+            let name = rest.split(|c: char| c == '=' || c.is_whitespace()).next().unwrap_or("");
+            format!("the attribute '{name}' is given twice")
+        }
+        AttrError::ExpectedEq(_) => "an attribute has no value".to_owned(),
+        AttrError::ExpectedValue(_) | AttrError::UnquotedValue(_) => {
+            "an attribute's value is not in quotes".to_owned()
+        }
+        AttrError::ExpectedQuote(..) => "an attribute's closing quote is missing".to_owned(),
     }
 }
 
@@ -584,9 +552,37 @@ mod tests {
     }
 
     #[test]
+    fn xml_1_0_what_is_not_well_formed_is_told_where_and_why() {
+        let one = |body: &str| {
+            let (line, column, rule) = rules(&vxml(body), false)[0].clone();
+            format!("{line}:{column}: {rule}")
+        };
+        assert_eq!(one("<form>\n a\0b"), "3:3: not well-formed: the character U+0000 may not stand in XML");
+        assert_eq!(one("<form id='a' id='b'/>"), "2:1: not well-formed: the attribute 'id' is given twice");
+        assert_eq!(one("<form>stray</form>"), "2:7: text may not stand in <form>");
+        let url = Url::parse("http://h/d.vxml").expect("a URL");
+        let open = format!("<vxml version='2.0' xmlns='{NAMESPACE}'>\n<form><block>Hi");
+        let (_, problems) = parse(&url, open.as_bytes(), false, &Limits::default());
+        assert_eq!(problems[0].rule.to_string(), "not well-formed: <block> of line 2 is not closed");
+    }
+
+    #[test]
+    fn vxml20_2_3_names_are_unique() {
+        let one = |body: &str| rules(&vxml(body), false).first().map(|r| r.2.to_string());
+        assert_eq!(
+            one("<form id='a'/><menu id='a'/>").as_deref(),
+            Some("the id 'a' of <menu> is used twice")
+        );
+        let items = "<form><field name='a'/><block name='a'/></form>";
+        assert_eq!(one(items).as_deref(), Some("the name 'a' of <block> is used twice"));
+        assert_eq!(one("<form><field name='a'/></form><form><field name='a'/></form>"), None);
+        assert_eq!(rules(&vxml(items), true), []);
+    }
+
+    #[test]
     fn xml_1_0_4_1_entities_are_refused() {
         let bomb = format!("<!DOCTYPE v [<!ENTITY a 'b'>]>{}", vxml("<form/>"));
-        assert!(matches!(rules(&bomb, false)[0].2, Rule::Entity(_)));
+        assert_eq!(rules(&bomb, false)[0].2, Rule::Dtd);
         assert!(matches!(rules(&vxml("<form><block>&a;</block></form>"), false)[0].2, Rule::Entity(_)));
     }
 

@@ -203,6 +203,12 @@ impl Grammar {
         self.mode
     }
 
+    /// Where it came from; an inline grammar: its document.
+    #[must_use]
+    pub fn uri(&self) -> &str {
+        &self.uri
+    }
+
     /// The declared language.
     #[must_use]
     pub fn lang(&self) -> Option<&str> {

@@ -30,7 +30,7 @@ impl Session {
             doc.resolve(&reference).ok_or_else(|| Event::badfetch(format!("'{reference}' is no URL")))?;
         let names: Vec<String> =
             doc.attribute(node, "namelist").unwrap_or("").split_whitespace().map(str::to_owned).collect();
-        let mut request = self.request(doc, node, &url, Resource::Data);
+        let mut request = self.request(doc, node, &url, Resource::Data)?;
         self.submit_fields(&mut request, doc, node, &names)?;
         let name = doc.attribute(node, "name").map(str::to_owned);
         self.again(node);

@@ -1,7 +1,7 @@
 //! What was parsed once and is shared by the sessions of one shard: documents, grammars, scripts and data.
 
 use crate::catch::Event;
-use crate::document::{Document, Problem, parse};
+use crate::document::{Document, Problem, parse_as};
 use crate::grammar::{self, Grammar, Network};
 use crate::limits::Limits;
 use crate::script::Program;
@@ -87,7 +87,7 @@ impl Documents {
         if let Some(Entry::Document(d)) = self.find(&key) {
             return d;
         }
-        let (document, problems) = parse(url, &fetched.body, lenient, limits);
+        let (document, problems) = parse_as(url, &fetched.body, fetched.charset.as_deref(), lenient, limits);
         let result = match document {
             Some(d) => Ok(Arc::new(d)),
             None => {
@@ -99,18 +99,20 @@ impl Documents {
         result
     }
 
-    /// The program in a fetched body; `None` if its text cannot be read.
-    pub(crate) fn program(&mut self, tenant: TenantId, fetched: &Fetched) -> Option<Arc<Program>> {
+    /// The program in a fetched body; `None` if its text cannot be read. `charset` is what the element says, which the
+    /// answer's own charset overrides (VoiceXML 2.0 §5.3.12).
+    pub(crate) fn program(
+        &mut self,
+        tenant: TenantId,
+        fetched: &Fetched,
+        charset: Option<&str>,
+    ) -> Option<Arc<Program>> {
         let key = Key::of(tenant, 2, fetched);
         if let Some(Entry::Program(p)) = self.find(&key) {
             return Some(p);
         }
-        let latin = fetched.charset.as_deref().is_some_and(|c| c.eq_ignore_ascii_case("iso-8859-1"));
-        let text = if latin {
-            fetched.body.iter().map(|&b| char::from(b)).collect()
-        } else {
-            crate::document::decode(&fetched.body)?
-        };
+        let charset = fetched.charset.as_deref().or(charset);
+        let text = crate::document::text_of(&fetched.body, charset).ok()?;
         let program = Arc::new(Program::new(&text));
         self.keep(key, Entry::Program(program.clone()));
         Some(program)

@@ -222,9 +222,10 @@ impl Session {
             }
             (Some(reference), false) => {
                 let url = doc.resolve(&reference).ok_or_else(|| Event::badfetch(reference))?;
-                let request = self.request(doc, node, &url, Resource::Script);
+                let request = self.request(doc, node, &url, Resource::Script)?;
                 self.again(node);
-                self.fetch(request, Purpose::Script);
+                let charset = doc.attribute(node, "charset").map(Box::from);
+                self.fetch(request, Purpose::Script(charset));
                 Ok(())
             }
             (None, false) if doc.attribute(node, "src").is_none() && doc.children(node).next().is_none() => {
@@ -296,6 +297,11 @@ impl Session {
         let length = Expr::new(&format!("{name} instanceof Array || {name}.item ? {name}.length : -1"));
         let v = match self.scopes.variable(name, &chain) {
             Ok(Value::Array(items)) => return self.bounded(items.len()),
+            // `application.lastresult$` (VoiceXML 2.0 §5.1.5) is an array with properties of its own.
+            Ok(Value::Object(props)) if ["0", "length"].iter().all(|n| props.iter().any(|(k, _)| k == n)) => {
+                let places = (0..).take_while(|i: &usize| props.iter().any(|(k, _)| *k == i.to_string()));
+                return self.bounded(places.count());
+            }
             Ok(_) => self.scopes.eval(&length, &chain).map_err(Event::semantic)?,
             Err(e) => return Err(Event::semantic(e)),
         };

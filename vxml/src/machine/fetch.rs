@@ -39,13 +39,20 @@ impl Session {
     }
 
     /// The request that an element asks for (§6.1).
+    ///
+    /// # Errors
+    /// `error.noauthorization` when a document of the network asks for a file: only a file may name its neighbours.
     pub(crate) fn request(
         &self,
         doc: &Document,
         node: NodeId,
         url: &Url,
         resource: Resource,
-    ) -> FetchRequest {
+    ) -> Result<FetchRequest, Event> {
+        if url.scheme() == "file" && doc.url().scheme() != "file" {
+            let why = format!("{url}: a document of the network may not read files");
+            return Err(Event::with("error.noauthorization", why));
+        }
         let kind = match resource {
             Resource::Document => "document",
             Resource::Script => "script",
@@ -68,7 +75,7 @@ impl Session {
                 minimum_ms: self.property_ms("fetchaudiominimum").unwrap_or(5000),
             });
         }
-        request
+        Ok(request)
     }
 
     /// Begins a fetch that the session waits for.
@@ -98,7 +105,7 @@ impl Session {
             if self.prefetching.len() >= self.config.limits.prefetches_max {
                 return;
             }
-            let mut request = self.request(doc, node, &url, resource);
+            let Ok(mut request) = self.request(doc, node, &url, resource) else { continue };
             request.prefetch = true;
             let id = FetchId(self.id());
             self.prefetching.push((id, resource));
@@ -113,7 +120,7 @@ impl Session {
         match resource {
             Resource::Grammar => drop(documents.grammar(self.config.tenant, fetched, &limits)),
             Resource::Script if fetched.body.len() <= self.config.limits.script_octets_max => {
-                drop(documents.program(self.config.tenant, fetched));
+                drop(documents.program(self.config.tenant, fetched, None));
             }
             _ => {}
         }
@@ -198,12 +205,12 @@ impl Session {
                 let fetched = result.map_err(|e| fetch_event(&e, "the application root document"))?;
                 self.root_arrived(documents, *target, leaf, &fetched)
             }
-            Purpose::Script => {
+            Purpose::Script(charset) => {
                 let fetched = result.map_err(|e| fetch_event(&e, "a script"))?;
                 if fetched.body.len() > self.config.limits.script_octets_max {
                     return Err(Event::badfetch("the script is larger than script_octets_max"));
                 }
-                let program = documents.program(self.config.tenant, &fetched);
+                let program = documents.program(self.config.tenant, &fetched, charset.as_deref());
                 let program = program.ok_or_else(|| Event::badfetch("the script's text cannot be read"))?;
                 self.fetched = Some(Arrived::Program(program));
                 Ok(())
@@ -321,6 +328,7 @@ pub(crate) fn fetch_event(e: &FetchError, what: &str) -> Event {
         FetchError::Unreachable => Event::with("error.badfetch", format!("{what}: cannot be reached")),
         FetchError::Forbidden => Event::with("error.noauthorization", format!("{what}: not allowed")),
         FetchError::TooLarge => Event::with("error.badfetch", format!("{what}: too large")),
+        FetchError::TooManyRedirects => Event::with("error.badfetch", format!("{what}: too many redirects")),
         FetchError::BadUri => Event::with("error.unsupported.uri", what.to_owned()),
     }
 }

@@ -6,7 +6,7 @@ use crate::catch::Event;
 use crate::document::{Document, NodeId, Tag};
 use crate::grammar::sisr::{self, Semantics};
 use crate::grammar::{self, Fault, Grammar, GrammarError, Inline, Mode, Network, Parse};
-use crate::session::{FetchRequest, Fetched, Listen, ListenId, Resource};
+use crate::session::{Bargein, FetchRequest, Fetched, Listen, ListenId, Resource};
 use engine::Value;
 use std::sync::Arc;
 
@@ -89,6 +89,10 @@ impl Session {
         }
         let Some(active) = self.active_grammars(documents, item, false)? else { return Ok(()) };
         self.grammars.clear();
+        if active.is_empty() && !self.config.lenient {
+            // §3.1.4: where input is expected some grammar must be active.
+            return Err(Event::semantic("no grammar is active where input is expected"));
+        }
         let (voice, dtmf) = self.input_modes();
         let active: Vec<Active> = active.into_iter().filter(|a| if a.dtmf { dtmf } else { voice }).collect();
         let id = ListenId(self.id());
@@ -133,7 +137,16 @@ impl Session {
             lang: self.lang(),
             maxnbest: self.property("maxnbest").and_then(|n| n.trim().parse().ok()).unwrap_or(1),
             record_utterance: self.property_is("recordutterance", "true"),
-            hotword: self.property_is("bargeintype", "hotword"),
+            hotword: self.hotword(),
+        }
+    }
+
+    /// §4.1.5: what may cut the prompts that are about to be played; a prompt's own `bargeintype` wins over the property.
+    fn hotword(&self) -> bool {
+        let mut kinds = self.queue.iter().map(|p| p.bargein).filter(|b| *b != Bargein::None).peekable();
+        match kinds.peek() {
+            Some(_) => kinds.all(|b| b == Bargein::Hotword),
+            None => self.property_is("bargeintype", "hotword"),
         }
     }
 
@@ -282,7 +295,7 @@ impl Session {
         let rule = url.fragment().map(str::to_owned);
         url.set_fragment(None);
         let Some(known) = self.grammars.get(url.as_str()).cloned() else {
-            let request = self.request(doc, node, &url, Resource::Grammar);
+            let request = self.request(doc, node, &url, Resource::Grammar)?;
             self.fetch_grammar(request, url.into());
             return Ok(None);
         };
@@ -311,10 +324,14 @@ impl Session {
         name: &str,
     ) -> Result<Option<Arc<Network>>, Event> {
         // What it refers to must be there too before it can be compiled.
-        if let Some(wanted) = self.missing_external(&grammar) {
+        if let Some((wanted, from)) = self.missing_external(&grammar) {
+            if wanted.starts_with("file:") && !from.starts_with("file:") {
+                let why = format!("{wanted}: a grammar of the network may not read files");
+                return Err(Event::with("error.noauthorization", why));
+            }
             let url =
                 url::Url::parse(&wanted).map_err(|_| Event::badfetch(format!("'{wanted}' is no URL")))?;
-            let request = self.request(doc, node, &url, Resource::Grammar);
+            let request = self.request(doc, node, &url, Resource::Grammar)?;
             self.fetch_grammar(request, wanted);
             return Ok(None);
         }
@@ -328,14 +345,14 @@ impl Session {
         made.map(Some)
     }
 
-    /// References of a grammar, and of those it refers to, that have not been fetched.
-    fn missing_external(&self, grammar: &Arc<Grammar>) -> Option<String> {
+    /// A reference of a grammar, or of those it refers to, that has not been fetched, and where it stands.
+    fn missing_external(&self, grammar: &Arc<Grammar>) -> Option<(String, String)> {
         let mut seen = Vec::new();
         let mut stack = vec![grammar.clone()];
         while let Some(g) = stack.pop() {
             for uri in g.external_refs() {
                 match self.grammars.get(&uri) {
-                    None => return Some(uri),
+                    None => return Some((uri, g.uri().to_owned())),
                     Some(Ok(inner)) if !seen.contains(&uri) => {
                         stack.push(inner.clone());
                         seen.push(uri);

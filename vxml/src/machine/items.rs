@@ -41,7 +41,7 @@ impl Session {
             let doc = doc.clone();
             return self.arrive(target, doc);
         }
-        let mut request = self.request(doc, node, &url, Resource::Document);
+        let mut request = self.request(doc, node, &url, Resource::Document)?;
         self.submit_fields(&mut request, doc, node, &names)?;
         self.fetch(request, Purpose::Document(Box::new(target)));
         Ok(())

@@ -30,7 +30,7 @@ impl Session {
         {
             return self.commit(target, doc, Some(root));
         }
-        let request = self.request(&doc, doc.root(), &root_url, Resource::Document);
+        let request = self.request(&doc, doc.root(), &root_url, Resource::Document)?;
         self.fetch(request, Purpose::Root(Box::new(target), doc));
         Ok(())
     }

@@ -116,7 +116,7 @@ pub(crate) enum Purpose {
     /// The application root of a document that has come already.
     Root(Box<Target>, Arc<Document>),
     /// `<script src>`.
-    Script,
+    Script(Option<Box<str>>),
     /// `<data src>`, with the name of its variable.
     Data(Option<String>),
     /// A grammar, wanted by the item being visited.

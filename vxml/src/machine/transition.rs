@@ -64,7 +64,7 @@ impl Session {
             subdialog: None,
             pending: None,
         };
-        let request = self.request(attributes, node, &url, Resource::Document);
+        let request = self.request(attributes, node, &url, Resource::Document)?;
         self.jump_later();
         self.fetch(request, Purpose::Document(Box::new(target)));
         Ok(())
@@ -88,7 +88,7 @@ impl Session {
             Some(list) => list.split_whitespace().map(str::to_owned).collect(),
             None => self.named_inputs(),
         };
-        let mut request = self.request(attributes, node, &url, Resource::Document);
+        let mut request = self.request(attributes, node, &url, Resource::Document)?;
         self.submit_fields(&mut request, attributes, node, &names)?;
         let target = Target {
             fragment: url.fragment().map(str::to_owned),
@@ -134,6 +134,12 @@ impl Session {
 
     pub(crate) fn disconnect(&mut self, doc: &Document, node: NodeId) -> Result<(), Event> {
         let values = self.values(doc, node)?;
+        if self.hung_up {
+            // §1.5.4: nobody is left to disconnect from; the final processing ends here, as by <exit>.
+            let reason = self.disconnect_reason();
+            self.end(reason, values);
+            return Ok(());
+        }
         // §5.3.11: what is queued is heard before the line is cut.
         self.flush_queue();
         self.emit(Output::Disconnect { values });

@@ -33,11 +33,7 @@ pub struct BadStep {
 
 impl std::fmt::Display for BadStep {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "line {}: '{}' is no step (press KEYS, say WORDS, silence, nomatch, hangup, transfer END [TIME], record TIME)",
-            self.line, self.text
-        )
+        write!(f, "line {}: '{}' is no step ({})", self.line, self.text, Step::HELP)
     }
 }
 
@@ -48,6 +44,8 @@ impl std::error::Error for BadStep {}
 /// # Errors
 /// The first line that is no step.
 pub fn parse_script(text: &str) -> Result<Vec<Step>, BadStep> {
+    // Editors of some systems put a byte order mark before the first line.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let lines = text.lines().enumerate().map(|(i, l)| (i + 1, l.trim()));
     lines
         .filter(|(_, l)| !l.is_empty() && !l.starts_with('#'))
@@ -56,6 +54,27 @@ pub fn parse_script(text: &str) -> Result<Vec<Step>, BadStep> {
 }
 
 impl Step {
+    /// What a step looks like, for people.
+    pub const HELP: &'static str = "press KEYS, say WORDS, silence, nomatch, hangup, transfer busy|noanswer|\
+        answered 12s|far_end_disconnect|..., record 5s";
+
+    /// The step as a line.
+    #[must_use]
+    pub fn line(&self) -> String {
+        match self {
+            Step::Press(keys) => format!("press {}", keys.iter().map(|k| k.as_char()).collect::<String>()),
+            Step::Say(words) => format!("say {words}"),
+            Step::Silence => "silence".into(),
+            Step::Nomatch => "nomatch".into(),
+            Step::Hangup => "hangup".into(),
+            Step::Transfer(end, ms) => {
+                let end = serde_json::to_value(end).unwrap_or_default();
+                format!("transfer {} {ms}ms", end.as_str().unwrap_or_default())
+            }
+            Step::Record(ms) => format!("record {ms}ms"),
+        }
+    }
+
     /// One line; `None` if it is no step.
     #[must_use]
     pub fn parse(line: &str) -> Option<Step> {
@@ -68,9 +87,9 @@ impl Step {
                 keys.ok().filter(|k| !k.is_empty()).map(Step::Press)
             }
             "say" => (!rest.is_empty()).then(|| Step::Say(rest.to_owned())),
-            "silence" => Some(Step::Silence),
-            "nomatch" => Some(Step::Nomatch),
-            "hangup" => Some(Step::Hangup),
+            "silence" => rest.is_empty().then_some(Step::Silence),
+            "nomatch" => rest.is_empty().then_some(Step::Nomatch),
+            "hangup" => rest.is_empty().then_some(Step::Hangup),
             "record" => crate::machine::time_ms(rest).map(Step::Record),
             "transfer" => {
                 let (end, time) = rest.split_once(char::is_whitespace).unwrap_or((rest, "0s"));
@@ -111,6 +130,11 @@ mod tests {
         let steps = parse_script(text).expect("all are steps");
         assert_eq!(steps.len(), 6);
         assert_eq!(steps[3], Step::Transfer(TransferEnd::FarEndDisconnect, 12_000));
+        assert_eq!(parse_script("\u{feff}press 1\r\n").expect("a mark and a line end of others").len(), 1);
+        for line in ["hangup now", "silence please", "transfer answered 12", "record", "press", "say"] {
+            assert!(Step::parse(line).is_none(), "{line}");
+        }
+        assert_eq!(steps[3].line(), "transfer far_end_disconnect 12000ms");
         assert_eq!(parse_script("press x"), Err(BadStep { line: 1, text: "press x".into() }));
     }
 }

@@ -26,11 +26,14 @@ pub(super) enum Audio {
 
 #[derive(Debug, Args)]
 pub(super) struct File {
-    /// WAV (any rate, mu-law, A-law or linear), `.ulaw` or `.alaw`.
+    /// WAV (any rate; mu-law, A-law, PCM or float), or without a header at 8 kHz: `.ulaw`, `.alaw`, `.sln` (16 bits).
     file: PathBuf,
     /// One JSON object a line.
     #[arg(long)]
     json: bool,
+    /// Listen to this channel alone, from 1; otherwise all are averaged, which makes one of two 6 dB quieter.
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    channel: Option<u16>,
 }
 
 /// Tone plans.
@@ -73,7 +76,8 @@ impl Audio {
 impl File {
     /// Reads the file, analyses it and prints each finding; 1 if the file cannot be read.
     fn tell<T: Display>(&self, analyse: impl Fn(&[i16]) -> Vec<T>) -> ExitCode {
-        match samples(&self.file) {
+        let listen = self.channel.map_or(Listen::Mix, |n| Listen::Channel(n - 1));
+        match samples(&self.file, listen) {
             Ok(samples) => {
                 for finding in analyse(&samples) {
                     super::print(&if self.json {
@@ -95,12 +99,16 @@ fn for_people(json: &str) -> String {
 }
 
 /// The samples of a file at 8 kHz. The file is mapped, so that an hour of sound is not copied before it is decoded.
-fn samples(path: &Path) -> Result<Vec<i16>, String> {
+fn samples(path: &Path, listen: Listen) -> Result<Vec<i16>, String> {
     let file = std::fs::File::open(path).map_err(|e| e.to_string())?;
-    let length = file.metadata().map_err(|e| e.to_string())?.len();
+    let about = file.metadata().map_err(|e| e.to_string())?;
+    if about.is_dir() {
+        return Err("this is a directory".into());
+    }
+    let length = about.len();
     let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
     let read = |octets: &[u8]| {
-        let sound = audio::read(name, octets, Listen::Mix, &Limits::default()).map_err(|e| e.to_string())?;
+        let sound = audio::read(name, octets, listen, &Limits::default()).map_err(|e| e.to_string())?;
         Ok(sound.at_8_khz().samples)
     };
     if length == 0 {
@@ -123,6 +131,7 @@ mod tests {
 
     #[test]
     fn a_file_that_is_none_is_told() {
-        assert!(samples(Path::new("/nowhere/a.wav")).is_err());
+        assert!(samples(Path::new("/nowhere/a.wav"), Listen::Mix).is_err());
+        assert_eq!(samples(&std::env::temp_dir(), Listen::Mix), Err("this is a directory".to_owned()));
     }
 }

@@ -18,6 +18,9 @@ pub(super) enum Sim {
         /// Length of each run in seconds of virtual time (a day: 86400).
         #[arg(long, default_value_t = 900)]
         length: u32,
+        /// Servers of the last run, the one with failures.
+        #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(2..=10_000))]
+        servers: u32,
         /// Put a picture of each run into this folder, as SVG.
         #[arg(long)]
         plot: Option<PathBuf>,
@@ -49,9 +52,14 @@ impl Cdr {
 
 impl Sim {
     pub(super) fn run(self) -> ExitCode {
-        let Sim::Dispatch { seed, length, plot } = self;
+        let Sim::Dispatch { seed, length, servers, plot } = self;
         let mut rows = Vec::new();
-        for (name, mut scenario) in sim::gallery(Seed(seed)) {
+        let mut gallery = sim::gallery(Seed(seed));
+        if let Some((name, scenario)) = gallery.last_mut() {
+            *name = format!("{servers} servers, failures");
+            scenario.servers = sim::mixed(usize::try_from(servers).unwrap_or(usize::MAX));
+        }
+        for (name, mut scenario) in gallery {
             scenario.length_s = f64::from(length.max(1)) + scenario.warm_up_s;
             let out = sim::run(&scenario);
             if let Some(folder) = &plot

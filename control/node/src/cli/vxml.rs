@@ -1,22 +1,29 @@
 //! `carillon vxml`: tools for those who write VoiceXML and have no telephone at hand.
 
+use crate::fetch::Fetcher;
 use clap::{Args, Subcommand};
 use std::collections::VecDeque;
-use std::io::BufRead;
+use std::io::{BufRead, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 use units::Seed;
 use url::Url;
 use vxml::runner::{Run, RunConfig, Step, fetched, parse_script};
-use vxml::session::{FetchError, FetchRequest, Fetched, Method};
+use vxml::session::{Caching, Connection, FetchError, FetchRequest, Fetched, Method, Resource};
 use vxml::{Documents, Limits, SessionConfig, check};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Vxml {
     /// Tell every problem of documents with line, column and section.
+    ///
+    /// Exit status: 0 no problem, 1 problems, 2 bad usage or a document that cannot be read.
     Check(Check),
     /// Run a document in virtual time against a scripted caller, or with you as the caller.
+    ///
+    /// Exit status: 0 the session ended by exit, disconnect, hang-up or the end of the document, 1 by an event that
+    /// nobody caught, 2 bad usage.
     Run(RunArgs),
 }
 
@@ -28,7 +35,7 @@ pub(super) struct Check {
     /// One JSON object a line.
     #[arg(long)]
     json: bool,
-    /// Accept what other platforms accept.
+    /// Accept what other platforms accept: VoiceXML 1.0, a missing namespace, unknown attributes, undeclared variables.
     #[arg(long)]
     lenient: bool,
 }
@@ -37,23 +44,30 @@ pub(super) struct Check {
 pub(super) struct RunArgs {
     /// A file or a URL; `#dialog` names where to begin.
     document: String,
-    /// What the caller does, a step a line (`press 12#`, `say words`, `silence`, `nomatch`, `hangup`, `transfer busy`,
-    /// `record 5s`); without it steps are read from standard input.
-    #[arg(long)]
+    /// What the caller does, one step a line, taken at each listening, recording and transfer; without it, or as `-`,
+    /// steps are read from standard input, whose end hangs up.
+    ///
+    /// `press 12#`; `say words` (`say a / b@0.4` is an N-best list); `silence`; `nomatch`; `hangup`;
+    /// `record 5s`; `transfer END [TIME]`, where END is one of busy, noanswer, answered, network_busy,
+    /// near_end_disconnect, far_end_disconnect, network_disconnect, maxtime_disconnect, transferred, unknown,
+    /// noauthorization, baddestination, noroute, noresource, unsupported. After the last step the caller hangs up.
+    #[arg(long, value_name = "SCRIPT")]
     input: Option<PathBuf>,
     /// One JSON object a line.
     #[arg(long)]
     json: bool,
-    /// Accept what other platforms accept.
+    /// Accept what other platforms accept: VoiceXML 1.0, a missing namespace, unknown attributes, undeclared variables.
     #[arg(long)]
     lenient: bool,
-    /// Chance of scripts.
+    /// Where `Math.random` of scripts begins.
     #[arg(long, default_value_t = 0)]
     seed: u64,
 }
 
 /// Bad usage: a file or script that cannot be read.
 const USAGE: u8 = 2;
+/// How long `check` waits for a document.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 fn usage(why: &str) -> ExitCode {
     eprintln!("carillon vxml: {why}");
@@ -70,50 +84,62 @@ impl Vxml {
 }
 
 impl Check {
+    /// All documents are looked at, also after one that cannot be read.
     fn run(&self) -> ExitCode {
-        let web = Web::new();
-        let mut bad = false;
+        let web = match Web::new() {
+            Ok(web) => web,
+            Err(why) => return usage(&why),
+        };
+        let mut status = 0;
         for name in &self.documents {
-            let url = match address(name) {
-                Ok(url) => url,
-                Err(why) => return usage(&why),
-            };
-            let document = match web.get(&url, Duration::from_secs(10)) {
-                Ok(document) => document,
-                Err(why) => return usage(&format!("{name}: {why}")),
-            };
-            for problem in check::check(&url, &document.body, self.lenient, &Limits::default()) {
-                bad = true;
-                super::print(&if self.json {
-                    check::machine(name, &problem).to_string()
-                } else {
-                    check::human(name, &problem)
-                });
+            match self.problems(&web, name) {
+                Ok(0) => {}
+                Ok(_) => status = status.max(1),
+                Err(why) => {
+                    eprintln!("carillon vxml: {why}");
+                    status = USAGE;
+                }
             }
         }
-        ExitCode::from(u8::from(bad))
+        ExitCode::from(status)
+    }
+
+    fn problems(&self, web: &Web, name: &str) -> Result<usize, String> {
+        let url = address(name)?;
+        let document = web.get(&url).map_err(|why| format!("{name}: {}", words(&why)))?;
+        let limits = Limits::default();
+        let problems = check::check(&url, &document.body, document.charset.as_deref(), self.lenient, &limits);
+        for problem in &problems {
+            super::print(&if self.json {
+                check::machine(name, problem).to_string()
+            } else {
+                check::human(name, problem)
+            });
+        }
+        Ok(problems.len())
     }
 }
 
 impl RunArgs {
     fn run(&self) -> ExitCode {
-        let url = match address(&self.document) {
-            Ok(url) => url,
+        let ready = address(&self.document).and_then(|url| Ok((url, self.script()?, Web::new()?)));
+        let (url, mut script, web) = match ready {
+            Ok(ready) => ready,
             Err(why) => return usage(&why),
         };
-        let mut script = match self.script() {
-            Ok(script) => script,
-            Err(why) => return usage(&why),
-        };
-        let web = Web::new();
-        if let Err(why) = web.get(&url, Duration::from_secs(10)) {
-            return usage(&format!("{}: {why}", self.document));
-        }
         let mut session = SessionConfig::new(url.as_str());
         session.lenient = self.lenient;
         session.seed = Seed(self.seed);
+        session.id = "run".into();
+        session.connection = Connection {
+            local_uri: LOCAL.to_owned().into(),
+            remote_uri: REMOTE.to_owned().into(),
+            protocol_name: "sip".into(),
+            protocol_version: "2.0".into(),
+            ..Connection::default()
+        };
         let started = std::time::Instant::now();
-        session.clock = Some(std::sync::Arc::new(move || {
+        session.clock = Some(Arc::new(move || {
             units::Mono(u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX))
         }));
         let mut documents = Documents::new(64);
@@ -126,12 +152,19 @@ impl RunArgs {
     }
 
     fn script(&self) -> Result<Caller, String> {
-        let Some(path) = &self.input else { return Ok(Caller::Keyboard) };
+        let Some(path) = self.input.as_ref().filter(|p| p.as_os_str() != "-") else {
+            return Ok(Caller::Keyboard);
+        };
         let text = std::fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?;
         let steps = parse_script(&text).map_err(|e| format!("{}: {e}", path.display()))?;
         Ok(Caller::Script(steps.into()))
     }
 }
+
+/// What `session.connection` says in a run: the caller's number and ours.
+const REMOTE: &str = "tel:+15555550100";
+/// See [`REMOTE`].
+const LOCAL: &str = "sip:carillon@localhost";
 
 /// Who plays the caller.
 enum Caller {
@@ -148,111 +181,129 @@ impl Caller {
     }
 }
 
-/// Asks at the keyboard until a line is a step; the end of input hangs up.
+/// Asks until a line is a step; the end of input hangs up. A person is prompted, a pipe is not; there as in a script
+/// empty lines and comments are passed over.
 fn keyboard(turn: &str) -> Option<Step> {
+    let person = std::io::stdin().is_terminal();
     loop {
-        eprint!("{turn}> ");
+        if person {
+            eprint!("{turn}> ");
+        }
         let mut line = String::new();
         if std::io::stdin().lock().read_line(&mut line).ok()? == 0 {
             return Some(Step::Hangup);
         }
-        match Step::parse(line.trim()) {
+        let line = line.trim().trim_start_matches('\u{feff}');
+        if !person && (line.is_empty() || line.starts_with('#')) {
+            continue;
+        }
+        match Step::parse(line) {
             Some(step) => return Some(step),
-            None => eprintln!(
-                "press KEYS, say WORDS, silence, nomatch, hangup, transfer busy|noanswer|answered 12s|..., record 5s"
-            ),
+            None => eprintln!("carillon vxml: '{line}' is no step ({})", Step::HELP),
         }
     }
 }
 
 /// A URL as it is, or a file as a `file:` URL; a `#dialog` behind a file's name stays.
 fn address(name: &str) -> Result<Url, String> {
-    if name.starts_with("http://") || name.starts_with("https://") {
-        return Url::parse(name).map_err(|e| format!("{name}: {e}"));
+    // A scheme has two letters at least: `C:` is a drive.
+    let scheme = name.split_once(':').map(|(s, _)| s).filter(|s| s.len() > 1 && !Path::new(name).exists());
+    let url = match scheme.filter(|s| s.bytes().all(|b| b.is_ascii_alphanumeric())) {
+        Some(_) => Url::parse(name).map_err(|e| format!("{name}: {e}"))?,
+        None => return file_address(name),
+    };
+    match url.scheme() {
+        "http" | "https" | "file" => Ok(url),
+        other => Err(format!("{name}: a document is fetched by http:, https: or file:, not by {other}:")),
     }
+}
+
+fn file_address(name: &str) -> Result<Url, String> {
     let (file, fragment) = match name.split_once('#') {
         Some((file, fragment)) if !Path::new(name).exists() => (file, Some(fragment)),
         _ => (name, None),
     };
     let path = std::fs::canonicalize(file).map_err(|e| format!("{file}: {e}"))?;
+    if path.is_dir() {
+        return Err(format!("{file}: this is a directory"));
+    }
     let mut url = Url::from_file_path(path).map_err(|()| format!("{file} is no file"))?;
     url.set_fragment(fragment);
     Ok(url)
 }
 
-/// The author's own disk and network: no guard stands between, since who runs this tool may read both anyway.
+/// Why there is no document, for people.
+fn words(error: &FetchError) -> String {
+    match error {
+        FetchError::Status(404) => "not found (404)".into(),
+        FetchError::Status(code) => format!("the server answers {code}"),
+        FetchError::Timeout => format!("no answer within {} s", PATIENCE.as_secs()),
+        FetchError::Unreachable => "the server cannot be reached".into(),
+        FetchError::Forbidden => "not allowed".into(),
+        FetchError::TooLarge => "too large".into(),
+        FetchError::TooManyRedirects => "too many redirects".into(),
+        FetchError::BadUri => "no URL that can be fetched".into(),
+    }
+}
+
+/// The author's own disk and network: the fetcher of the node with its cookies, cache, limits and redirects, but no
+/// address is forbidden, since who runs this tool may reach them all anyway. Files are read for documents that are
+/// files themselves; the session refuses them to others.
 struct Web {
-    runtime: Option<tokio::runtime::Runtime>,
-    client: reqwest::Client,
+    runtime: tokio::runtime::Runtime,
+    fetcher: Arc<Fetcher>,
+    octets_max: u64,
 }
 
 impl Web {
-    fn new() -> Self {
+    fn new() -> Result<Self, String> {
         // A second call finds the provider there.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok();
-        Self { runtime, client: reqwest::Client::new() }
+        let rules = control::config::Fetch {
+            allow_networks: vec!["0.0.0.0/0".into(), "::/0".into()],
+            plain_http: true,
+            ports: (1..=u16::MAX).collect(),
+            ..control::config::Fetch::default()
+        };
+        let octets_max = rules.body_max.bytes;
+        // The runner keeps no sound: a recording is a second of silence.
+        let recordings = Arc::new(|_: &str| Some(("audio/basic".to_owned(), vec![0xFF; 8000])));
+        let fetcher = Fetcher::new(&rules, recordings)?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        Ok(Self { runtime: runtime.map_err(|e| e.to_string())?, fetcher, octets_max })
     }
 
-    fn get(&self, url: &Url, at_most: Duration) -> Result<Fetched, String> {
-        self.send(url, self.client.get(url.clone()).timeout(at_most)).map_err(|e| match e {
-            FetchError::Status(code) => format!("HTTP {code}"),
-            other => format!("{other:?}"),
+    fn get(&self, url: &Url) -> Result<Fetched, FetchError> {
+        let mut url = url.clone();
+        url.set_fragment(None);
+        self.answer(&FetchRequest {
+            url: url.into(),
+            resource: Resource::Document,
+            method: Method::Get,
+            fields: Vec::new(),
+            timeout_ms: u64::try_from(PATIENCE.as_millis()).unwrap_or(u64::MAX),
+            caching: Caching::default(),
+            fetchaudio: None,
+            prefetch: false,
         })
     }
 
     fn answer(&self, request: &FetchRequest) -> Result<Fetched, FetchError> {
         let url = Url::parse(&request.url).map_err(|_| FetchError::BadUri)?;
-        let fields: Vec<(String, String)> = request
-            .fields
-            .iter()
-            .map(|f| match &f.value {
-                vxml::session::FieldValue::Text(text) => (f.name.clone(), text.clone()),
-                vxml::session::FieldValue::Recording(name) => (f.name.clone(), name.clone()),
-            })
-            .collect();
-        let builder = match request.method {
-            Method::Get => self.client.get(url.clone()),
-            Method::PostUrlencoded => {
-                let body =
-                    url::form_urlencoded::Serializer::new(String::new()).extend_pairs(&fields).finish();
-                let kind = "application/x-www-form-urlencoded";
-                self.client.post(url.clone()).header("Content-Type", kind).body(body)
-            }
-            Method::PostMultipart => {
-                let form = fields
-                    .into_iter()
-                    .fold(reqwest::multipart::Form::new(), |form, (name, value)| form.text(name, value));
-                self.client.post(url.clone()).multipart(form)
-            }
-        };
-        self.send(&url, builder.timeout(Duration::from_millis(request.timeout_ms.clamp(1, 60_000))))
+        if url.scheme() == "file" {
+            return self.file(&url);
+        }
+        self.runtime.block_on(self.fetcher.fetch((0, units::CallId(0)), request.clone()))
     }
 
-    fn send(&self, url: &Url, request: reqwest::RequestBuilder) -> Result<Fetched, FetchError> {
-        if url.scheme() == "file" {
-            let path = url.to_file_path().map_err(|()| FetchError::BadUri)?;
-            let body = std::fs::read(path).map_err(|_| FetchError::Status(404))?;
-            return Ok(fetched(url.as_str(), kind_of(url.path()), body));
+    fn file(&self, url: &Url) -> Result<Fetched, FetchError> {
+        let path = url.to_file_path().map_err(|()| FetchError::BadUri)?;
+        let about = std::fs::metadata(&path).map_err(|_| FetchError::Status(404))?;
+        if about.len() > self.octets_max {
+            return Err(FetchError::TooLarge);
         }
-        if !matches!(url.scheme(), "http" | "https") {
-            return Err(FetchError::BadUri);
-        }
-        let runtime = self.runtime.as_ref().ok_or(FetchError::Unreachable)?;
-        runtime.block_on(async {
-            let failed = |e: reqwest::Error| {
-                if e.is_timeout() { FetchError::Timeout } else { FetchError::Unreachable }
-            };
-            let answer = request.send().await.map_err(failed)?;
-            if !answer.status().is_success() {
-                return Err(FetchError::Status(answer.status().as_u16()));
-            }
-            let header = answer.headers().get("content-type").and_then(|v| v.to_str().ok()).unwrap_or("");
-            let kind = header.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
-            let at = answer.url().to_string();
-            let body = answer.bytes().await.map_err(failed)?;
-            Ok(fetched(&at, &kind, body.to_vec()))
-        })
+        let body = std::fs::read(path).map_err(|_| FetchError::Status(404))?;
+        Ok(fetched(url.as_str(), kind_of(url.path()), body))
     }
 }
 
@@ -282,5 +333,28 @@ mod tests {
         std::fs::remove_file(&file).expect("ours");
         assert_eq!((url.scheme(), url.fragment()), ("file", Some("menu")));
         assert!(address("/nowhere/at/all.vxml").is_err());
+    }
+
+    #[test]
+    fn an_address_that_is_none_is_told_in_words() {
+        let why = |name: &str| address(name).expect_err("no address");
+        assert_eq!(
+            why("ftp://h/a.vxml"),
+            "ftp://h/a.vxml: a document is fetched by http:, https: or file:, not by ftp:"
+        );
+        assert!(why("/tmp").ends_with("this is a directory"));
+        assert!(why("https://").ends_with("empty host"));
+        assert_eq!(address("HTTP://h/a").map(String::from), Ok("http://h/a".to_owned()));
+        assert_eq!(
+            address("file:///a.vxml#m").map(|u| u.fragment().map(str::to_owned)),
+            Ok(Some("m".to_owned()))
+        );
+    }
+
+    #[test]
+    fn a_file_of_that_name_is_not_there() {
+        let web = Web::new().expect("a fetcher");
+        let url = Url::parse("file:///nowhere/at/all.vxml").expect("a URL");
+        assert_eq!(web.get(&url).map(|f| f.body.len()), Err(FetchError::Status(404)));
     }
 }

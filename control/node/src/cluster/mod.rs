@@ -79,7 +79,7 @@ pub struct Ours {
     pub said: Mono,
     /// Words said.
     pub words: u64,
-    /// The others, as last seen.
+    /// All processes, as last seen, this one first.
     pub others: Arc<ArcSwap<Vec<Node>>>,
     /// Keeps a desk without shards going until it is drained.
     pub keep: Option<mpsc::Sender<Box<::control::shard::Finished>>>,
@@ -164,16 +164,13 @@ impl Member {
         }
     }
 
-    /// Beats once; the others.
+    /// Beats once; all processes, this one first.
     ///
     /// # Errors
     /// [`Error::Fenced`]: another process has this name now, and this one must end. Else the store's.
     pub async fn beat(&self, store: &Handle, load: Option<Load>) -> Result<Vec<Node>, Error> {
         match store.ask(self.beat_ask(self.role.name(), load)).await? {
-            Answer::Nodes(mut nodes) if !nodes.is_empty() => {
-                nodes.remove(0);
-                Ok(nodes)
-            }
+            Answer::Nodes(nodes) if !nodes.is_empty() => Ok(nodes),
             _ => Err(Error::Corrupt),
         }
     }

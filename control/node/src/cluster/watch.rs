@@ -110,8 +110,8 @@ impl Watcher {
     /// `false`: this process must end.
     async fn beat(&mut self) -> bool {
         let load = *self.parts.load.borrow();
-        let others = match self.parts.member.beat(&self.parts.store, load).await {
-            Ok(others) => others,
+        let all = match self.parts.member.beat(&self.parts.store, load).await {
+            Ok(all) => all,
             Err(Error::Fenced) => {
                 tracing::error!("another process of this name runs: this one ends");
                 self.parts.fenced.notify_one();
@@ -120,17 +120,18 @@ impl Watcher {
             // The store is away: nobody can be seen, and nothing is claimed.
             Err(_) => return true,
         };
-        self.parts.others.store(Arc::new(others.clone()));
+        self.parts.others.store(Arc::new(all.clone()));
         match self.parts.member.role {
-            Role::Control => self.look(&others).await && self.keep_shards().await && self.learn().await,
-            Role::Media => self.errands().await,
+            Role::Control => self.look(&all[1..]).await && self.keep_shards().await && self.learn().await,
+            // It judges transfers.
+            Role::Media => self.errands().await && self.learn().await,
         }
     }
 
     async fn look(&mut self, others: &[Node]) -> bool {
-        for server in self.watch.look(now(), others) {
+        for (server, life) in self.watch.look(now(), others) {
             tracing::warn!(server = server.0, "a process is dead; what it held is taken over");
-            if !self.tell(Message::Dead(server)).await {
+            if !self.tell(Message::Dead(server, life)).await {
                 return false;
             }
         }

@@ -3,18 +3,21 @@
 use super::prompts::Lent;
 use super::sip::Sip;
 use super::{Bell, Inbox, Post, ask, describe};
+use crate::ear::{self, Ear, Gone};
+use crate::ears::Ears;
 use crate::fetch::Fetcher;
 use crate::prompts::{Attachments, Prompts, recording_path};
 use crate::store::Handle;
+use crate::vault::Vault;
 use arc_swap::ArcSwap;
 use control::call::Captured;
 use control::call::play::{Loaded, Wanted};
 use control::order::Order;
-use control::shard::{Denied, Finished, Input, Output, Token};
+use control::shard::{Denied, Finished, Hear, Heard, Input, Output, Token};
 use dataplane::command::{CaptureHandle, Command};
 use dataplane::io::host::{Busy, ControlEnd};
 use dataplane::io::recorder::{Recorder, Recording, State};
-use dataplane::pool::Prompt;
+use dataplane::pool::{CaptureSink, Prompt};
 use dataplane::report::Report;
 use dataplane::spec::{Direction, Spec};
 use signalling::leg::Rtp;
@@ -23,11 +26,12 @@ use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use units::{BearerId, CallId, Codec, OrderId, Samples};
-use vxml::session::{FetchError, FetchRequest, Fetched};
+use vxml::session::{FetchError, FetchRequest, Fetched, ListenId};
 
 /// Commands that found a full ring are tried again after this.
 pub(super) const RETRY: Duration = Duration::from_millis(5);
@@ -41,11 +45,14 @@ pub(super) struct Parts {
     pub(super) post: Post,
     pub(super) sip: Sip,
     pub(super) end: ControlEnd,
+    pub(super) spans: Vec<super::Span>,
     pub(super) recorder: Arc<Recorder>,
     pub(super) recordings: PathBuf,
+    pub(super) vault: Arc<Vault>,
     pub(super) store: Handle,
     pub(super) fetcher: Arc<ArcSwap<Fetcher>>,
     pub(super) prompts: Arc<Prompts>,
+    pub(super) ears: Option<Ears>,
     pub(super) attachments: Attachments,
     pub(super) finished: mpsc::Sender<Box<Finished>>,
     pub(super) desk: crate::desk::Way,
@@ -57,18 +64,22 @@ pub(super) struct Doors {
     pub(super) post: Post,
     pub(super) sip: Sip,
     pub(super) end: ControlEnd,
+    pub(super) spans: Vec<super::Span>,
     recorder: Arc<Recorder>,
     recordings: PathBuf,
+    vault: Arc<Vault>,
     store: Handle,
     fetcher: Arc<ArcSwap<Fetcher>>,
     prompts: Arc<Prompts>,
+    ears: Option<Ears>,
     attachments: Attachments,
     finished: mpsc::Sender<Box<Finished>>,
     desk: crate::desk::Way,
     elsewhere: tokio::runtime::Handle,
     lent: Lent,
-    local: BTreeMap<BearerId, (SocketAddr, Codec)>,
+    pub(super) local: BTreeMap<BearerId, (SocketAddr, Codec)>,
     captures: BTreeMap<BearerId, Kept>,
+    hearing: BTreeMap<BearerId, (ListenId, AbortHandle)>,
     fetches: BTreeMap<Token, AbortHandle>,
     waiting: VecDeque<Command>,
 }
@@ -88,11 +99,14 @@ impl Doors {
             post: parts.post,
             sip: parts.sip,
             end: parts.end,
+            spans: parts.spans,
             recorder: parts.recorder,
             recordings: parts.recordings,
+            vault: parts.vault,
             store: parts.store,
             fetcher: parts.fetcher,
             prompts: parts.prompts,
+            ears: parts.ears,
             attachments: parts.attachments,
             finished: parts.finished,
             desk: parts.desk,
@@ -100,6 +114,7 @@ impl Doors {
             lent: Lent::default(),
             local: BTreeMap::new(),
             captures: BTreeMap::new(),
+            hearing: BTreeMap::new(),
             fetches: BTreeMap::new(),
             waiting: VecDeque::new(),
         }
@@ -118,6 +133,9 @@ impl Doors {
         match output {
             Output::Sip(output) => self.sip.carry_out(output, &self.post),
             Output::Reserve(token, beside) => return Some(self.reserve(token, beside)),
+            Output::ReserveSlot(token) => return Some(self.reserve_slot(token)),
+            Output::OpenSlot { bearer, span, slot } => return self.open_slot(bearer, span, slot),
+            Output::Tdm(output) => self.tdm(output),
             Output::Second(order) => return self.second(order),
             Output::Release(bearer) => {
                 self.local.remove(&bearer);
@@ -133,6 +151,8 @@ impl Doors {
             }
             Output::Command(command) => self.command(command),
             capture @ Output::Capture { .. } => return self.capture(capture),
+            Output::Hear(hear) => return self.hear(*hear),
+            Output::StopHear { bearer, id } => self.hear_no_more(bearer, Some(id)),
             Output::Fetch { token, call, order, request, .. } => self.fetch(token, call, order, request),
             Output::CancelFetch(token) => {
                 if let Some(task) = self.fetches.remove(&token) {
@@ -232,18 +252,26 @@ impl Doors {
         match report {
             Report::CaptureEnded { bearer, end, length, sound, .. } => {
                 let kept = self.captures.remove(&bearer)?;
-                let post = self.post.clone();
+                let (post, vault) = (self.post.clone(), Arc::clone(&self.vault));
                 tokio::task::spawn_local(async move {
                     while kept.recording.state() == State::Running {
                         tokio::time::sleep(CAPTURE_POLL).await;
                     }
+                    let path = kept.path.clone();
                     let recording = kept.complete();
+                    let sealed = tokio::task::spawn_blocking(move || vault.seal_file(&path)).await;
+                    if let Ok(Err(error)) = sealed
+                        && recording.is_some()
+                    {
+                        tracing::error!(%error, "a recording lies unsealed");
+                    }
                     let captured = Captured { end, length, sound, recording };
                     drop(post.send(Inbox::Captured(bearer, captured)).await);
                 });
                 None
             }
             Report::Closed { bearer, .. } => {
+                self.hear_no_more(bearer, None);
                 self.local.remove(&bearer);
                 Some(Input::Report(report))
             }
@@ -277,6 +305,42 @@ impl Doors {
         let handle = self.end.lend_capture(bearer, sink).map_err(|_| std::io::ErrorKind::WouldBlock)?;
         self.captures.insert(bearer, Kept { recording, name: name.to_owned(), path });
         Ok(handle)
+    }
+
+    /// Listens along on a bearer, in a task of its own.
+    fn hear(&mut self, hear: Hear) -> Option<Input<'static>> {
+        let (bearer, id) = (hear.bearer, hear.listen.id);
+        self.hear_no_more(bearer, None);
+        let ears = self.ears.clone();
+        let (sink, ring) = rtrb::RingBuffer::new(ear::RING);
+        let failed = Arc::new(AtomicBool::new(false));
+        let sink = CaptureSink { ring: sink, codec: Codec::Pcmu, failed: Arc::clone(&failed) };
+        let lent = self.end.lend_capture(bearer, sink);
+        let (Some(ears), Ok(into)) = (ears, lent) else {
+            return Some(Input::Heard(bearer, id, Heard::NoResource));
+        };
+        self.command(Command::Tap { bearer, into });
+        let (post, recordings) = (self.post.clone(), self.recordings.clone());
+        let task = self.elsewhere.spawn(async move {
+            let ear = Ear { ears, hear, ring, gone: Gone(failed), recordings };
+            let tell = |heard| {
+                let post = post.clone();
+                async move { drop(post.send(Inbox::Heard(bearer, id, heard)).await) }
+            };
+            let heard = ear.run(&tell).await;
+            tell(heard).await;
+        });
+        self.hearing.insert(bearer, (id, task.abort_handle()));
+        None
+    }
+
+    /// Ends hearing: of one listening, or whatever is heard.
+    fn hear_no_more(&mut self, bearer: BearerId, id: Option<ListenId>) {
+        if self.hearing.get(&bearer).is_some_and(|(now, _)| id.is_none_or(|id| id == *now))
+            && let Some((_, task)) = self.hearing.remove(&bearer)
+        {
+            task.abort();
+        }
     }
 
     fn fetch(&mut self, token: Token, call: CallId, order: Option<OrderId>, request: FetchRequest) {

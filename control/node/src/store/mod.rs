@@ -4,6 +4,7 @@
 //! not over), `intake` (request ids), `caps` (rolling log per key), `records`, `story`, `notices`. A finished order
 //! leaves nothing in the hot tables, so they stay as small as the work at hand, whatever has passed through.
 
+mod bulk;
 pub mod bus;
 pub mod cdr;
 mod db;

@@ -1,8 +1,9 @@
 //! The clustered store: PostgreSQL 15 or newer, by tokio-postgres on this thread's own current-thread runtime.
 //!
-//! Writes are gathered and sent together with the next read or the commit (pipelined), so a batch costs few round
-//! trips. Rows are locked in one order by every writer; what deadlocks or cannot be serialised all the same is run again.
+//! Writes are gathered and sent together with the next read or the commit (pipelined), and those of one form as one
+//! statement ([`bulk`]), so a batch costs few round trips and few statements. Rows are locked in one order by every writer; what deadlocks or cannot be serialised all the same is run again.
 
+use super::bulk::{self, Column as Param};
 use super::db::{Db, DbError, Row, Value};
 use super::engine::Engine;
 use bytes::BytesMut;
@@ -72,6 +73,7 @@ impl Postgres {
             runtime,
             client: Some(client),
             statements: HashMap::new(),
+            joined: HashMap::new(),
             unsent: Vec::new(),
             broken_at: None,
             now: Now::default(),
@@ -132,7 +134,7 @@ async fn connect(config: &Config) -> Result<Client, tokio_postgres::Error> {
     // tables. Deadlocks are prevented by order; where one happens it is found early.
     client
         .batch_execute(
-            "SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_seqscan = off; SET jit = off; \
+            "SET client_min_messages = warning; SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_seqscan = off; SET jit = off; \
              SET plan_cache_mode = force_generic_plan; SET synchronous_commit = on; SET statement_timeout = '10s'",
         )
         .await?;
@@ -151,6 +153,8 @@ pub(crate) struct Session {
     runtime: Runtime,
     client: Option<Client>,
     statements: HashMap<&'static str, Statement>,
+    /// The same over columns.
+    joined: HashMap<&'static str, Statement>,
     /// Writes of this transaction that were not sent yet.
     unsent: Vec<(&'static str, Vec<Value>)>,
     broken_at: Option<u64>,
@@ -199,6 +203,9 @@ impl Db for Session {
         self.reconnect()?;
         self.send()?;
         let statement = self.prepare(sql)?;
+        if sets.len() > 1 && !statement.params().is_empty() {
+            return self.read_joined(sql, &statement, sets);
+        }
         let Some(client) = &self.client else { return Err(away()) };
         let asked = sets.iter().map(|set| {
             let statement = &statement;
@@ -225,6 +232,7 @@ impl Session {
             return Err(away());
         }
         self.statements.clear();
+        self.joined.clear();
         match self.runtime.block_on(connect(&self.config)) {
             Ok(client) => {
                 (self.client, self.broken_at) = (Some(client), None);
@@ -240,6 +248,7 @@ impl Session {
     fn broken(&mut self) {
         self.client = None;
         self.statements.clear();
+        self.joined.clear();
     }
 
     fn plain(&mut self, sql: &'static str) -> Result<(), DbError> {
@@ -260,16 +269,63 @@ impl Session {
         Ok(statement)
     }
 
+    fn prepare_joined(
+        &mut self,
+        sql: &'static str,
+        text: impl FnOnce() -> String,
+    ) -> Result<Statement, DbError> {
+        if let Some(statement) = self.joined.get(sql) {
+            return Ok(statement.clone());
+        }
+        let Some(client) = &self.client else { return Err(away()) };
+        let prepared = self.runtime.block_on(within(client.prepare(&dialect(&text()))));
+        let statement = self.checked(prepared)?;
+        self.joined.insert(sql, statement.clone());
+        Ok(statement)
+    }
+
+    /// One question for all sets; its rows come back with the number of their set.
+    fn read_joined(
+        &mut self,
+        sql: &'static str,
+        single: &Statement,
+        sets: &[Vec<Value>],
+    ) -> Result<Vec<Vec<Row>>, DbError> {
+        let types = single.params().to_vec();
+        let many = self.prepare_joined(sql, || bulk::read_many(sql, &types))?;
+        let columns = bulk::columns(sets, &types)?;
+        let Some(client) = &self.client else { return Err(away()) };
+        let params: Vec<&(dyn ToSql + Sync)> = columns.iter().map(|p| &**p as &(dyn ToSql + Sync)).collect();
+        let rows = self.runtime.block_on(within(client.query(&many, &params)));
+        let mut all = vec![Vec::new(); sets.len()];
+        for row in self.checked(rows)? {
+            let mut row = own(&row).into_iter();
+            let Some(Value::Int(n)) = row.next() else { continue };
+            let set = usize::try_from(n - 1).ok().and_then(|n| all.get_mut(n));
+            if let Some(set) = set {
+                set.push(row.collect());
+            }
+        }
+        Ok(all)
+    }
+
     /// Sends what was written, all at once, in order.
     fn send(&mut self) -> Result<(), DbError> {
-        let unsent = std::mem::take(&mut self.unsent);
-        let mut prepared = Vec::with_capacity(unsent.len());
-        for (sql, params) in unsent {
-            prepared.push((self.prepare(sql)?, params));
+        let mut prepared: Vec<(Statement, Vec<Param>)> = Vec::new();
+        for run in bulk::runs(std::mem::take(&mut self.unsent)) {
+            let single = self.prepare(run.sql)?;
+            if run.rows.len() > 1 {
+                let types = single.params().to_vec();
+                let many = self.prepare_joined(run.sql, || bulk::write_many(run.sql, &types))?;
+                prepared.push((many, bulk::columns(&run.rows, &types)?));
+            } else {
+                let row = run.rows.into_iter().flatten();
+                prepared.push((single, row.map(|value| Box::new(value) as Param).collect()));
+            }
         }
         let Some(client) = &self.client else { return Err(away()) };
         let sent = prepared.iter().map(|(statement, params)| async move {
-            client.execute_raw(statement, params.iter().map(|p| p as &(dyn ToSql + Sync))).await
+            client.execute_raw(statement, params.iter().map(|p| &**p as &(dyn ToSql + Sync))).await
         });
         let done = self.runtime.block_on(within(try_join_all(sent)));
         self.checked(done).map(|_| ())

@@ -7,7 +7,7 @@
 //! |---|---|
 //! | ringback, busy, congestion | one whole on time and the off time after it (so that one is not taken for the other) |
 //! | dial tone | 2.2 s without a break |
-//! | special information | three rising tones |
+//! | special information | three rising tones: 160 ms into the third at 950, 1400, 1800 Hz; at its end for the others in use |
 //! | CED | 0.5 s of 2100 Hz, phase reversals allowed |
 //! | CNG | an on time of 0.4 to 0.6 s of 1100 Hz |
 //!
@@ -15,6 +15,7 @@
 
 mod bank;
 
+use super::beep::{self, Beep};
 use super::cadence::{Cadence, Country, Signal, Step, cadence};
 use bank::Bank;
 
@@ -62,6 +63,10 @@ pub struct Detector {
     last: Option<Signal>,
     /// Bridges a window that no tones explain between two of the same tones.
     doubt: Option<Tones>,
+    /// Single sines at any frequency: North America's special information tones are not at the nominal ones.
+    sines: beep::Detector,
+    /// The two before the latest, newest first.
+    sounded: [Option<Beep>; 2],
 }
 
 /// Tones that sound together, as the bank names them.
@@ -93,6 +98,8 @@ impl Detector {
             windows: 0,
             last: None,
             doubt: None,
+            sines: beep::Detector::default(),
+            sounded: [None; 2],
         }
     }
 
@@ -101,6 +108,8 @@ impl Detector {
         let mut rest = samples;
         while !rest.is_empty() {
             let (window, left) = self.bank.feed(rest, &self.limits);
+            let taken = &rest[..rest.len() - left.len()];
+            self.rising_sines(taken, emit);
             rest = left;
             if let Some(heard) = window {
                 self.windows += 1;
@@ -134,6 +143,29 @@ impl Detector {
         }
     }
 
+    /// Three single sines in a row within the bounds of E.180 §3.6, whose middles are not those of the bank: Bellcore's
+    /// pairs of 913.8 and 985.2, 1370.6 and 1428.5, and 1776.7 Hz of 276 or 380 ms.
+    fn rising_sines(&mut self, samples: &[i16], emit: &mut impl FnMut(Event)) {
+        let mut third = None;
+        let sounded = &mut self.sounded;
+        self.sines.feed(samples, &mut |b| {
+            if let [Some(middle), Some(low)] = *sounded
+                && let Some(start) = rise(&low, &middle, &b)
+            {
+                third = Some((start, b.end));
+            }
+            *sounded = [Some(b), sounded[0]];
+        });
+        let Some((start, end)) = third.filter(|_| self.last != Some(Signal::SpecialInformation)) else {
+            return;
+        };
+        self.last = Some(Signal::SpecialInformation);
+        // Of the windows since, those that were on tell the level.
+        let on =
+            [self.now, self.past[0], self.past[1]].into_iter().find(|s| s.power > 0.0).unwrap_or_default();
+        emit(Event { signal: Signal::SpecialInformation, start, at: end, level_dbm0: mean_dbm0(&on) });
+    }
+
     /// A signal whose pattern is complete now, and how many stretches back its tone began.
     fn recognise(&self) -> Option<(Signal, usize)> {
         let on = self.now.tones != 0;
@@ -163,14 +195,14 @@ impl Detector {
     /// E.180 §3.6: 950, 1400 and 1800 Hz, 330 ms each; other lengths (276 to 380 ms) are in use.
     fn rising(&self) -> Option<(Signal, usize)> {
         // Silence of up to 30 ms may stand between them.
-        let mut tones = self.past.iter().filter(|s| s.tones != 0);
-        let (middle, low) = (tones.next()?, tones.next()?);
+        let mut tones = self.past.iter().enumerate().filter(|(_, s)| s.tones != 0);
+        let ((_, middle), (back, low)) = (tones.next()?, tones.next()?);
         let long = |s: &Stretch| (200..=450).contains(&s.ms());
         let rises = self.now.tones == bank::SIT_HIGH
             && middle.tones == bank::SIT_MIDDLE
             && low.tones == bank::SIT_LOW;
         (rises && long(middle) && long(low) && self.now.ms() >= 160)
-            .then_some((Signal::SpecialInformation, 3))
+            .then_some((Signal::SpecialInformation, back))
     }
 
     /// Whether the latest on time is of this rhythm and the silence since has lasted as long as it says (for a long
@@ -207,15 +239,29 @@ impl Detector {
         let before: u32 = self.past.iter().take(back.wrapping_add(1).min(5)).map(|s| s.windows).sum();
         let windows = u64::from(before + self.now.windows);
         let tone = if self.now.tones == 0 { self.past[0] } else { self.now };
-        #[expect(clippy::cast_precision_loss, reason = "a count of windows")]
-        let power = tone.power / tone.windows.max(1) as f32;
         Event {
             signal,
-            start: self.windows.saturating_sub(windows) * 160,
+            // The first window that a tone fills began one hop before it was closed.
+            start: self.windows.saturating_sub(windows + 1) * 160,
             at: self.windows * 160,
-            level_dbm0: super::level::dbm0(power),
+            level_dbm0: mean_dbm0(&tone),
         }
     }
+}
+
+fn mean_dbm0(stretch: &Stretch) -> f32 {
+    #[expect(clippy::cast_precision_loss, reason = "a count of windows")]
+    let power = stretch.power / stretch.windows.max(1) as f32;
+    super::level::dbm0(power)
+}
+
+/// Where three sines began, if they are a special information tone: E.180 §3.6 lets each be 50 Hz off; between them is
+/// no more than a short silence.
+fn rise(low: &Beep, middle: &Beep, high: &Beep) -> Option<u64> {
+    let at = |b: &Beep, hz: f32| (b.hz - hz).abs() <= 55.0 && (200..=450).contains(&((b.end - b.start) / 8));
+    let after = |a: &Beep, b: &Beep| b.start.saturating_sub(a.end) / 8 <= 60;
+    let rises = at(low, 950.0) && at(middle, 1400.0) && at(high, 1800.0);
+    (rises && after(low, middle) && after(middle, high)).then_some(low.start)
 }
 
 /// Longer than any ringback is on.
@@ -269,6 +315,41 @@ mod tests {
                 assert_eq!(names, [signal], "{country:?}");
                 assert!(events[0].level_dbm0 > -25.0 && events[0].level_dbm0 < -9.0, "{events:?}");
             }
+        }
+    }
+
+    #[test]
+    fn e180_3_6_the_special_information_tones_of_north_america() {
+        use crate::dsp::tone::{Chord, Sine};
+        let segments = [(913.8, 985.2), (1370.6, 1428.5), (1776.7, 1776.7)];
+        for (n, gap) in [(0usize, 0usize), (3, 0), (5, 20), (6, 40)] {
+            let mut s = vec![0i16; 24_000];
+            let mut at = 2400;
+            for (i, pair) in segments.iter().enumerate() {
+                let (hz, ms) = if n >> i & 1 == 0 { (pair.0, 276) } else { (pair.1, 380) };
+                Chord::new(&[Sine { hz, dbm0: -14.0 }]).fill(&mut s[at..at + ms * 8]);
+                at += (ms + gap) * 8;
+            }
+            let mut noise = vec![0i16; s.len()];
+            Comfort::new(Seed(5), -50.0).fill(&mut noise);
+            crate::dsp::mix::add(&mut s, &noise);
+            let e = heard(Country::Us, &s);
+            assert_eq!(
+                e.iter().map(|e| e.signal).collect::<Vec<_>>(),
+                [Signal::SpecialInformation],
+                "{n} {gap}"
+            );
+            assert!(e[0].start.abs_diff(2400) <= 160 && (e[0].level_dbm0 + 14.0).abs() < 2.0, "{e:?}");
+        }
+    }
+
+    #[test]
+    fn a_signal_begins_where_its_tone_began() {
+        for signal in
+            [Signal::Dial, Signal::Ringback, Signal::Busy, Signal::SpecialInformation, Signal::FaxCalling]
+        {
+            let e = heard(Country::Us, &played(Country::Us, signal, 8))[0];
+            assert!(e.start.abs_diff(2400) <= 160, "{signal:?} at {} ms", e.start / 8);
         }
     }
 

@@ -79,6 +79,12 @@ pub fn interpret<E: Evaluator>(
 /// The value of a parse, or the program that computes it.
 #[must_use]
 pub fn semantics(parse: &Parse, net: &Network, score: f32) -> Semantics {
+    if says_nothing(parse, net) {
+        // VoiceXML 2.0 §3.1.6: where a grammar interprets nothing, what was said or pressed is the result.
+        return Semantics::Value(Value::String(
+            parse.text(0, u32::try_from(parse.words.len()).unwrap_or(u32::MAX)),
+        ));
+    }
     let mut walk = Walk { parse, net, open: Vec::new(), program: script::Program::new(score), result: None };
     for event in &parse.events {
         walk.event(event);
@@ -88,6 +94,15 @@ pub fn semantics(parse: &Parse, net: &Network, score: f32) -> Semantics {
         Some(Computed::Slot(slot)) => Semantics::Script(walk.program.finish(slot)),
         None => Semantics::Value(Value::Null),
     }
+}
+
+/// No tag ran, no builtin took part, and the grammar declares no `tag-format` whose defaults would hold.
+fn says_nothing(parse: &Parse, net: &Network) -> bool {
+    parse.events.iter().all(|event| match event {
+        ParseEvent::Tag { .. } => false,
+        ParseEvent::Open { source, .. } => net.sources[index(*source)].format == TagFormat::Default,
+        _ => true,
+    })
 }
 
 /// A rule's value: known, or a variable of the program.

@@ -417,6 +417,25 @@ impl<D: Db> Batch<'_, D> {
         Ok(Answer::Cancelled(true))
     }
 
+    /// See [`control::store::Ask::Redial`]. What waits for a decision is due when its time runs out.
+    pub(super) fn redial(&mut self, tenant: TenantId, order: OrderId) -> Result<Answer, Fail> {
+        let now = self.now;
+        let head = self.head(order.0)?;
+        if head.tenant != tenant.0 {
+            return Err(Error::NotFound.into());
+        }
+        if head.hold != Hold::Free || head.due < head.expires || head.attempts == 0 {
+            return Err(Error::Conflict.into());
+        }
+        let waits = head.clone();
+        head.due = now;
+        let ready = head.clone();
+        self.touch(order.0);
+        self.take_ready(order.0, &waits)?;
+        self.put_ready(order.0, &ready)?;
+        Ok(Answer::Done)
+    }
+
     fn cancel_absent(&mut self, tenant: TenantId, order: OrderId) -> Result<Answer, Fail> {
         match self.status(Some(tenant), order)? {
             Answer::Status(Some(_)) => Err(Error::Conflict.into()),

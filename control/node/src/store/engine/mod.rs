@@ -179,14 +179,16 @@ impl<'a, D: Db> Batch<'a, D> {
                 self.hasten((*priority, *tenant), *campaign, *after, until.0, *max)
             }
             Ask::Cancel { tenant, order } => self.cancel(*tenant, *order),
+            Ask::Redial { tenant, order } => self.redial(*tenant, *order),
             Ask::Status { tenant, order } => self.status(*tenant, *order),
             Ask::List { tenant, after, state, limit } => self.list(*tenant, *after, *state, *limit),
             Ask::Records { tenant, order, after, limit } => self.records(*tenant, *order, *after, *limit),
             Ask::StoryOf(order) => self.story_of(*order),
             Ask::Notices { max } => self.notices(*max),
+            Ask::Replay { tenant, order } => self.replay(*tenant, *order),
             Ask::NoticeDone { id, retry, given_up } => self.notice_done(*id, *retry, *given_up),
             Ask::Orphans { owner } => self.orphans(*owner, *owner),
-            Ask::Adopt { from, to } => self.orphans(*from, *to),
+            Ask::Adopt { from, to, life } => self.adopt(*from, *to, *life),
             Ask::NextDue => self.next_due(),
             Ask::Lines => Ok(Answer::Lines(self.lines()?)),
             Ask::Beat { name, role, address, epoch, load } => self.beat(name, role, address, *epoch, *load),
@@ -212,6 +214,7 @@ fn orders_under_lease(batch: &[Ask]) -> BTreeSet<u128> {
             Ask::Progress { order, .. }
             | Ask::Requeue { order, .. }
             | Ask::Finish { order, .. }
+            | Ask::Redial { order, .. }
             | Ask::Cancel { order, .. } => Some(*order),
             _ => None,
         }

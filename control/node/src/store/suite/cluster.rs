@@ -232,8 +232,10 @@ impl World {
         for output in outputs {
             if self.processes[which].life != life {
                 // It died at an earlier one: the rest never was.
-                if let Output::Offer(offer) = output {
-                    drop(offer.slot.release(Cause::NORMAL));
+                match output {
+                    Output::Offer(offer) => drop(offer.slot.release(Cause::NORMAL)),
+                    Output::Start(start) => drop(start.slot.release(Cause::NORMAL)),
+                    _ => {}
                 }
                 continue;
             }
@@ -248,7 +250,7 @@ impl World {
                 Output::Woken { priority, tenant, due } => {
                     (0..CONTROLS).for_each(|to| self.say(to, Mail::Woken(priority, tenant, due)));
                 }
-                Output::Start(_) => unreachable!("nobody here does everything"),
+                Output::Start(start) => self.again(which, *start),
                 Output::Denied(..) => unreachable!("nobody here transfers"),
                 Output::HangUp(_) | Output::Fact(_) => {}
             }
@@ -360,6 +362,19 @@ impl World {
         }
     }
 
+    /// The same attempt after a restart.
+    fn again(&mut self, which: usize, start: control::desk::Start) {
+        let control::desk::Start { permit, slot, order, lease, again, .. } = start;
+        assert!(again.is_some() && which >= CONTROLS, "nobody here does everything");
+        let (server, trunk) = (self.processes[which].id, "t".to_owned());
+        match self.ask(which, Ask::Intent { lease: lease.clone(), server, trunk, dialog: vec![1] }) {
+            Some(answer) => {
+                self.post(3, which, Mail::Intended(Box::new(permit), slot, lease, order, answer));
+            }
+            None => drop_mail(Mail::Acked(slot, lease, order)),
+        }
+    }
+
     /// The intent is durable, or not: the telephone rings, or not.
     fn intended(
         &mut self,
@@ -436,7 +451,7 @@ impl World {
         if let Some(load) = load {
             let id = self.processes[which].id;
             (0..CONTROLS).for_each(|to| self.say(to, Mail::Load(id, load)));
-            return;
+            return self.step(which, Input::Report(load.report(id)));
         }
         let life = self.processes[which].life;
         self.look(which, &nodes[1..]);
@@ -453,9 +468,9 @@ impl World {
 
     fn look(&mut self, which: usize, others: &[Node]) {
         let (mono, life) = (self.mono, self.processes[which].life);
-        for dead in self.processes[which].watch.look(mono, others) {
+        for (dead, died_in) in self.processes[which].watch.look(mono, others) {
             if self.processes[which].life == life {
-                self.step(which, Input::Dead(dead));
+                self.step(which, Input::Dead(dead, died_in));
             }
         }
         // The bus is not the only way for a load.

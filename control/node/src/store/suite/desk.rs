@@ -142,6 +142,14 @@ impl World {
             return Some(self.end(start, outcome(Disposition::Cancelled, false)));
         };
         let rang = self.rang.entry(lease.order).or_default();
+        if start.again.is_some() {
+            // The identical INVITE: no second ring.
+            assert!(!rang.is_empty(), "what is taken up again was dialled before");
+            self.doubt.remove(&lease.order);
+            let at = self.now.plus(Duration::from_millis(500 + self.rng.below(20_000)));
+            self.calls.push((at, Next::End(start, outcome(Disposition::Completed, true))));
+            return None;
+        }
         assert!(rang.iter().all(|(epoch, _)| *epoch != lease.epoch), "one epoch, one call");
         rang.push((lease.epoch, self.now.wall));
         assert!(!self.doubt.contains(&lease.order), "what rang when we died never rings again");

@@ -9,6 +9,7 @@ pub(crate) mod fixture;
 mod model;
 mod pg;
 mod rules;
+mod soak;
 
 use super::sqlite::Sqlite;
 use fixture::Bed;
@@ -58,4 +59,7 @@ suite!(
     a_process_that_was_replaced_is_fenced,
     shards_have_one_owner_and_move_when_it_dies,
     shelves_keep_things_by_name,
+    a_claim_that_changes_hands_fences_who_claimed,
+    no_more_orders_wait_than_may,
+    a_transfers_order_is_claimed_as_it_is_accepted_or_not_at_all,
 );

@@ -2,7 +2,7 @@
 
 use super::fixture::{Bed, START, cap, order, record, told};
 use control::order::{Disposition, Order, State};
-use control::store::{Answer, Ask, Error, Keep, Room, Shelf, StoryLine, attempt_of};
+use control::store::{Answer, Ask, Error, Keep, Lease, Room, Shelf, StoryLine, attempt_of};
 use std::collections::BTreeSet;
 use units::{AttemptId, CampaignId, OrderId, ServerId, TenantId, Wall};
 
@@ -397,7 +397,7 @@ pub(super) fn adopted_orders_belong_to_the_new_owner(bed: &mut Bed) {
     bed.accept(order(1));
     let held = bed.claim_one();
     assert!(bed.intent(&held.lease).is_ok());
-    let adopt = Ask::Adopt { from: ServerId(1), to: ServerId(2) };
+    let adopt = Ask::Adopt { from: ServerId(1), to: ServerId(2), life: 0 };
     assert!(matches!(bed.ask(adopt), Ok(Answer::Orphans(o)) if o.len() == 1));
     assert!(matches!(bed.ask(Ask::Orphans { owner: ServerId(1) }), Ok(Answer::Orphans(o)) if o.is_empty()));
     assert!(matches!(bed.ask(Ask::Orphans { owner: ServerId(2) }), Ok(Answer::Orphans(o)) if o.len() == 1));
@@ -550,4 +550,95 @@ pub(super) fn shelves_keep_things_by_name(bed: &mut Bed) {
     assert!(matches!(bed.ask(gone), Ok(Answer::Kept(None))));
     let elsewhere = Ask::Kept { shelf: Shelf::Campaigns, name: "a/1".into() };
     assert!(matches!(bed.ask(elsewhere), Ok(Answer::Kept(None))));
+}
+
+pub(super) fn a_claim_that_changes_hands_fences_who_claimed(bed: &mut Bed) {
+    let id = bed.accept(order(1));
+    let claimed = bed.claim_one();
+    assert!(bed.caps(&claimed.lease, vec![cap("k", 1, 60_000, 0)]).is_ok());
+    let take = |bed: &mut Bed, lease: &Lease| {
+        bed.ask(Ask::Take { lease: lease.clone(), owner: ServerId(9), lease_ms: 5_000 })
+    };
+    let Ok(Answer::Claimed(taken, None)) = take(bed, &claimed.lease) else { panic!("it is taken over") };
+    let own = &taken[0].lease;
+    assert_eq!((own.order, own.attempt, own.epoch), (id, claimed.lease.attempt, claimed.lease.epoch + 1));
+    assert_eq!(taken[0].order.to, order(1).to, "whom to call comes from the store");
+    assert_eq!(take(bed, &claimed.lease).err(), Some(Error::Fenced), "once");
+    let back = bed.requeue(&claimed.lease, Wall(START), true, false);
+    assert_eq!(back.err(), Some(Error::Fenced), "who claimed it has nothing to say any more");
+    assert_eq!(bed.caps(own, Vec::new()).map(|_| ()), Ok(()), "the caps stay taken");
+    assert!(bed.intent(own).is_ok());
+    assert_eq!(take(bed, own).err(), Some(Error::Fenced), "what was dialled stays where it is");
+    match bed.ask(Ask::Orphans { owner: ServerId(9) }) {
+        Ok(Answer::Orphans(orphans)) => assert_eq!(orphans.len(), 1, "it is the new owner's"),
+        other => panic!("{other:?}"),
+    }
+    // Put back before it was taken over: then the offer is void.
+    bed.accept(order(2));
+    let claimed = bed.claim_one();
+    assert!(bed.requeue(&claimed.lease, Wall(START), true, false).is_ok());
+    assert_eq!(take(bed, &claimed.lease).err(), Some(Error::Fenced));
+    let again = bed.claim_one();
+    bed.pass(20_000);
+    assert_eq!(take(bed, &again.lease).err(), Some(Error::Fenced), "a lease past its time");
+}
+
+pub(super) fn no_more_orders_wait_than_may(bed: &mut Bed) {
+    let accept = |bed: &mut Bed, n: u32, tenant: u32, room: Room| {
+        let order = Order { tenant: TenantId(tenant), ..order(n) };
+        bed.ask(Ask::Accept { orders: vec![(order, [7; 32])], due: vec![Wall(START)], room }).map(|_| ())
+    };
+    let room = Room { tenant: 2, all: 3 };
+    assert_eq!(accept(bed, 1, 1, room), Ok(()));
+    assert_eq!(accept(bed, 2, 1, room), Ok(()));
+    assert_eq!(accept(bed, 3, 1, room), Err(Error::Full { tenant: true }));
+    assert_eq!(accept(bed, 2, 1, room), Ok(()), "a repeat is no new order");
+    assert_eq!(accept(bed, 4, 2, room), Ok(()));
+    assert_eq!(accept(bed, 5, 3, room), Err(Error::Full { tenant: false }));
+    // Two in one batch see each other.
+    let asks = [6, 7].map(|n| {
+        let order = Order { tenant: TenantId(4), ..order(n) };
+        Ask::Accept {
+            orders: vec![(order, [7; 32])],
+            due: vec![Wall(START)],
+            room: Room { tenant: 1, all: 99 },
+        }
+    });
+    let answers = bed.run(asks.into());
+    assert!(answers[0].is_ok() && answers[1].is_err());
+    // One ends, one may come.
+    let claimed = bed.claim(5, 1).remove(0);
+    assert_eq!(accept(bed, 8, 1, room), Err(Error::Full { tenant: true }), "it waits until it is over");
+    assert!(bed.finish(&claimed.lease, Disposition::Completed).is_ok());
+    assert_eq!(accept(bed, 8, 1, Room { tenant: 2, all: 99 }), Ok(()));
+}
+
+pub(super) fn a_transfers_order_is_claimed_as_it_is_accepted_or_not_at_all(bed: &mut Bed) {
+    let second = |n: u32| Ask::Second {
+        order: Box::new(order(n)),
+        caps: vec![cap("agent", 1, HOUR, 0)],
+        decision: "{}".into(),
+        lease_ms: 10_000,
+        owner: ServerId(1),
+    };
+    assert!(matches!(bed.ask(second(1)), Ok(Answer::CapsTaken)));
+    assert!(bed.claim(5, 10).is_empty(), "nobody else can claim it");
+    let lease = Lease {
+        order: order(1).id,
+        attempt: attempt_of(order(1).id, 1),
+        epoch: 1,
+        until: Wall(START + 10_000),
+    };
+    assert!(matches!(bed.intent(&lease), Ok(Answer::Done)));
+    assert_eq!(bed.state(lease.order), (State::Calling, None, 1));
+    // What a cap forbids leaves nothing behind.
+    assert!(matches!(bed.ask(second(2)), Ok(Answer::Capped { rule, .. }) if rule == "agent-1"));
+    assert!(matches!(bed.ask(Ask::Status { tenant: None, order: order(2).id }), Ok(Answer::Status(None))));
+    assert!(matches!(bed.finish(&lease, Disposition::Completed), Ok(Answer::Done)));
+    assert_eq!(bed.state(lease.order), (State::Done, Some(Disposition::Completed), 1));
+    // One that was never dialled lapses; whoever claims it then sees what it is.
+    bed.pass(HOUR + 1);
+    assert!(matches!(bed.ask(second(3)), Ok(Answer::CapsTaken)));
+    bed.pass(10_001);
+    assert_eq!(bed.claim_one().lease.epoch, 2);
 }

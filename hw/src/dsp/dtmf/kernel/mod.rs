@@ -2,6 +2,8 @@
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 pub(super) mod scalar;
 #[cfg(target_arch = "x86_64")]
 mod sse2;
@@ -15,7 +17,9 @@ pub(super) type Rows = [[[i16; 2]; PARTS]; WINDOW / 2];
 pub(super) fn correlate(samples: &[i16; WINDOW], rows: &Rows) -> [i32; PARTS] {
     #[cfg(target_arch = "x86_64")]
     {
-        avx2::correlate(samples, rows).unwrap_or_else(|| sse2::correlate(samples, rows))
+        avx512::correlate(samples, rows)
+            .or_else(|| avx2::correlate(samples, rows))
+            .unwrap_or_else(|| sse2::correlate(samples, rows))
     }
     #[cfg(not(target_arch = "x86_64"))]
     scalar::correlate(samples, rows)
@@ -57,6 +61,7 @@ mod tests {
             }
             let truth = scalar::correlate(&samples, &rows);
             assert_eq!(sse2::correlate(&samples, &rows), truth);
+            assert!(avx512::correlate(&samples, &rows).is_none_or(|v| v == truth));
             ran += u32::from(avx2::correlate(&samples, &rows).is_some_and(|v| v == truth));
             let energy = scalar::energy(&samples, &weights);
             assert_eq!(sse2::energy(&samples, &weights).to_bits(), energy.to_bits());

@@ -1,0 +1,40 @@
+//! What telephones heard, judged: tones among frames of mu-law.
+
+/// 20 ms frames of a recording in which a tone of this frequency is the sound (Goertzel).
+#[must_use]
+pub fn frames_with(audio: &[u8], hz: f64) -> usize {
+    let coefficient = 2.0 * (std::f64::consts::TAU * hz / 8_000.0).cos();
+    let is_tone = |frame: &[u8]| {
+        let samples = frame.iter().map(|&o| f64::from(bench::farend::mulaw::decode(o)));
+        let (mut a, mut b, mut all) = (0.0, 0.0, 0.0);
+        for x in samples {
+            (a, b) = (x + coefficient * a - b, a);
+            all += x * x;
+        }
+        let power = a * a + b * b - coefficient * a * b;
+        // A pure tone of n samples has a power of n/2 times its energy.
+        all > 1e6 && power > 0.8 * all * 80.0
+    };
+    audio.chunks_exact(160).filter(|frame| is_tone(frame)).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tone_is_found_and_another_is_not() {
+        let tone = |hz: f64| -> Vec<u8> {
+            (0..1_600)
+                .map(|n| {
+                    let v = (f64::from(n) * std::f64::consts::TAU * hz / 8_000.0).sin() * 8_000.0;
+                    #[expect(clippy::cast_possible_truncation, reason = "bounded by 8,000")]
+                    bench::farend::mulaw::encode(v as i16)
+                })
+                .collect()
+        };
+        assert_eq!(frames_with(&tone(1_100.0), 1_100.0), 10);
+        assert_eq!(frames_with(&tone(2_100.0), 1_100.0), 0);
+        assert_eq!(frames_with(&[0xff; 1_600], 1_100.0), 0);
+    }
+}
