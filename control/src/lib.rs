@@ -20,4 +20,5 @@ pub mod record;
 pub mod schedule;
 pub mod shard;
 pub mod store;
+pub mod trunk;
 pub mod watch;

@@ -328,6 +328,8 @@ pub enum Ask {
         from: ServerId,
         /// Who takes over.
         to: ServerId,
+        /// In which of its lives it died; if it has begun another, nothing is taken. 0: in any.
+        life: u64,
     },
     /// A process shows that it lives, every 500 ms; the answer tells who else does. A new process of the same name gets a
     /// new epoch, and a beat with an old one is [`Error::Fenced`]: that process must end.

@@ -26,6 +26,65 @@ fn sip_messages() {
     });
 }
 
+/// The same octets in pieces of any size hold the same messages as in one, and never more octets than came.
+#[test]
+fn sip_streams() {
+    use signalling::sip::wire::frame::{Cut, Framer};
+    let Some(corpus) = files("corpora/sip-torture/rfc4475", "dat") else { return };
+    let words = ["\r\n\r\n", "Content-Length: 0\r\n", "l: 99999999999", "SIP/2.0 999 x\r\n", "\r\n"];
+    let limits = signalling::sip::wire::Limits::default();
+    let messages = |octets: &[u8], piece: usize| {
+        let (mut framer, mut cut) = (Framer::default(), Vec::new());
+        for part in octets.chunks(piece) {
+            framer.push(part);
+            loop {
+                match framer.next(&limits) {
+                    Cut::Message(n) => {
+                        cut.push(framer.bytes()[..n].to_vec());
+                        framer.consume(n);
+                    }
+                    Cut::Ping => {}
+                    Cut::More => break,
+                    Cut::Last(_) | Cut::Broken => return cut,
+                }
+            }
+        }
+        cut
+    };
+    fuzz("sip streams", &corpus, &words, |b| {
+        let whole = messages(b, b.len().max(1));
+        assert!(whole.iter().map(Vec::len).sum::<usize>() <= b.len());
+        assert_eq!(messages(b, 7), whole);
+    });
+}
+
+#[test]
+fn session_descriptions() {
+    use signalling::leg::Rtp;
+    use signalling::sdp::{Description, Local, agree};
+    let ours = Rtp {
+        addr: std::net::SocketAddr::from(([192, 0, 2, 1], 4_000)),
+        rtcp: None,
+        codecs: vec![units::Codec::Pcmu, units::Codec::Pcma],
+        telephone_event: Some(101),
+        sends: true,
+        receives: true,
+        srtp: None,
+        ptime_ms: 20,
+    };
+    let offer = Local::new(1).offer(&ours);
+    let secure = b"v=0\r\no=- 1 1 IN IP6 ::1\r\ns=-\r\nc=IN IP6 ::1\r\nt=0 0\r\nm=audio 9 RTP/SAVP 8 96\r\n\
+        a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\r\n\
+        a=rtpmap:96 telephone-event/8000\r\na=ptime:20\r\na=sendonly\r\nm=video 0 RTP/AVP 97\r\n";
+    let words =
+        ["m=audio 0 ", "a=rtcp:", "RTP/SAVP", "a=inactive\r\n", "IN IP4 0.0.0.0", "0-15", "65536", "\r\n"];
+    fuzz("sdp", &[offer, secure.to_vec()], &words, |b| {
+        if let Ok(description) = Description::parse(b) {
+            let _ = agree(&ours, &description.rtp);
+        }
+    });
+}
+
 #[test]
 fn rtp_and_events() {
     let mut packet = vec![0x80, 0, 0, 1, 0, 0, 0, 160, 0, 0, 0, 7];
@@ -94,7 +153,7 @@ fn audio_files() {
 
 #[test]
 fn configurations_and_scenarios() {
-    let config = b"[node]\nname = \"a\"\n[[tenants]]\nname = \"x\"\nid = 1\n[[trunks]]\nname = \"t\"\naddress = \"127.0.0.1:5060\"\n";
+    let config = b"[node]\nname = \"a\"\n[[tenants]]\nname = \"x\"\nid = 1\n[[trunks]]\nname = \"t\"\naddress = \"127.0.0.1:5060\"\nprefixes = [\"+\"]\n";
     fuzz("config", &[config.to_vec()], &["[", "]", "= \"30s\"", "= 80", "\n"], |b| {
         if let Ok(text) = std::str::from_utf8(b) {
             let _ = control::config::parse("fuzz", text);
@@ -124,7 +183,11 @@ fn isdn_frames_messages_and_tdm_packets() {
                 assert_eq!(again.ies.len(), message.ies.len());
                 for e in &message.ies {
                     drop((ie::ChannelId::read(&e.body), ie::Number::read(&e.body), ie::read_cause(&e.body)));
-                    drop((ie::read_bearer(&e.body, ie::Law::A), ie::read_restart(&e.body), ie::read_display(&e.body)));
+                    drop((
+                        ie::read_bearer(&e.body, ie::Law::A),
+                        ie::read_restart(&e.body),
+                        ie::read_display(&e.body),
+                    ));
                 }
             }
         }

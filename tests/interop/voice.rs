@@ -81,7 +81,11 @@ fn say(dir: &Path, text: &str) -> Vec<u8> {
 }
 
 /// One call to a customer who does these steps; the third party's server, the customer's log, the order's end.
-async fn call(extra: &str, steps: &str, document: impl Fn(SocketAddr) -> String) -> (Site, CallLog, Value, String) {
+async fn call(
+    extra: &str,
+    steps: &str,
+    document: impl Fn(SocketAddr) -> String,
+) -> (Site, CallLog, Value, String) {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
     let sockets = Sockets::bind(any, any).expect("loopback");
@@ -98,7 +102,7 @@ async fn call(extra: &str, steps: &str, document: impl Fn(SocketAddr) -> String)
     let customer = FarEnd::start(sockets, World::new(config.clone(), endpoint(&config))).expect("a thread");
     let (site, mailbox) = (Site::start(document).await, Mailbox::start().await.expect("a mailbox"));
     let (program, speech) = (ours("carillon"), ours("carillon-speech"));
-    let extra = format!("[speech]\nprogram = \"{}\"\n{extra}\n", speech.display());
+    let extra = format!("[speech]\n{}\n", extra.replace("@SPEECH@", &speech.display().to_string()).replace("@DIR@", &dir.path().display().to_string()));
     let setup = Setup {
         program: Some(&program),
         dir: dir.path(),
@@ -123,7 +127,9 @@ async fn call(extra: &str, steps: &str, document: impl Fn(SocketAddr) -> String)
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    let told = std::fs::read_to_string(server.log_path()).unwrap_or_default();
+    let mut told = std::fs::read_to_string(server.log_path()).unwrap_or_default();
+    let kept = std::fs::read_dir(dir.path().join("tuning")).map_or(0, Iterator::count);
+    told.push_str(&format!("\nfiles to tune by: {kept}"));
     customer.stop();
     (site, log, status, told)
 }
@@ -147,6 +153,7 @@ fn document(addr: SocketAddr) -> String {
   <property name="inputmodes" value="voice"/>
   <property name="timeout" value="8s"/>
   <form>
+    <property name="carillon.tuning.consent" value="true"/>
     <field name="agree" type="boolean">
       <prompt>Good day. This is the delivery service with a rather long announcement that nobody wants to hear to
       its very end, because it goes on and on. May we come tomorrow?</prompt>
@@ -175,12 +182,82 @@ async fn a_customer_says_yes_and_digits_and_cuts_the_prompt_by_voice() {
     }
     let steps = " hear start within 20s\n wait 2s\n say yes.wav\n hear prompt within 10s\n hear prompt within 20s\n \
                  wait 0.3s\n say four_seven_one_one.wav\n wait hangup 30s";
-    let (site, log, status, told) = call("recognisers = 1", steps, document).await;
+    let (site, log, status, told) = call("program = \"@SPEECH@\"\nrecognisers = 1\ntuning = \"@DIR@/tuning\"", steps, document).await;
     println!("{:?} {log:?}", site.asked());
     assert_eq!(site.asked(), ["/yes?code=4711"], "{status}\n{told}");
     assert_eq!(status["disposition"], "completed", "{status}");
+    assert!(told.ends_with("files to tune by: 4"), "two utterances, each with what was understood: {told}");
     // From the first sound of the telephone to the last of the prompt: the ear is certain QUIET_MS later.
     let cut_ms = log.talkover_us.first().expect("a prompt was cut") / 1_000 - u64::from(QUIET_MS);
     println!("the prompt stopped {cut_ms} ms after the customer began to speak");
     assert!(cut_ms <= 250, "{cut_ms} ms: far from 100");
+}
+
+/// A document that only asks for a word of a grammar, and says by its next request what came of it.
+fn one_word(addr: SocketAddr, lang: &str, properties: &str, words: &str) -> String {
+    format!(
+        r#"<vxml version="2.1" xmlns="http://www.w3.org/2001/vxml" xml:lang="{lang}">
+  <property name="inputmodes" value="voice"/><property name="timeout" value="6s"/>{properties}
+  <form>
+    <field name="word">
+      <grammar version="1.0" root="r" mode="voice" xml:lang="{lang}"><rule id="r"><one-of>{words}</one-of></rule></grammar>
+      <prompt>Good day, this is a prompt of some length, so that it can be spoken into while it goes on.</prompt>
+      <noinput><goto next="http://{addr}/noinput"/></noinput>
+      <nomatch><goto next="http://{addr}/nomatch"/></nomatch>
+    </field>
+    <block><submit next="http://{addr}/word" namelist="word"/></block>
+    <catch event="error.noresource"><goto next="http://{addr}/noresource"/></catch>
+    <catch event="error.unsupported.language"><goto next="http://{addr}/nolanguage"/></catch>
+  </form>
+</vxml>"#
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hotword_cuts_by_its_match_and_other_words_do_not() {
+    if !able() {
+        return;
+    }
+    let steps =
+        " hear start within 20s\n wait 0.5s\n say banana.wav\n wait 2s\n say operator.wav\n wait hangup 30s";
+    let hotword = "<property name=\"bargeintype\" value=\"hotword\"/>";
+    let page = |addr| one_word(addr, "en-US", hotword, "<item>operator</item>");
+    let (site, log, status, told) = call("program = \"@SPEECH@\"\nrecognisers = 1", steps, page).await;
+    println!("{log:?}");
+    assert_eq!(site.asked(), ["/word?word=operator"], "{status}\n{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recogniser_that_dies_costs_this_call_an_event_and_no_more() {
+    if !able() {
+        return;
+    }
+    let steps = " wait 1s\n say yes.wav\n wait hangup 30s";
+    let page = |addr| one_word(addr, "en-US", "", "<item>yes</item>");
+    let (site, _, status, told) = call("program = \"/bin/false\"\nrecognisers = 1", steps, page).await;
+    assert_eq!(site.asked(), ["/noresource"], "{status}\n{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn somebody_elses_engine_understands_german() {
+    let (Some(python), Some(_)) = (tool("python3"), tool("flite")) else { return };
+    let port =
+        std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("loopback").port();
+    let script = support::repo::root().join("docs/speech-engine.py");
+    let mut engine = Command::new(python)
+        .arg(script)
+        .args([
+            &port.to_string(),
+            "sh -c 'test -s \"$0\" && test \"$1\" = de-DE && echo Ja bitte' {wav} {lang}",
+        ])
+        .spawn()
+        .expect("python starts");
+    let steps = " hear start within 20s\n wait 1s\n say yes.wav\n wait hangup 30s";
+    let page = |addr| one_word(addr, "de-DE", "", "<item>ja bitte</item><item>nein</item>");
+    let extra = format!("program = \"@SPEECH@\"\nengine = \"http://127.0.0.1:{port}\"\nengine_speaks = true");
+    let (site, _, status, told) = call(&extra, steps, page).await;
+    // Our own child; that it has ended is as good.
+    let _ = engine.kill();
+    let _ = engine.wait();
+    assert_eq!(site.asked(), ["/word?word=ja%20bitte"], "{status}\n{told}");
 }

@@ -13,6 +13,7 @@ mod vxml;
 use crate::admin::Question;
 use crate::cluster::Role;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use control::trunk::Standing;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use units::{AttemptId, OrderId};
@@ -101,6 +102,15 @@ enum Command {
         #[command(flatten)]
         node: Running,
     },
+    /// Have a trunk take no calls, or take them again; calls that are up go on.
+    Trunk {
+        /// Its name.
+        name: String,
+        /// What is ordered.
+        order: TrunkOrder,
+        #[command(flatten)]
+        node: Running,
+    },
     /// Take a T1 or E1 line, or a timeslot of it, out for new calls, or put it back.
     Span {
         /// Its number.
@@ -152,6 +162,17 @@ enum Format {
     Json,
 }
 
+/// What is ordered of a trunk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum TrunkOrder {
+    /// It is broken: no new calls.
+    Block,
+    /// It takes calls again.
+    Unblock,
+    /// It is to be taken out: no new calls.
+    Drain,
+}
+
 /// What is done to a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Maintain {
@@ -186,6 +207,8 @@ enum Show {
     },
     /// Servers and their load.
     Servers,
+    /// Trunks: state, calls, failures.
+    Trunks,
     /// T1 and E1 lines.
     Spans,
     /// One of them, with its timeslots.
@@ -237,12 +260,21 @@ impl Cli {
                     Show::Calls => Question::Calls,
                     Show::Call { id } => Question::Call(*id),
                     Show::Servers => Question::Servers,
+                    Show::Trunks => Question::Trunks,
                     Show::Spans => Question::Spans,
                     Show::Span { number } => Question::Span(*number),
                     Show::Workers => Question::Workers,
                     Show::Why { id } => Question::Why(*id),
                 };
                 node.ask(&question)
+            }
+            Command::Trunk { name, order, node } => {
+                let standing = match order {
+                    TrunkOrder::Block => Standing::Blocked,
+                    TrunkOrder::Unblock => Standing::Open,
+                    TrunkOrder::Drain => Standing::Draining,
+                };
+                node.ask(&Question::Trunk(name, standing))
             }
             Command::Span { number, what, slot, node } => {
                 node.ask(&Question::Block(number, slot, what == Maintain::Block))
@@ -305,6 +337,8 @@ mod tests {
         let id = OrderId(1).to_string();
         assert!(Cli::try_parse_from(["carillon", "show", "call", &id, "-o", "json"]).is_ok());
         assert!(Cli::try_parse_from(["carillon", "show", "call", "17"]).is_err());
+        assert!(Cli::try_parse_from(["carillon", "trunk", "carrier", "drain"]).is_ok());
+        assert!(Cli::try_parse_from(["carillon", "trunk", "carrier", "stop"]).is_err());
         assert!(Cli::try_parse_from(["carillon", "show", "span", "3"]).is_ok());
         assert!(Cli::try_parse_from(["carillon", "span", "3", "block", "--slot", "5"]).is_ok());
     }

@@ -8,7 +8,6 @@ use hw::dsp::g711::{linear_to_mu, mu_to_linear};
 use rtrb::Consumer;
 use speech::frame::{Heard as Answer, Reading};
 use speech::grammar::{ARROWS_MAX, Grammar};
-use speech::recogniser::LANGUAGE;
 use speech::utterance::{Event, Limits, Utterance};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -76,12 +75,13 @@ enum Step {
 impl Ear {
     /// Hears until there is something to tell that ends the hearing; `tell` is told what comes before.
     pub async fn run<F: Future<Output = ()>>(mut self, tell: impl Fn(Heard) -> F) -> Heard {
-        if !self.hear.listen.voice.iter().all(|net| speaks(net.lang())) {
+        let voice = self.hear.listen.voice.clone();
+        let own = voice.iter().all(|net| self.ears.understands(net.lang()));
+        if !own && self.ears.engine.is_none() {
             return Heard::NoLanguage;
         }
-        let voice = self.hear.listen.voice.clone();
-        let grammar = tokio::task::spawn_blocking(move || compile(&voice)).await.ok().flatten();
-        let Some(grammar) = grammar else { return Heard::NoResource };
+        let compiled = tokio::task::spawn_blocking(move || By::compile(&voice, own)).await.ok().flatten();
+        let Some(by) = compiled else { return Heard::NoResource };
         let limits = self.limits();
         let mut current = Current::new(limits);
         let mut every = tokio::time::interval(EVERY);
@@ -103,13 +103,13 @@ impl Ear {
                     if let Some(taken) = &mut current.taken {
                         taken.answered(output);
                     }
-                    match self.understood(&mut current, answer).await {
+                    match self.understood(&mut current, &by, answer).await {
                         Step::On | Step::Over => {}
                         Step::Tell(heard) => return heard,
                     }
                 }
             }
-            match self.step(&mut current, &grammar, &tell).await {
+            match self.step(&mut current, &by, &tell).await {
                 Step::On => {}
                 Step::Tell(heard) => return heard,
                 Step::Over => match self.concluded(&mut current).await {
@@ -133,7 +133,7 @@ impl Ear {
     async fn step<F: Future<Output = ()>>(
         &mut self,
         current: &mut Current,
-        grammar: &Grammar,
+        by: &By,
         tell: &impl Fn(Heard) -> F,
     ) -> Step {
         while let Some(event) = current.utterance.poll() {
@@ -142,15 +142,17 @@ impl Ear {
                     if !self.hear.listen.hotword {
                         tell(Heard::Started).await;
                     }
-                    let nbest = self.hear.listen.maxnbest.max(1);
-                    current.taken = self.ears.take(grammar, nbest).await;
-                    if current.taken.is_none() {
+                    if let By::Own(grammar) = by {
+                        current.taken = self.ears.take(grammar, self.nbest()).await;
+                    }
+                    if matches!(by, By::Own(_)) && current.taken.is_none() {
                         tracing::warn!("no recogniser is free");
                         return Step::Tell(Heard::NoResource);
                     }
                 }
                 Event::Audio(samples) => {
-                    if self.hear.keep.is_some() {
+                    let kept = self.hear.keep.is_some() || self.tuning().is_some();
+                    if kept || matches!(by, By::Engine(_)) {
                         current.kept.extend(samples.iter().map(|&s| linear_to_mu(s)));
                     }
                     let Some(taken) = &mut current.taken else { continue };
@@ -161,7 +163,7 @@ impl Ear {
                 Event::Guess => {
                     if current.waiting.is_some() {
                         current.again = true;
-                    } else if !ask(current).await {
+                    } else if !self.ask(current, by).await {
                         return Step::Tell(broken());
                     }
                 }
@@ -174,7 +176,7 @@ impl Ear {
     }
 
     /// An answer has come.
-    async fn understood(&mut self, current: &mut Current, answer: Option<Answer>) -> Step {
+    async fn understood(&mut self, current: &mut Current, by: &By, answer: Option<Answer>) -> Step {
         match answer {
             Some(Answer::Heard { nbest }) => current.nbest = nbest,
             Some(Answer::Failed { why }) => {
@@ -184,7 +186,7 @@ impl Ear {
             None => return Step::Tell(broken()),
         }
         if std::mem::take(&mut current.again) {
-            return if ask(current).await { Step::On } else { Step::Tell(broken()) };
+            return if self.ask(current, by).await { Step::On } else { Step::Tell(broken()) };
         }
         if current.utterance.pausing() {
             let whole = current.nbest.first().is_some_and(|best| self.is_whole(best));
@@ -193,11 +195,40 @@ impl Ear {
         Step::On
     }
 
+    /// Asks what was understood so far. False: the worker is broken.
+    async fn ask(&mut self, current: &mut Current, by: &By) -> bool {
+        current.waiting = match (by, &mut current.taken, &self.ears.engine) {
+            (By::Own(_), Some(taken), _) => taken.guess().await,
+            (By::Engine(grammars), _, Some(engine)) => {
+                let (engine, grammars) = (engine.clone(), Arc::clone(grammars));
+                let (audio, nbest, lang) =
+                    (current.kept.clone(), self.nbest(), self.hear.listen.lang.clone());
+                Some(Box::pin(async move {
+                    let nbest = engine.recognise(&lang, &grammars, nbest, &audio).await;
+                    (None, nbest.map(|nbest| Answer::Heard { nbest }))
+                }))
+            }
+            _ => None,
+        };
+        current.waiting.is_some()
+    }
+
+    fn nbest(&self) -> u32 {
+        self.hear.listen.maxnbest.max(1)
+    }
+
     /// The utterance is over: what it was, or nothing if only a match counts and there was none.
     async fn concluded(&mut self, current: &mut Current) -> Option<Heard> {
+        if let Some(folder) = self.tuning() {
+            keep_to_tune_by(&folder, &current.kept, &current.nbest).await;
+        }
         let nbest: Vec<Hypothesis> = std::mem::take(&mut current.nbest)
             .into_iter()
-            .map(|r| Hypothesis { tokens: r.words, confidence: r.confidence, interpretation: None })
+            .map(|r| Hypothesis {
+                tokens: r.words,
+                confidence: r.confidence,
+                interpretation: r.interpretation,
+            })
             .collect();
         let level = self.property("confidencelevel").and_then(|v| v.trim().parse().ok()).unwrap_or(0.5_f32);
         let matched = nbest.iter().any(|h| h.confidence >= level);
@@ -220,6 +251,13 @@ impl Ear {
         written.inspect_err(|error| tracing::error!(%error, "an utterance was not kept")).ok()?;
         let duration_ms = u64::from(length) / 8;
         Some(Recording { name, size, duration_ms, media_type: "audio/x-wav".into() })
+    }
+
+    /// Where this utterance is kept to tune by: the operator has named a folder, and the document says by a property that
+    /// the caller consented.
+    fn tuning(&self) -> Option<Arc<PathBuf>> {
+        let consented = self.property(CONSENT).is_some_and(|v| v.trim() == "true");
+        self.ears.tuning.clone().filter(|_| consented)
     }
 
     fn property(&self, name: &str) -> Option<&String> {
@@ -255,6 +293,26 @@ impl Ear {
     }
 }
 
+/// `<property>` by which a document says that its caller consented to have utterances kept.
+const CONSENT: &str = "carillon.tuning.consent";
+
+/// An utterance as WAV, and beside it what was understood. Neither names the call or the caller.
+async fn keep_to_tune_by(folder: &std::path::Path, octets: &[u8], nbest: &[Reading]) {
+    let name = format!("{:016x}", crate::clock::seed().rng().next_u64());
+    let Ok(length) = u32::try_from(octets.len()) else { return };
+    let mut wav = wav_header(Codec::Pcmu, length).to_vec();
+    wav.extend_from_slice(octets);
+    let understood = serde_json::to_vec(nbest).unwrap_or_default();
+    let kept = async {
+        tokio::fs::create_dir_all(folder).await?;
+        tokio::fs::write(folder.join(&name).with_extension("wav"), wav).await?;
+        tokio::fs::write(folder.join(&name).with_extension("json"), understood).await
+    };
+    if let Err(error) = kept.await {
+        tracing::warn!(%error, "an utterance was not kept to tune by");
+    }
+}
+
 /// Longest of the times that a document may ask for, ms: as long as an utterance is heard at all.
 const LONGEST_MS: u32 = 60_000;
 /// Shorter pauses are inside of words, ms.
@@ -265,11 +323,23 @@ fn broken() -> Heard {
     Heard::NoResource
 }
 
-/// Asks what was understood so far. False: the worker is broken.
-async fn ask(current: &mut Current) -> bool {
-    let Some(taken) = &mut current.taken else { return false };
-    current.waiting = taken.guess().await;
-    current.waiting.is_some()
+/// Who understands, with the grammars as they are wanted there.
+enum By {
+    Own(Grammar),
+    Engine(Arc<[String]>),
+}
+
+impl By {
+    fn compile(voice: &[Arc<Network>], own: bool) -> Option<Self> {
+        if own {
+            return compile(voice).map(By::Own);
+        }
+        let grammars: Result<Vec<String>, _> =
+            voice.iter().map(|net| net.to_jsgf("grammar", &|_| true)).collect();
+        let grammars =
+            grammars.inspect_err(|error| tracing::warn!(%error, "a grammar is too large to be heard"));
+        grammars.ok().map(|g| By::Engine(g.into()))
+    }
 }
 
 /// Grammars as one that a recogniser takes; `None`: too much for it, or nothing.
@@ -293,11 +363,6 @@ fn compile(voice: &[Arc<Network>]) -> Option<Grammar> {
         });
     }
     Some(Grammar::any_of(all))
-}
-
-fn speaks(lang: &str) -> bool {
-    let primary = lang.split(['-', '_']).next().unwrap_or_default();
-    primary.is_empty() || primary.eq_ignore_ascii_case(LANGUAGE)
 }
 
 /// `"1.5s"`, `"300ms"` (VoiceXML 2.0 §6.5).
@@ -335,8 +400,7 @@ mod tests {
     }
 
     #[test]
-    fn languages_and_times() {
-        assert!(speaks("en-US") && speaks("EN") && speaks("") && !speaks("de-DE"));
+    fn times() {
         assert_eq!((time_ms("1.5s"), time_ms("300ms"), time_ms("x")), (Some(1_500), Some(300), None));
         assert_eq!(time_ms("1e300s"), Some(86_400_000));
     }

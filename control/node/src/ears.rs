@@ -1,9 +1,11 @@
 //! The recognisers: worker processes (`carillon-speech --recognise`), each for one utterance at a time. A caller who only
 //! listens takes none: a worker is taken when somebody begins to speak. One that breaks is replaced.
 
+use crate::engine::Engine;
 use crate::speech::{frame as read_frame, program};
 use speech::frame::{Ask, END, GUESS, Hear as Question, Heard as Answer};
 use speech::grammar::Grammar;
+use speech::recogniser::LANGUAGE;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,9 +14,15 @@ use tokio::io::AsyncWriteExt;
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// The pool. Cloning is cheap.
+/// Who understands callers. Cloning is cheap.
 #[derive(Clone, Debug)]
-pub struct Ears(Arc<Pool>);
+pub struct Ears {
+    pool: Option<Arc<Pool>>,
+    /// Somebody else's engine, for what the own recogniser does not speak.
+    pub engine: Option<Engine>,
+    /// Where utterances are kept to tune by, of callers who consented.
+    pub tuning: Option<Arc<PathBuf>>,
+}
 
 #[derive(Debug)]
 struct Pool {
@@ -53,11 +61,13 @@ const CLAIM_MAX: Duration = Duration::from_millis(1_500);
 const AUDIO_OCTETS_MAX: usize = 32_000;
 
 impl Ears {
-    /// Starts the pool and its workers, which load their model while nobody waits. `None`: none is configured.
+    /// Starts the workers, which load their model while nobody waits. `None`: nobody understands callers here.
     #[must_use]
     pub fn start(config: &control::config::Speech, folder: &std::path::Path) -> Option<Self> {
+        let engine = Engine::new(&config.engine, config.recognition_max.duration());
+        let tuning = (!config.tuning.is_empty()).then(|| Arc::new(PathBuf::from(&config.tuning)));
         if config.recognisers == 0 {
-            return None;
+            return engine.map(|engine| Self { pool: None, engine: Some(engine), tuning });
         }
         let pool = Arc::new(Pool {
             program: program(&config.program),
@@ -71,27 +81,29 @@ impl Ears {
         for _ in 0..config.recognisers {
             tokio::spawn(Arc::clone(&pool).refill());
         }
-        Some(Self(pool))
+        Some(Self { pool: Some(pool), engine, tuning })
     }
 
     /// Takes a worker for an utterance; `None`: all are busy, or none starts.
     pub async fn take(&self, grammar: &Grammar, nbest: u32) -> Option<Taken> {
-        let free = Arc::clone(&self.0.free);
+        let pool = self.pool.as_ref()?;
+        let free = Arc::clone(&pool.free);
         let permit = tokio::time::timeout(CLAIM_MAX, free.acquire_owned()).await.ok()?.ok()?;
-        let idle = self.0.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let idle = pool.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let worker = match idle {
             Some(worker) => worker,
-            None => self.0.begin().await?,
+            None => pool.begin().await?,
         };
-        let mut taken = Taken { pool: Arc::clone(&self.0), _permit: permit, worker: Some(worker) };
+        let mut taken = Taken { pool: Arc::clone(pool), _permit: permit, worker: Some(worker) };
         taken.question(grammar, nbest).await?;
         Some(taken)
     }
 
-    /// How long an answer may take.
+    /// The own recogniser understands this language.
     #[must_use]
-    pub fn answer_max(&self) -> Duration {
-        self.0.answer_max
+    pub fn understands(&self, lang: &str) -> bool {
+        let primary = lang.split(['-', '_']).next().unwrap_or_default();
+        self.pool.is_some() && (primary.is_empty() || primary.eq_ignore_ascii_case(LANGUAGE))
     }
 }
 
@@ -124,7 +136,7 @@ impl Pool {
 }
 
 /// What waits for an answer, with the way back for the stream.
-pub type Waiting = futures::future::BoxFuture<'static, (ChildStdout, Option<Answer>)>;
+pub type Waiting = futures::future::BoxFuture<'static, (Option<ChildStdout>, Option<Answer>)>;
 
 impl Taken {
     async fn write(&mut self, octets: &[u8]) -> Option<()> {
@@ -166,14 +178,14 @@ impl Taken {
         Some(Box::pin(async move {
             let octets = tokio::time::timeout(longest, read_frame(&mut output)).await.ok().flatten();
             let answer = octets.and_then(|o| serde_json::from_slice(&o).ok());
-            (output, answer)
+            (Some(output), answer)
         }))
     }
 
     /// The answer is here; the stream goes back.
-    pub fn answered(&mut self, output: ChildStdout) {
+    pub fn answered(&mut self, output: Option<ChildStdout>) {
         if let Some(worker) = &mut self.worker {
-            worker.output = Some(output);
+            worker.output = output;
         }
     }
 }

@@ -61,6 +61,8 @@ pub struct Settings {
     pub agents: Vec<Private<String>>,
     /// Names of the registered applications.
     pub applications: Vec<String>,
+    /// Ways out, and what they share.
+    pub trunks: (Vec<config::Trunk>, Vec<config::TrunkGroup>),
 }
 
 /// A tenant, made ready for use.
@@ -145,6 +147,7 @@ impl Settings {
             orders_waiting_max: config.limits.orders_waiting_max,
             agents: config.policy.agents.clone(),
             applications: config.vxml.applications.keys().cloned().collect(),
+            trunks: (config.trunks.clone(), config.trunk_groups.clone()),
         })
     }
 }
@@ -686,6 +689,7 @@ impl Intake {
             due.push(if let Verdict::Defer { until } = decision.verdict { until } else { first });
             decisions.push(decision);
         }
+        routable(&settings, tenant, &parsed, &decisions).map_err(Declined::Refused)?;
         Ok((parsed, decisions, due))
     }
 }
@@ -721,6 +725,37 @@ fn allowed(settings: &Settings, tenant: &Tenant, parsed: &Parsed) -> Result<(), 
         Application::Attached(_) => true,
     };
     if known { Ok(()) } else { Err(Refusal::new("application", Reason::NotAllowed)) }
+}
+
+/// A call that no trunk takes is refused here and now, not taken and then lost. What policy refuses, policy explains.
+fn routable(
+    settings: &Settings,
+    tenant: &Tenant,
+    parsed: &Parsed,
+    decisions: &[Decision],
+) -> Result<(), Vec<Refusal>> {
+    use control::order::Reason;
+    use control::trunk::route::{NoRoute, Plan};
+    let (trunks, groups) = &settings.trunks;
+    let many = parsed.orders.len() > 1;
+    let refusal = |(i, order): (usize, &Order)| {
+        let caller = order.caller_id.as_ref().map(|id| id.expose().as_str());
+        match Plan::new(trunks, groups, &tenant.config.trunks, order.to.expose(), caller) {
+            Ok(_) => None,
+            Err(NoRoute::NoTrunk) => {
+                let field = if many { format!("to[{i}]") } else { "to".to_owned() };
+                Some(Refusal::new(field, Reason::NoTrunk))
+            }
+            Err(NoRoute::NoCallerId) => Some(Refusal::new("caller_id", Reason::NoCallerId)),
+        }
+    };
+    let admitted = parsed.orders.iter().enumerate().zip(decisions);
+    let refusals: Vec<Refusal> = admitted
+        .filter(|(_, decision)| decision.verdict != Verdict::Refuse)
+        .filter_map(|(order, _)| refusal(order))
+        .take(settings.order.refusals_max)
+        .collect();
+    if refusals.is_empty() { Ok(()) } else { Err(refusals) }
 }
 
 /// Does the URL begin as one of the tenant's applications?

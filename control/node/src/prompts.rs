@@ -3,6 +3,7 @@
 
 use crate::fetch::{Fetcher, Jar};
 use crate::speech::Speaker;
+use crate::spoken::Spoken;
 use crate::vault::Vault;
 use arc_swap::ArcSwap;
 use control::call::play::Wanted;
@@ -19,6 +20,7 @@ use units::OrderId;
 pub struct Prompts {
     fetcher: Arc<ArcSwap<Fetcher>>,
     speaker: Speaker,
+    spoken: Spoken,
     recordings: (PathBuf, Arc<Vault>),
     attachments: Attachments,
     limits: Limits,
@@ -47,6 +49,7 @@ impl Prompts {
     pub fn new(
         fetcher: Arc<ArcSwap<Fetcher>>,
         speaker: Speaker,
+        spoken: Spoken,
         recordings: (PathBuf, Arc<Vault>),
         attachments: Attachments,
         media: &control::config::Media,
@@ -55,6 +58,7 @@ impl Prompts {
         Self {
             fetcher,
             speaker,
+            spoken,
             recordings,
             attachments,
             limits: Limits { samples_max, ..Limits::default() },
@@ -78,14 +82,27 @@ impl Prompts {
                 let wish = self.speaker.wish(&text);
                 let key = key(&[
                     wish.voice.as_bytes(),
-                    format!("{} {}", wish.rate, wish.pitch).as_bytes(),
+                    wish.variant.as_bytes(),
+                    wish.lang.as_bytes(),
+                    format!("{} {} {}", wish.rate, wish.pitch, wish.volume).as_bytes(),
                     wish.text.as_bytes(),
                 ]);
                 if let Some(prompt) = self.resident(&key).await {
                     return Ok(prompt);
                 }
+                let spoken = self.spoken.clone();
+                let kept = tokio::task::spawn_blocking(move || spoken.get(&key)).await.ok().flatten();
+                if let Some(sound) = kept {
+                    return self.keep(key, move || Ok(sound)).await;
+                }
                 let sound = self.speaker.speak(wish).await.ok_or("the text was not spoken")?;
-                self.keep(key, move || Ok(sound)).await
+                let spoken = self.spoken.clone();
+                self.keep(key, move || {
+                    let sound = sound.at_8_khz();
+                    spoken.put(&key, &sound);
+                    Ok(sound)
+                })
+                .await
             }
             Wanted::Recording(name) => {
                 let (folder, vault) = &self.recordings;

@@ -11,28 +11,28 @@ use crate::notify::Notifier;
 use crate::prompts::{Attachments, Prompts, recording_path};
 use crate::shard::{self, Inbox, Listener, Post};
 use crate::speech::Speaker;
+use crate::spoken::Spoken;
 use crate::store::{Handle, Limits as StoreLimits};
 use crate::vault::Vault;
 use crate::{clock, config, logs};
 use arc_swap::ArcSwap;
 use control::config::{Backend, Config};
 use control::desk::{Desk, Key, Part};
-use control::dispatch::{Dispatcher, Scheme, Shares};
+use control::dispatch::Dispatcher;
 use control::policy::Gate;
 use control::shard::{ScriptClock, Settings};
 use dataplane::io::host::{Config as HostConfig, Host};
 use dataplane::io::net::{Backend as Net, Choice};
 use dataplane::io::recorder::Recorder;
 use signalling::leg::Transport;
-use signalling::sip::endpoint::{Advertised, Endpoint, EndpointConfig, Net as PeerNet};
+use signalling::sip::endpoint::{Advertised, Endpoint, EndpointConfig, ServerAuth};
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, mpsc, watch};
-use units::ServerId;
+use units::{Private, ServerId};
 
 /// Why the node does not start.
 #[derive(Debug, thiserror::Error)]
@@ -120,6 +120,8 @@ struct Node {
     vault: Arc<Vault>,
     drain: Arc<Notify>,
     reload: Arc<Notify>,
+    /// The names of trunks may have changed.
+    names: Arc<Notify>,
     stop: watch::Sender<bool>,
     host: Option<Arc<Host>>,
     role: Option<Role>,
@@ -141,7 +143,7 @@ struct Floor {
     host: Option<Arc<Host>>,
     shards: Vec<Post>,
     threads: Vec<std::thread::JoinHandle<()>>,
-    calls: Arc<AtomicU32>,
+    load: Vec<Arc<shard::Load>>,
 }
 
 /// What is kept, and what guards it.
@@ -190,6 +192,8 @@ impl Floor {
         let secret = secret(&state.join("call-id.secret"))?;
         let mut floor = Self { host: Some(Arc::new(host)), ..Self::default() };
         for (number, end) in (0..).zip(ends) {
+            let load = Arc::new(shard::Load::default());
+            floor.load.push(Arc::clone(&load));
             let parts = shard::Parts {
                 number,
                 settings: Arc::clone(&settings),
@@ -214,7 +218,7 @@ impl Floor {
                 attachments: Arc::clone(&attachments),
                 finished: common.finished.clone(),
                 desk: common.desk.clone(),
-                calls: Arc::clone(&floor.calls),
+                load: Arc::clone(&load),
                 elsewhere: common.elsewhere.clone(),
             };
             let (post, thread) = shard::start(parts).map_err(io("shard"))?;
@@ -287,6 +291,7 @@ impl Node {
             vault,
             drain: Arc::new(Notify::new()),
             reload: Arc::new(Notify::new()),
+            names: Arc::new(Notify::new()),
             stop: watch::channel(false).0,
             host: floor.host,
             config,
@@ -294,8 +299,13 @@ impl Node {
             among: None,
             store: store.clone(),
         };
+        tokio::spawn(crate::locate::run(crate::locate::Parts {
+            config: Arc::clone(&node.config),
+            changed: Arc::clone(&node.names),
+            shards: node.shards.clone(),
+        }));
         let ours = among.zip(key).map(|(among, key)| node.enter(among, key, over));
-        node.desk_task = Some(node.start_desk(ours, server, floor.calls, desk_way.1, finished));
+        node.desk_task = Some(node.start_desk(ours, server, floor.load, desk_way.1, finished));
         node.start_doors(metrics).await?;
         tracing::info!("ready");
         Ok(node)
@@ -345,15 +355,15 @@ impl Node {
         &self,
         ours: Option<(Ours, Key)>,
         server: ServerId,
-        calls: Arc<AtomicU32>,
+        load: Vec<Arc<shard::Load>>,
         messages: mpsc::Receiver<desk::Message>,
         finished: mpsc::Receiver<Box<control::shard::Finished>>,
     ) -> tokio::task::JoinHandle<()> {
         let config = self.config.load();
         let dispatch = Dispatcher::new(
             control::dispatch::Limits::default(),
-            Scheme::default(),
-            Shares::default(),
+            config.dispatch.scheme,
+            config.dispatch.shares(config.limits.outbound_share),
             clock::seed(),
         );
         let court = Bench(Arc::clone(&self.intake));
@@ -374,10 +384,9 @@ impl Node {
             store: self.store.clone(),
             shards: self.shards.clone(),
             config: Arc::clone(&self.config),
-            host: SocketAddr::new(self.media_ip, config.sip.listen[0].addr.port()).to_string(),
             server,
             intake: Arc::clone(&self.intake),
-            calls,
+            load,
             draining: false,
             seconds: std::collections::BTreeMap::new(),
             ours,
@@ -493,12 +502,15 @@ impl Node {
             return;
         }
         tracing::info!(taken = ?reload.taken, waiting = ?reload.waiting, "reloaded; `waiting` needs a restart");
+        self.names.notify_one();
     }
 
     async fn take_over(&self, newer: &Config) -> Result<(), String> {
         let fetcher = Fetcher::new(&newer.fetch, recordings_of(&self.recordings, &self.vault))?;
         self.intake.take_file(newer)?;
         self.fetcher.store(fetcher);
+        let scheme = desk::Message::Scheme(newer.dispatch.scheme, newer.dispatch.shares());
+        self.desk.send(scheme).await.map_err(|_| "the desk is gone".to_owned())?;
         let server = self.among.as_ref().map_or(ServerId(newer.node.server_id), |among| among.member.id);
         let settings = settings(newer, self.media_ip, server);
         for shard in &self.shards {
@@ -628,9 +640,11 @@ fn endpoint(config: &Config, shard: u16, ip: IpAddr, secret: [u8; 32]) -> Endpoi
     };
     let advertised = Advertised { udp: of(Transport::Udp), tcp: of(Transport::Tcp), tls: of(Transport::Tls) };
     let mut own = EndpointConfig::new(shard, advertised, secret);
-    let trunks = config.trunks.iter().filter(|t| t.spans.is_empty()).map(|t| t.address.ip());
-    own.peers = trunks.chain(config.sip.trusted.iter().copied()).map(PeerNet::host).collect();
     own.limits = control::limits::endpoint(config);
+    own.answer_unknown = config.sip.answer_unknown;
+    let users = config.sip.users.iter().map(|(name, key)| (Private::new(name.clone()), key.clone()));
+    let (realm, users) = (config.sip.realm.clone(), users.collect::<Vec<_>>());
+    own.auth = (!users.is_empty()).then_some(ServerAuth { realm, users });
     Endpoint::new(own, clock::seed())
 }
 
@@ -657,13 +671,14 @@ fn bind(config: &Config) -> Result<Vec<(Transport, Listener)>, ServeError> {
 
 fn tls(config: &Config) -> Result<Option<shard::Tls>, ServeError> {
     let speaks = config.sip.listen.iter().any(|l| l.transport == Transport::Tls)
-        || config.trunks.iter().any(|t| t.transport == Transport::Tls);
+        || config
+            .trunks
+            .iter()
+            .any(|t| t.transport == Some(Transport::Tls) || (t.transport.is_none() && t.figures().is_none()));
     if !speaks {
         return Ok(None);
     }
-    crate::tls::both(config.sip.tls_certificate.as_deref(), config.sip.tls_key.as_deref())
-        .map(Some)
-        .map_err(|why| ServeError::Setting("sip.tls_certificate", why))
+    crate::tls::both(&config.sip).map(Some).map_err(|why| ServeError::Setting("sip.tls_certificate", why))
 }
 
 /// 32 secret octets that lie in a file for us alone, made when they are not there. From one of them and the attempt id
@@ -735,9 +750,11 @@ fn prompt_store(
     vault: &Arc<Vault>,
 ) -> Arc<Prompts> {
     let speaker = Speaker::start(&config.speech, state);
+    let spoken =
+        Spoken::new(state.join("spoken"), u64::try_from(config.speech.cache_max.len()).unwrap_or(u64::MAX));
     let (fetcher, attachments) = (Arc::clone(fetcher), Arc::clone(attachments));
     let recordings = (recordings.to_owned(), Arc::clone(vault));
-    Arc::new(Prompts::new(fetcher, speaker, recordings, attachments, &config.media))
+    Arc::new(Prompts::new(fetcher, speaker, spoken, recordings, attachments, &config.media))
 }
 
 /// What recordings and values are sealed by.

@@ -1,8 +1,11 @@
 //! Texts are spoken by worker processes (`carillon-speech`). One that dies or is too slow is started again; the text it
 //! died of is not tried twice.
 
+use crate::engine::Engine;
 use serde_json::from_slice;
+use speech::flite::VOICES;
 use speech::frame::{Ask, FRAME_OCTETS_MAX, Speak, Spoken};
+use speech::say;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
@@ -22,6 +25,8 @@ type Asked = (Speak, oneshot::Sender<Option<Sound>>);
 pub struct Speaker {
     queue: mpsc::Sender<Asked>,
     voice: String,
+    /// Somebody else's engine speaks everything.
+    engine: Option<Engine>,
 }
 
 /// Texts that wait for a worker.
@@ -44,11 +49,18 @@ impl Speaker {
             };
             tokio::spawn(worker.run(Arc::clone(&asked)));
         }
-        Self { queue, voice: config.voice.clone() }
+        let engine =
+            config.engine_speaks.then(|| Engine::new(&config.engine, config.timeout.duration())).flatten();
+        Self { queue, voice: config.voice.clone(), engine }
     }
 
     /// Speaks; `None` if it cannot be spoken.
     pub async fn speak(&self, speak: Speak) -> Option<Sound> {
+        if let Some(engine) = &self.engine
+            && let Some(sound) = engine.speak(&speak).await
+        {
+            return Some(sound);
+        }
         let (answer, spoken) = oneshot::channel();
         self.queue.send((speak, answer)).await.ok()?;
         spoken.await.ok()?
@@ -57,36 +69,38 @@ impl Speaker {
     /// What a resolved text asks of the engine.
     #[must_use]
     pub fn wish(&self, text: &Text) -> Speak {
-        let voice = text.voice.get("name").filter(|n| VOICES.contains(&n.as_str()));
+        let english =
+            text.lang.is_empty() || text.lang.get(..2).is_some_and(|l| l.eq_ignore_ascii_case("en"));
+        let name = text.voice.get("name").map(String::as_str).unwrap_or_default();
         let female = text.voice.get("gender").is_none_or(|g| g != "male");
-        let by_gender = || if female { self.voice.clone() } else { "rms".to_owned() };
+        // flite's names stand for English; any other name is one of espeak-ng's, if it is for this language at all.
+        let named =
+            if english { VOICES.contains(&name) || name.starts_with("en-") } else { !VOICES.contains(&name) };
+        let voice = match (named && !name.is_empty(), english) {
+            (true, _) => name.to_owned(),
+            (false, true) if female => self.voice.clone(),
+            (false, true) => "rms".to_owned(),
+            (false, false) => String::new(),
+        };
+        let said = match &text.say_as {
+            Some(s) => say::spoken(
+                &text.text,
+                &s.interpret_as,
+                s.format.as_deref().or(s.detail.as_deref()).unwrap_or_default(),
+                &text.lang,
+            ),
+            None => text.text.clone(),
+        };
         Speak {
-            text: spoken_text(text),
-            voice: voice.cloned().unwrap_or_else(by_gender),
+            text: said,
+            voice,
+            lang: text.lang.clone(),
+            variant: if female { "+f3".to_owned() } else { String::new() },
             rate: factor(text.prosody.get("rate").map(String::as_str)),
             pitch: factor(text.prosody.get("pitch").map(String::as_str)),
+            volume: text.prosody.get("volume").map_or(1.0, |v| say::volume(v)),
         }
     }
-}
-
-/// Voices that Debian's flite has.
-const VOICES: [&str; 5] = ["slt", "rms", "awb", "kal", "kal16"];
-
-/// Digits are read one by one where the document says so (SSML 1.0 §3.1.8 leaves the values to platforms).
-fn spoken_text(text: &Text) -> String {
-    let spell = text.say_as.as_ref().is_some_and(|s| {
-        matches!(s.interpret_as.trim_start_matches("vxml:"), "digits" | "telephone" | "characters" | "phone")
-    });
-    if !spell {
-        return text.text.clone();
-    }
-    text.text
-        .chars()
-        .filter(|c| !c.is_whitespace())
-        .map(|c| format!("{c} "))
-        .collect::<String>()
-        .trim_end()
-        .to_owned()
 }
 
 /// SSML 1.0 §3.2.4: a label, a percentage with sign, or a number.
@@ -222,9 +236,23 @@ mod tests {
     }
 
     #[test]
-    fn digits_are_read_one_by_one_when_asked() {
-        let say_as = Some(vxml::session::SayAs { interpret_as: "digits".into(), ..Default::default() });
-        let text = Text { text: "42 7".into(), say_as, ..Text::default() };
-        assert_eq!(spoken_text(&text), "4 2 7");
+    fn languages_voices_and_say_as_choose_what_is_spoken_and_by_whom() {
+        let (queue, _asked) = mpsc::channel(1);
+        let speaker = Speaker { queue, voice: "slt".into(), engine: None };
+        let wish = |lang: &str, voice: &[(&str, &str)], say_as: &str| {
+            let voice = voice.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+            let say_as = Some(vxml::session::SayAs { interpret_as: say_as.into(), ..Default::default() });
+            speaker.wish(&Text { text: "42 7".into(), lang: lang.into(), voice, say_as, ..Text::default() })
+        };
+        assert_eq!(wish("en-US", &[], "digits").text, "4 2 7");
+        assert_eq!(wish("en-US", &[], "").voice, "slt");
+        assert_eq!(wish("", &[("gender", "male")], "").voice, "rms");
+        assert_eq!(wish("en-GB", &[("name", "en-gb-scotland")], "").voice, "en-gb-scotland");
+        assert_eq!(wish("en-US", &[("name", "Allison")], "").voice, "slt");
+        let german = wish("de-DE", &[("name", "slt")], "digits");
+        assert_eq!(
+            (german.voice.as_str(), german.variant.as_str(), german.text.as_str()),
+            ("", "+f3", "4 2 7")
+        );
     }
 }

@@ -31,6 +31,21 @@ mail_level_min = 0
 name = "other"
 id = 2
 keys = { main = "secret-2" }
+trunks = ["narrow", "nameless"]
+[[trunks]]
+name = "wide"
+address = "127.0.0.1:5099"
+prefixes = ["*"]
+caller_id = "+15550100"
+[[trunks]]
+name = "narrow"
+address = "127.0.0.1:5098"
+prefixes = ["+1555"]
+caller_id = "+15550100"
+[[trunks]]
+name = "nameless"
+address = "127.0.0.1:5097"
+prefixes = ["+1556"]
 "#;
 
 fn now() -> Now {
@@ -182,6 +197,27 @@ async fn a_bad_request_names_the_field_and_a_forbidden_one_the_rule() {
         h.ask("GET", "/v1/calls", "secret-1", "", "").await.json["calls"].as_array().unwrap().len(),
         0
     );
+}
+
+/// Goal: nothing is taken that no trunk could ever call. Method: a tenant whose trunks take one prefix each.
+#[tokio::test]
+async fn a_number_that_no_trunk_takes_is_refused_with_its_field() {
+    let h = house().await;
+    let order =
+        |to: &str| format!(r#"{{"to":"{to}","application":"https://a.example/x.vxml","purpose":"survey"}}"#);
+    for (to, status, field, says) in [
+        ("+15551234567", 202, "", ""),
+        ("+12125551234", 400, "to", "no trunk takes"),
+        ("+15561234567", 400, "caller_id", "cannot be shown"),
+    ] {
+        let answer =
+            h.ask("POST", "/v1/calls", "secret-2", &format!("Idempotency-Key: {to}\r\n"), &order(to)).await;
+        assert_eq!(answer.status, status, "{to}: {}", answer.json);
+        if status == 400 {
+            let text = answer.json.to_string();
+            assert!(text.contains(&format!("\"field\":\"{field}\"")) && text.contains(says), "{text}");
+        }
+    }
 }
 
 #[tokio::test]
@@ -348,7 +384,12 @@ async fn mail_is_taken_under_tls_when_a_certificate_is_configured() {
         format!("[smtp]\ntls_certificate = \"{}\"\ntls_key = \"{}\"\n", path("cert.pem"), path("key.pem"));
     let config = control::config::parse("test", &text).unwrap();
     let h = house_with(node::tls::mail(&config).unwrap()).await;
-    let trust = node::tls::both(Some(&path("cert.pem")), Some(&path("key.pem"))).unwrap();
+    let sip = control::config::Sip {
+        tls_certificate: Some(path("cert.pem")),
+        tls_key: Some(path("key.pem")),
+        ..control::config::Sip::default()
+    };
+    let trust = node::tls::both(&sip).unwrap();
     let mut stream = TcpStream::connect(h.smtp).await.unwrap();
     stream.write_all(b"EHLO me\r\n").await.unwrap();
     let said = hear(&mut stream, "250 ").await;

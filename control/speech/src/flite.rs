@@ -33,6 +33,9 @@ impl std::fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
+/// Voices that Debian's flite has.
+pub const VOICES: [&str; 5] = ["slt", "rms", "awb", "kal", "kal16"];
+
 /// flite with a folder for its files.
 #[derive(Debug)]
 pub struct Flite {
@@ -87,7 +90,7 @@ impl Flite {
 }
 
 /// Rate and samples of the plain WAV that flite writes: 16 bits, mono.
-fn samples(wav: &[u8]) -> Option<(u32, Vec<u8>)> {
+pub(crate) fn samples(wav: &[u8]) -> Option<(u32, Vec<u8>)> {
     if wav.get(..4)? != b"RIFF" || wav.get(8..12)? != b"WAVE" {
         return None;
     }
@@ -123,7 +126,7 @@ mod tests {
     #[test]
     fn a_voice_is_a_name_and_no_option() {
         let flite = Flite::new(Path::new("/nonexistent"));
-        let speak = Speak { text: "a".into(), voice: "-x".into(), rate: 1.0, pitch: 1.0 };
+        let speak = Speak { text: "a".into(), voice: "-x".into(), rate: 1.0, pitch: 1.0, ..Speak::default() };
         assert!(matches!(flite.speak(&speak), Err(Error::Voice)));
     }
 
@@ -137,7 +140,7 @@ mod tests {
                 text: "You have one new message.".into(),
                 rate,
                 pitch: 1.0,
-                voice: String::new(),
+                ..Speak::default()
             })
         };
         let slow = match speak(1.0) {

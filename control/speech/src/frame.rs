@@ -51,6 +51,9 @@ pub struct Reading {
     pub words: Vec<String>,
     /// 0.0 ..= 1.0; 0.5 where as many are right as wrong.
     pub confidence: f32,
+    /// What it means, where the engine says so itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interpretation: Option<serde_json::Value>,
 }
 
 /// What is to be spoken.
@@ -61,6 +64,15 @@ pub struct Speak {
     /// Voice of the engine; empty: its own choice.
     #[serde(default)]
     pub voice: String,
+    /// Language (RFC 5646); empty: English.
+    #[serde(default)]
+    pub lang: String,
+    /// A variant of espeak-ng's voices (`+f3`), where no voice is named.
+    #[serde(default)]
+    pub variant: String,
+    /// Loudness: 1.0 is the voice's own; 0.0..=4.0.
+    #[serde(default = "one")]
+    pub volume: f32,
     /// Speed: 1.0 is the voice's own, 2.0 twice as fast; 0.3..=3.0.
     #[serde(default = "one")]
     pub rate: f32,

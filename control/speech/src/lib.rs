@@ -8,7 +8,8 @@
 //! utterance. One request at a time; who wants more starts more workers.
 //!
 //! Out of scope here: caching, limits on how many texts are asked for, time limits, what an utterance means; the node
-//! and the interpreter do it. [`utterance`] and [`mrcp`] are machines without doors that the node uses as well.
+//! and the interpreter do it. [`utterance`] and [`say`] have no
+//! doors, and the node uses them as well.
 #![allow(
     clippy::disallowed_types,
     clippy::disallowed_methods,
@@ -17,10 +18,12 @@
 #![deny(unsafe_code)]
 
 pub mod band;
+pub mod espeak;
 pub mod flite;
 pub mod frame;
 pub mod grammar;
 pub mod recogniser;
+pub mod say;
 pub mod sphinx;
 pub mod utterance;
 pub mod work;

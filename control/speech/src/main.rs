@@ -1,6 +1,7 @@
 //! The program: reads [`speech::frame::Ask`] frames, answers each, ends with its input.
 
 use clap::Parser;
+use speech::espeak::Espeak;
 use speech::flite::Flite;
 use speech::recogniser::MODEL;
 use speech::work::Worker;
@@ -26,7 +27,8 @@ struct Arguments {
 fn main() -> ExitCode {
     let Arguments { folder, model, recognise } = Arguments::parse();
     let flite = Flite::new(&folder);
-    let mut worker = Worker { flite, folder, model, recogniser: None };
+    let espeak = Espeak::new(&folder);
+    let mut worker = Worker { flite, espeak, folder, model, recogniser: None };
     if recognise && let Err(problem) = worker.load() {
         eprintln!("carillon-speech: {problem}");
         return ExitCode::FAILURE;

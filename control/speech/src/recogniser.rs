@@ -177,7 +177,11 @@ impl Recogniser {
         let mut rest = self.grammar.clone();
         let mut next = said;
         while let Some(words) = next.words.clone().filter(|w| !w.is_empty()) {
-            readings.push(Reading { confidence: confidence(&next, &sounds), words: words.clone() });
+            readings.push(Reading {
+                confidence: confidence(&next, &sounds),
+                words: words.clone(),
+                interpretation: None,
+            });
             if readings.len() >= usize::try_from(self.nbest).unwrap_or(1) {
                 break;
             }

@@ -1,6 +1,7 @@
 //! The worker's loop: requests in, answers out, one at a time.
 
-use crate::flite::Flite;
+use crate::espeak::Espeak;
+use crate::flite::{Flite, VOICES};
 use crate::frame::{self, Ask, END, GUESS, Hear, Heard, Speak, Spoken};
 use crate::recogniser::{Problem, Recogniser};
 use std::io::{self, Read, Write};
@@ -11,6 +12,8 @@ use std::path::PathBuf;
 pub struct Worker {
     /// The voice that needs no configuration.
     pub flite: Flite,
+    /// The voices of other languages.
+    pub espeak: Espeak,
     /// The folder for passing files.
     pub folder: PathBuf,
     /// The model.
@@ -39,8 +42,14 @@ impl Worker {
     }
 
     fn speak(&self, speak: &Speak, output: &mut impl Write) -> io::Result<()> {
-        match self.flite.speak(speak) {
-            Ok((hz, sound)) => {
+        // flite speaks English by its own voices; whatever else is asked for is for espeak-ng.
+        let english =
+            speak.lang.is_empty() || speak.lang.get(..2).is_some_and(|l| l.eq_ignore_ascii_case("en"));
+        let flite = english && (speak.voice.is_empty() || VOICES.contains(&speak.voice.as_str()));
+        let spoken = if flite { self.flite.speak(speak) } else { self.espeak.speak(speak) };
+        match spoken {
+            Ok((hz, mut sound)) => {
+                loudness(&mut sound, speak.volume);
                 frame::write(output, &serde_json::to_vec(&Spoken::Sound { hz })?)?;
                 frame::write(output, &sound)
             }
@@ -98,5 +107,30 @@ impl Worker {
             }
         }
         Ok(())
+    }
+}
+
+/// Makes samples louder or softer; what would be too loud is as loud as can be.
+fn loudness(sound: &mut [u8], factor: f32) {
+    if (factor - 1.0).abs() < 1e-3 {
+        return;
+    }
+    for pair in sound.chunks_exact_mut(2) {
+        let sample = f32::from(i16::from_le_bytes([pair[0], pair[1]])) * factor.clamp(0.0, 4.0);
+        pair.copy_from_slice(&hw::dsp::math::sample(sample).to_le_bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loudness_is_a_factor_and_saturates() {
+        let mut sound = [100_i16, -100, 30_000].map(i16::to_le_bytes).concat();
+        loudness(&mut sound, 2.0);
+        assert_eq!(sound, [200_i16, -200, 32_767].map(i16::to_le_bytes).concat());
+        loudness(&mut sound, 0.0);
+        assert_eq!(sound, [0; 6]);
     }
 }

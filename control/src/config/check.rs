@@ -57,18 +57,36 @@ impl Found {
 
 fn names(config: &Config, found: &mut Found) {
     unique("trunks", config.trunks.iter().map(|t| t.name.clone()), found);
+    unique("trunk_groups", config.trunk_groups.iter().map(|g| g.name.clone()), found);
     unique("tenants", config.tenants.iter().map(|t| t.name.to_ascii_lowercase()), found);
     let mut ids = BTreeSet::new();
     for (i, t) in config.tenants.iter().enumerate() {
         let twice = !ids.insert(t.id);
         found.against(twice, format!("tenants[{i}].id"), "tenants.id", "another tenant has this number");
     }
-    let trunks: Vec<String> = config.trunks.iter().map(|t| t.name.clone()).collect();
+    let groups: Vec<String> = config.trunk_groups.iter().map(|g| g.name.clone()).collect();
+    let both = config.trunks.iter().map(|t| &t.name).chain(&groups);
+    let trunks: Vec<String> = both.cloned().collect();
     let tenants: Vec<String> = config.tenants.iter().map(|t| t.name.clone()).collect();
     for (i, tenant) in config.tenants.iter().enumerate() {
         for (j, name) in tenant.trunks.iter().enumerate().filter(|(_, n)| !trunks.contains(n)) {
             let fault = Fault::NoSuch("trunk", name.as_str().into(), trunks.clone());
             found.0.push((format!("tenants[{i}].trunks[{j}]"), fault));
+        }
+    }
+    for (i, trunk) in config.trunks.iter().enumerate() {
+        // A tenant names trunks and groups in one list.
+        let twice = groups.contains(&trunk.name);
+        found.against(twice, format!("trunks[{i}].name"), "trunks.name", "a group is called so, too");
+        if let Some(group) = trunk.group.as_ref().filter(|g| !groups.contains(g)) {
+            let fault = Fault::NoSuch("trunk group", group.as_str().into(), groups.clone());
+            found.0.push((format!("trunks[{i}].group"), fault));
+        }
+    }
+    for (i, inbound) in config.inbound.iter().enumerate() {
+        for (j, name) in inbound.trunks.iter().enumerate().filter(|(_, n)| !trunks.contains(n)) {
+            let fault = Fault::NoSuch("trunk", name.as_str().into(), trunks.clone());
+            found.0.push((format!("inbound[{i}].trunks[{j}]"), fault));
         }
     }
     for (i, inbound) in config.inbound.iter().enumerate().filter(|(_, x)| !tenants.contains(&x.tenant)) {
@@ -116,6 +134,8 @@ fn sip_and_media(config: &Config, found: &mut Found) {
     found.range(media.codecs.is_empty(), "media.codecs", "media.codecs", "a list of pcmu, pcma, g722");
     let secret = config.cluster.secret.as_ref().is_some_and(|s| s.expose().len() < 16);
     found.range(secret, "cluster.secret", "cluster.secret", "at least 16 characters");
+    let shares = config.dispatch.shares.len();
+    found.range(!matches!(shares, 1 | 10), "dispatch.shares", "dispatch.shares", "one share, or ten");
     found.range(config.cdr.rows_max == 0, "cdr.rows_max", "cdr.rows_max", "at least 1");
     let limits = &config.limits;
     found.range(limits.calls_max == 0, "limits.calls_max", "limits.calls_max", "at least 1");
@@ -290,6 +310,12 @@ fn ways(config: &Config, found: &mut Found) {
             "inbound.url",
             "an address that begins with https:// or http://",
         );
+        let (key, why) = ("inbound.zone", "a time zone of the IANA database, such as \"Europe/Berlin\"");
+        let zone = inbound.zone.as_deref().is_none_or(zones::is_zone);
+        found.range(!zone, format!("inbound[{i}].zone"), key, why);
+        let hours = inbound.hours.as_deref().is_none_or(|h| house::hours(h).is_ok());
+        let why = "spans such as \"08:00-21:00\" or \"mon-fri 09:00-18:00; sat 10:00-14:00\"";
+        found.range(!hours, format!("inbound[{i}].hours"), "inbound.hours", why);
     }
     for (i, trunk) in config.trunks.iter().enumerate() {
         let bad = trunk.caller_id.as_ref().is_some_and(|id| !is_caller_id(id.expose()));
@@ -301,6 +327,12 @@ fn ways(config: &Config, found: &mut Found) {
             "trunks.rate",
             "more than nothing",
         );
+        let often = trunk.probe.ms > 0 && trunk.probe.ms < 1_000;
+        found.range(often, format!("trunks[{i}].probe"), "trunks.probe", "0s, or at least 1s");
+        let user = |r: &super::Register| r.user.is_some() || trunk.user.is_some();
+        let nameless = trunk.register.as_ref().is_some_and(|r| !user(r));
+        let allowed = "with a user, here or as the trunk's";
+        found.range(nameless, format!("trunks[{i}].register"), "trunks.register", allowed);
     }
 }
 

@@ -6,16 +6,18 @@ pub mod check;
 mod place;
 mod problem;
 mod sections;
-mod spans;
 mod source;
+mod spans;
 mod tenant;
+mod trunks;
 mod values;
 
 pub use problem::{Fault, Problem};
 pub use sections::*;
-pub use spans::{Device, HuntOrder, Line, LineKind, NumberType, Signalling, Slots, SwitchType};
 pub use source::{Feeds, Source};
+pub use spans::{Device, HuntOrder, Line, LineKind, NumberType, Signalling, Slots, SwitchType};
 pub use tenant::{Fingerprint, Key, MailTls, Network, Retries, Scope, Secret, Signer, Tenant, octets_32};
+pub use trunks::{Address, Dial, Register, Trunk, TrunkGroup};
 pub use values::{BadValue, Percent, Rate, Size, Span};
 
 use serde::Deserialize;
@@ -44,6 +46,8 @@ pub struct Config {
     pub cluster: Cluster,
     /// Records as files.
     pub cdr: Cdr,
+    /// How servers are chosen.
+    pub dispatch: Dispatch,
     /// The guarded fetcher.
     pub fetch: Fetch,
     /// Third parties.
@@ -52,6 +56,8 @@ pub struct Config {
     pub sources: Vec<Source>,
     /// Ways out.
     pub trunks: Vec<Trunk>,
+    /// What trunks share.
+    pub trunk_groups: Vec<TrunkGroup>,
     /// T1 and E1 lines.
     pub spans: Vec<Line>,
     /// Ways in.
@@ -107,10 +113,12 @@ impl Config {
         note(self.tenants != newer.tenants, true, "tenants");
         note(self.sources != newer.sources, true, "sources");
         note(self.trunks != newer.trunks, true, "trunks");
+        note(self.trunk_groups != newer.trunk_groups, true, "trunk_groups");
         note(self.spans != newer.spans, false, "spans");
         note(self.inbound != newer.inbound, true, "inbound");
         note(self.policy != newer.policy, true, "policy");
         note(self.fetch != newer.fetch, true, "fetch");
+        note(self.dispatch != newer.dispatch, true, "dispatch");
         note(self.node != newer.node, false, "node");
         note(self.sip != newer.sip, false, "sip");
         note(self.media != newer.media, false, "media");

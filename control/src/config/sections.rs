@@ -72,7 +72,7 @@ impl<'de> Deserialize<'de> for Listen {
     }
 }
 
-fn transport(name: &str) -> Option<Transport> {
+pub(super) fn transport(name: &str) -> Option<Transport> {
     match name {
         "udp" => Some(Transport::Udp),
         "tcp" => Some(Transport::Tcp),
@@ -89,12 +89,24 @@ pub struct Sip {
     pub listen: Vec<Listen>,
     /// The address peers are told, when it differs from `listen` (behind NAT, or listening everywhere).
     pub advertised_address: Option<IpAddr>,
+    /// Sources that are neither trunks nor trusted are answered, and not met with silence.
+    pub answer_unknown: bool,
+    /// Who may call from such a source, by digest: names and passwords; empty: anybody who is answered.
+    pub users: BTreeMap<String, Private<String>>,
+    /// Realm of that digest.
+    pub realm: String,
     /// Peers whose `P-Asserted-Identity` is believed.
     pub trusted: Vec<IpAddr>,
     /// PEM files for `tls:` listeners.
     pub tls_certificate: Option<String>,
     /// Key to it.
     pub tls_key: Option<String>,
+    /// PEM file of the authorities whose certificates trunks show, and peers that connect by TLS; our own is believed, too.
+    pub tls_authorities: Option<String>,
+    /// Who connects by TLS must show a certificate of them.
+    pub tls_clients_verified: bool,
+    /// Name servers that are asked where trunks are; empty: those of the host.
+    pub nameservers: Vec<SocketAddr>,
 }
 
 impl Default for Sip {
@@ -103,9 +115,15 @@ impl Default for Sip {
         Self {
             listen: vec![Listen { transport: Transport::Udp, addr }],
             advertised_address: None,
+            answer_unknown: false,
+            users: BTreeMap::new(),
+            realm: "carillon".into(),
             trusted: Vec::new(),
             tls_certificate: None,
             tls_key: None,
+            tls_authorities: None,
+            tls_clients_verified: false,
+            nameservers: Vec::new(),
         }
     }
 }
@@ -377,6 +395,36 @@ pub struct Cluster {
     pub secret: Option<Private<String>>,
 }
 
+/// `[dispatch]`: how a server is chosen for an ordered call. Taken over by a reload, at once.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Dispatch {
+    /// `p2c`, `p3c`, `weighted`, `random`, `rr`, `least`.
+    pub scheme: crate::dispatch::Scheme,
+    /// Ordered calls leave the rest of each server free, by priority 0 to 9; one value: all alike.
+    pub shares: Vec<Percent>,
+}
+
+impl Default for Dispatch {
+    fn default() -> Self {
+        Self { scheme: crate::dispatch::Scheme::default(), shares: vec![Percent(100)] }
+    }
+}
+
+impl Dispatch {
+    /// What part of every server who may use; ordered calls together no more than `outbound`.
+    #[must_use]
+    pub fn shares(&self, outbound: Percent) -> crate::dispatch::Shares {
+        let most = u16::from(outbound.0).saturating_mul(10).min(1_000);
+        let mut shares = crate::dispatch::Shares::default();
+        for (priority, share) in shares.by_priority.iter_mut().enumerate() {
+            let own = self.shares.get(priority).or(self.shares.last());
+            *share = own.map_or(most, |percent| u16::from(percent.0).saturating_mul(10).min(most));
+        }
+        shares
+    }
+}
+
 /// `[cdr]`: records as files.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -445,100 +493,6 @@ impl Default for Fetch {
     }
 }
 
-/// `[[trunks]]`: a way out.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Trunk {
-    /// Name in records.
-    pub name: String,
-    /// Next hop; none on a trunk of spans.
-    #[serde(default = "nowhere")]
-    pub address: SocketAddr,
-    /// The spans that it is made of, first ones first; empty: it is SIP.
-    #[serde(default)]
-    pub spans: Vec<u16>,
-    /// On spans: type of numbers that go out without a `+`.
-    #[serde(default, rename = "pridialplan")]
-    pub ton: super::NumberType,
-    /// `udp`, `tcp` or `tls`.
-    #[serde(default = "over_udp", deserialize_with = "read_transport")]
-    pub transport: Transport,
-    /// Numbers it takes, by prefix; empty: all.
-    #[serde(default)]
-    pub prefixes: Vec<String>,
-    /// Digits put before the number, and whether the `+` stays.
-    #[serde(default)]
-    pub dial: Dial,
-    /// Host part of the Request-URI; none: the address.
-    #[serde(default)]
-    pub domain: Option<String>,
-    /// Caller id when the order names none.
-    #[serde(default)]
-    pub caller_id: Option<Private<String>>,
-    /// Send `P-Asserted-Identity` too.
-    #[serde(default)]
-    pub asserted_identity: bool,
-    /// Digest user.
-    #[serde(default)]
-    pub user: Option<Private<String>>,
-    /// Digest password.
-    #[serde(default)]
-    pub password: Option<Private<String>>,
-    /// Only challenges of this realm are answered.
-    #[serde(default)]
-    pub realm: Option<String>,
-    /// Calls at a time.
-    #[serde(default = "calls_1000")]
-    pub calls_max: u32,
-    /// New calls per second.
-    #[serde(default = "rate_50")]
-    pub rate: Rate,
-    /// Codecs, best first; empty: those of `[media]`.
-    #[serde(default)]
-    pub codecs: Vec<Codec>,
-    /// Ring no longer than this on this trunk.
-    #[serde(default)]
-    pub ring_max: Option<Span>,
-}
-
-/// How a trunk wants numbers.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Dial {
-    /// Put before the number.
-    pub prefix: String,
-    /// The `+` of E.164 stays.
-    pub plus: bool,
-}
-
-impl Default for Dial {
-    fn default() -> Self {
-        Self { prefix: String::new(), plus: true }
-    }
-}
-
-/// No address: the trunk is made of spans.
-fn nowhere() -> SocketAddr {
-    SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0))
-}
-
-fn over_udp() -> Transport {
-    Transport::Udp
-}
-
-fn calls_1000() -> u32 {
-    1_000
-}
-
-fn rate_50() -> Rate {
-    Rate::per_s(50)
-}
-
-fn read_transport<'de, D: Deserializer<'de>>(d: D) -> Result<Transport, D::Error> {
-    let name = String::deserialize(d)?;
-    transport(&name).ok_or_else(|| serde::de::Error::custom("one of udp, tcp, tls is wanted"))
-}
-
 /// `[[inbound]]`: what runs when a number is called. The first that matches counts.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -550,6 +504,15 @@ pub struct Inbound {
     pub tenant: String,
     /// VoiceXML document.
     pub url: String,
+    /// Only calls that come by these trunks or groups; empty: by any.
+    #[serde(default)]
+    pub trunks: Vec<String>,
+    /// When it is open, on the clock of its zone: `08:00-18:00`, `mon-fri 08:00-18:00; sat 10:00-14:00`; none: always.
+    #[serde(default)]
+    pub hours: Option<String>,
+    /// Zone of its hours; none: that of `[policy]`.
+    #[serde(default)]
+    pub zone: Option<String>,
 }
 
 impl Inbound {
@@ -574,7 +537,7 @@ pub struct Speech {
     /// flite voice where a document names none.
     pub voice: String,
     /// Languages that text is spoken in, as RFC 5646 tags (`en` stands for `en-US`, too): text in another one throws
-    /// `error.unsupported.language` at its document. Empty: any is spoken, as English.
+    /// `error.unsupported.language` at its document. Empty: any is tried.
     pub languages: Vec<String>,
     /// One text may take so long.
     pub timeout: Span,
@@ -584,6 +547,14 @@ pub struct Speech {
     pub model: String,
     /// An answer to what was understood may take so long; a longer one is `error.noresource`.
     pub recognition_max: Span,
+    /// URL of an engine that understands what the own recogniser does not speak (`docs/speech.md`); empty: none.
+    pub engine: String,
+    /// That engine speaks as well; what it cannot speak is spoken by the own voices.
+    pub engine_speaks: bool,
+    /// Spoken texts kept on disk take no more than this; 0: none are kept.
+    pub cache_max: Size,
+    /// Folder for utterances of callers who consented, with what was understood, to tune by; empty: none are kept.
+    pub tuning: String,
 }
 
 impl Default for Speech {
@@ -592,20 +563,30 @@ impl Default for Speech {
             program: String::new(),
             workers: 1,
             voice: "slt".into(),
-            languages: vec!["en".into()],
+            languages: SPOKEN.iter().map(|l| (*l).to_owned()).collect(),
             timeout: Span::from_s(20),
             recognisers: 0,
             model: String::new(),
             recognition_max: Span::from_s(5),
+            engine: String::new(),
+            engine_speaks: false,
+            cache_max: Size::from_bytes(256_000_000),
+            tuning: String::new(),
         }
     }
 }
+
+/// What flite and espeak-ng speak well enough to be understood over a telephone.
+const SPOKEN: [&str; 28] = [
+    "en", "de", "fr", "es", "it", "pt", "nl", "pl", "cs", "sk", "sl", "hr", "hu", "ro", "bg", "el", "ru",
+    "uk", "tr", "sv", "da", "nb", "no", "fi", "et", "lv", "lt", "ca",
+];
 
 impl Speech {
     /// Some engine understands callers.
     #[must_use]
     pub fn recognises(&self) -> bool {
-        self.recognisers > 0
+        self.recognisers > 0 || !self.engine.is_empty()
     }
 }
 
@@ -621,6 +602,8 @@ pub struct Capacity {
     pub orders_waiting_max: u32,
     /// Above this share of `calls_max` new inbound calls are refused, so that ordered ones find room.
     pub inbound_share: Percent,
+    /// Above this share no ordered call is started, so that incoming ones find room.
+    pub outbound_share: Percent,
     /// A call is cleared after this long.
     pub call_max: Span,
 }
@@ -632,6 +615,7 @@ impl Default for Capacity {
             calls_rate: Rate::per_s(50),
             orders_waiting_max: 1_000_000,
             inbound_share: Percent(80),
+            outbound_share: Percent(100),
             call_max: Span::from_s(4 * 3_600),
         }
     }

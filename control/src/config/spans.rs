@@ -276,7 +276,7 @@ impl Config {
             if trunk.spans.iter().any(|n| !self.spans.iter().any(|s| s.number == *n)) {
                 wrong(format!("trunks[{at}].spans"), "trunks.spans", "there is no such span");
             }
-            if trunk.spans.is_empty() && trunk.address.port() == 0 {
+            if trunk.spans.is_empty() && trunk.is_nowhere() {
                 wrong(format!("trunks[{at}].name"), "trunks.address", "a trunk has an address, or spans");
             }
         }

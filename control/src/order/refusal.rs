@@ -99,6 +99,10 @@ pub enum Reason {
     NotAllowed,
     /// The same request id was used with other content.
     Conflict,
+    /// No trunk of ours takes it.
+    NoTrunk,
+    /// The trunks that reach the number show no such caller id, or none is named and they have none.
+    NoCallerId,
 }
 
 impl Reason {
@@ -137,6 +141,8 @@ impl Reason {
             Self::NoSuchPolicy => "names a policy that is not stored".into(),
             Self::NotAllowed => "is not allowed to you".into(),
             Self::Conflict => "was used before with other content".into(),
+            Self::NoTrunk => "is a number that no trunk takes".into(),
+            Self::NoCallerId => "cannot be shown by the trunks that reach the number".into(),
         }
     }
 
@@ -182,6 +188,8 @@ impl Reason {
             Self::NoSuchPolicy => "store it by PUT /v1/policies/NAME, or leave the field out".into(),
             Self::NotAllowed => "ask the operator, or sign the order at a higher authority level".into(),
             Self::Conflict => "use a new request id for a new order".into(),
+            Self::NoTrunk => "give another number, or ask the operator for a trunk that takes it".into(),
+            Self::NoCallerId => "name a caller id that is yours".into(),
         }
     }
 }

@@ -3,7 +3,6 @@
 
 use super::plan::Plan;
 use super::site::SITE;
-use control::call::route::Route;
 use control::config::{self, Config};
 use control::desk::{self, Desk, Judge};
 use control::dispatch::{self, Dispatcher, Scheme, ServerReport, Shares};
@@ -217,13 +216,6 @@ impl Intake {
         let zones = facts(&order, &self.settings).zones;
         let due = schedule::first_due(&order, &zones, now.wall);
         (order, parsed.digests[0], due)
-    }
-
-    pub(super) fn route(&self, order: &Order) -> Route {
-        let tenant = self.config.tenants.first();
-        let ring = self.config.policy.ring_max.ms;
-        let routes = Route::all(&self.config.trunks, tenant, order, "10.0.0.1", ring).expect("a trunk");
-        routes.into_iter().next().expect("one trunk")
     }
 }
 

@@ -355,13 +355,12 @@ impl Sim {
 
     fn start(&mut self, start: desk::Start) {
         self.slots_out += 1;
-        let route = self.intake.route(&start.order);
         let call = CallStart {
             permit: start.permit,
             slot: start.slot,
             order: start.order,
             lease: start.lease,
-            route,
+            trunks: None,
             again: false,
         };
         self.shard(shard::Input::Start(Box::new(call)));

@@ -188,7 +188,7 @@ impl<'a, D: Db> Batch<'a, D> {
             Ask::Replay { tenant, order } => self.replay(*tenant, *order),
             Ask::NoticeDone { id, retry, given_up } => self.notice_done(*id, *retry, *given_up),
             Ask::Orphans { owner } => self.orphans(*owner, *owner),
-            Ask::Adopt { from, to } => self.orphans(*from, *to),
+            Ask::Adopt { from, to, life } => self.adopt(*from, *to, *life),
             Ask::NextDue => self.next_due(),
             Ask::Lines => Ok(Answer::Lines(self.lines()?)),
             Ask::Beat { name, role, address, epoch, load } => self.beat(name, role, address, *epoch, *load),

@@ -397,7 +397,7 @@ pub(super) fn adopted_orders_belong_to_the_new_owner(bed: &mut Bed) {
     bed.accept(order(1));
     let held = bed.claim_one();
     assert!(bed.intent(&held.lease).is_ok());
-    let adopt = Ask::Adopt { from: ServerId(1), to: ServerId(2) };
+    let adopt = Ask::Adopt { from: ServerId(1), to: ServerId(2), life: 0 };
     assert!(matches!(bed.ask(adopt), Ok(Answer::Orphans(o)) if o.len() == 1));
     assert!(matches!(bed.ask(Ask::Orphans { owner: ServerId(1) }), Ok(Answer::Orphans(o)) if o.is_empty()));
     assert!(matches!(bed.ask(Ask::Orphans { owner: ServerId(2) }), Ok(Answer::Orphans(o)) if o.len() == 1));

@@ -1,0 +1,115 @@
+//! The voices of many languages: espeak-ng, as the program that Debian ships. GPL-3: started as a program of its own and
+//! never linked. Text goes by standard input; sound comes back as a WAV file in a private folder.
+
+use crate::flite::{Error, samples};
+use crate::frame::Speak;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// espeak-ng with a folder for its files.
+#[derive(Debug)]
+pub struct Espeak {
+    file: PathBuf,
+}
+
+/// Words a minute at its own speed.
+const WORDS_A_MINUTE: f32 = 160.0;
+/// Its own pitch, of 0 to 99.
+const PITCH: f32 = 50.0;
+
+impl Espeak {
+    /// Files go to this folder, which nobody else uses.
+    #[must_use]
+    pub fn new(folder: &Path) -> Self {
+        Self { file: folder.join("espoken.wav") }
+    }
+
+    /// Speaks: rate in Hz and linear samples as octets. A language with a region falls back to the language.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub fn speak(&self, speak: &Speak) -> Result<(u32, Vec<u8>), Error> {
+        if speak.text.trim().is_empty() {
+            return Ok((8_000, Vec::new()));
+        }
+        let lang = speak.lang.to_ascii_lowercase().replace('_', "-");
+        let primary = lang.split('-').next().unwrap_or_default().to_owned();
+        let mut tried = Err(Error::Voice);
+        let named = [speak.voice.as_str(), lang.as_str(), primary.as_str()];
+        for voice in named.into_iter().filter(|v| !v.is_empty()) {
+            let variant = if voice == speak.voice { "" } else { speak.variant.as_str() };
+            tried = self.by(&format!("{voice}{variant}"), speak);
+            if !matches!(tried, Err(Error::Status(_) | Error::Voice | Error::Sound)) {
+                break;
+            }
+        }
+        tried
+    }
+
+    fn by(&self, voice: &str, speak: &Speak) -> Result<(u32, Vec<u8>), Error> {
+        let named = voice.chars().all(|c| c.is_ascii_alphanumeric() || "-+_".contains(c));
+        if !named || voice.starts_with('-') {
+            return Err(Error::Voice);
+        }
+        let speed = WORDS_A_MINUTE * speak.rate.clamp(0.5, 3.0);
+        let pitch = (PITCH * speak.pitch.clamp(0.5, 1.98)).min(99.0);
+        let mut child = Command::new("espeak-ng")
+            .args(["-b", "1", "-v", voice, "-s", &format!("{speed:.0}"), "-p", &format!("{pitch:.0}"), "-w"])
+            .arg(&self.file)
+            .arg("--stdin")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .map_err(Error::Start)?;
+        if let Some(mut input) = child.stdin.take() {
+            // One that dies early is told by its status.
+            drop(input.write_all(speak.text.as_bytes()));
+        }
+        let status = child.wait().map_err(Error::Start)?;
+        if !status.success() {
+            return Err(Error::Status(status.code()));
+        }
+        let wav = std::fs::read(&self.file).map_err(|_| Error::Sound)?;
+        drop(std::fs::remove_file(&self.file));
+        samples(&wav).ok_or(Error::Sound)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn speak(lang: &str, voice: &str, text: &str) -> Speak {
+        Speak {
+            lang: lang.into(),
+            voice: voice.into(),
+            text: text.into(),
+            rate: 1.0,
+            pitch: 1.0,
+            volume: 1.0,
+            ..Speak::default()
+        }
+    }
+
+    #[test]
+    fn many_languages_are_spoken_and_nonsense_is_refused() {
+        let folder = std::env::temp_dir().join(format!("carillon-espeak-test-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("a temporary folder");
+        let espeak = Espeak::new(&folder);
+        if let Err(Error::Start(error)) = espeak.speak(&speak("de-DE", "", "Guten Tag")) {
+            println!("SKIPPED: espeak-ng is not installed: {error}");
+            return;
+        }
+        for (lang, text) in
+            [("de-DE", "Guten Tag"), ("fr-CA", "Bonjour"), ("es", "Buenos dias"), ("ja", "こんにちは")]
+        {
+            let (hz, sound) = espeak.speak(&speak(lang, "", text)).expect(lang);
+            assert!(hz >= 16_000 && sound.len() > 16_000, "{lang}: {hz} {}", sound.len());
+        }
+        assert!(espeak.speak(&speak("", "-h", "a")).is_err());
+        assert!(espeak.speak(&speak("zz-ZZ", "", "a")).is_err());
+        drop(std::fs::remove_dir_all(&folder));
+    }
+}
