@@ -304,7 +304,8 @@ fn column(name: &str) -> Option<String> {
 }
 
 /// Cells of a row (RFC 4180 §2); `None` if quotes are broken, the text is not UTF-8, or there are too many.
-fn cells(text: &[u8], max: usize) -> Option<Vec<String>> {
+#[must_use]
+pub fn cells(text: &[u8], max: usize) -> Option<Vec<String>> {
     let text = std::str::from_utf8(text).ok()?;
     let mut out = Vec::new();
     let mut rest = text;

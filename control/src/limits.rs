@@ -52,12 +52,7 @@ pub fn endpoint(config: &Config) -> signalling::sip::endpoint::Limits {
 /// Bounds of the desk.
 #[must_use]
 pub fn desk(config: &Config) -> crate::desk::Limits {
-    let waits = usize::try_from(config.policy.attempts_max).unwrap_or(0);
-    let retry = crate::queue::RetryTable {
-        attempts_max: config.policy.attempts_max,
-        no_answer: vec![config.policy.retry_after.ms; waits],
-        ..crate::queue::RetryTable::default()
-    };
+    let retry = crate::queue::RetryTable::of(&config.policy, None);
     crate::desk::Limits {
         lease_ms: config.store.lease.ms,
         // Well within the lease, however short it is.

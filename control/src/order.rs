@@ -9,6 +9,7 @@ pub mod mailbox;
 pub mod number;
 pub mod proof;
 pub mod refusal;
+pub mod repeat;
 pub mod request;
 pub mod smtp;
 pub mod time;
@@ -191,6 +192,10 @@ pub struct Order {
     /// VoiceXML leniency asked for.
     #[serde(default)]
     pub lenient: bool,
+    /// It is to be carried out again and again: a rule of recurrence. Only while a request is read: each occurrence
+    /// becomes an order of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repeat: Option<String>,
 }
 
 impl Order {

@@ -1,5 +1,6 @@
 //! What becomes of an order when an attempt is over, or was found open after a crash.
 
+use crate::config::{Policy, Retries};
 use crate::order::{Disposition, Doubt};
 use crate::store::Orphan;
 use std::time::Duration;
@@ -48,6 +49,49 @@ impl Default for RetryTable {
         }
     }
 }
+
+impl RetryTable {
+    /// The table of a tenant: the program's, changed by what the operator sets, changed by what the tenant sets.
+    #[must_use]
+    pub fn of(policy: &Policy, tenant: Option<&Retries>) -> Self {
+        let mut table = Self { attempts_max: policy.attempts_max, ..Self::default() };
+        if let Some(after) = policy.retry_after {
+            let waits = vec![after.ms; usize::try_from(policy.attempts_max.min(100)).unwrap_or(100)];
+            for row in [&mut table.busy, &mut table.no_answer, &mut table.machine, &mut table.failed] {
+                row.clone_from(&waits);
+            }
+        }
+        table.change(&policy.retries);
+        if let Some(own) = tenant {
+            table.change(own);
+            // A tenant's wish is one of three parties': it may not dial oftener than the operator allows.
+            table.attempts_max =
+                table.attempts_max.min(policy.retries.attempts_max.unwrap_or(policy.attempts_max));
+        }
+        table
+    }
+
+    fn change(&mut self, by: &Retries) {
+        let rows = [
+            (&mut self.busy, &by.busy),
+            (&mut self.no_answer, &by.no_answer),
+            (&mut self.machine, &by.machine),
+            (&mut self.congestion, &by.congestion),
+            (&mut self.failed, &by.failed),
+        ];
+        for (row, own) in rows {
+            if let Some(own) = own {
+                *row = own.iter().take(WAITS_MAX).map(|span| span.ms).collect();
+            }
+        }
+        if let Some(max) = by.attempts_max {
+            self.attempts_max = max;
+        }
+    }
+}
+
+/// Waits in one row.
+const WAITS_MAX: usize = 100;
 
 /// How an attempt went, as far as the queue must know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -186,6 +230,23 @@ mod tests {
         {
             check(over, Cause::NORMAL, (1, 0), None);
         }
+    }
+
+    #[test]
+    fn tenants_change_rows_of_the_operators_table() {
+        let read = |text: &str| toml::from_str::<Policy>(text).expect("a policy");
+        let own = |text: &str| toml::from_str::<Retries>(text).expect("a table");
+        let plain = RetryTable::of(&read(""), None);
+        assert_eq!(plain, RetryTable { attempts_max: 4, ..RetryTable::default() });
+        let short = RetryTable::of(&read("retry_after = \"1m\"\nattempts_max = 2"), None);
+        assert_eq!(
+            (short.busy, short.no_answer, short.failed),
+            (vec![60_000; 2], vec![60_000; 2], vec![60_000; 2])
+        );
+        let policy = read("attempts_max = 3\nretries = { busy = [\"1s\", \"2s\"] }");
+        let tenant = own("no_answer = [\"5s\"]\nattempts_max = 9");
+        let both = RetryTable::of(&policy, Some(&tenant));
+        assert_eq!((both.busy, both.no_answer, both.attempts_max), (vec![1_000, 2_000], vec![5_000], 3));
     }
 
     #[test]

@@ -83,9 +83,9 @@ impl Record {
         Some(Self {
             attempt: orphan.lease.attempt,
             order: Some(order.id),
-            parent: None,
+            parent: order.parent(),
             tenant: order.tenant,
-            direction: Direction::Outbound,
+            direction: order.parent().map_or(Direction::Outbound, |_| Direction::Transfer),
             from: order.caller_id.clone().unwrap_or_default(),
             to: order.to.clone(),
             server: orphan.server.unwrap_or(ServerId(0)),

@@ -300,6 +300,13 @@ pub enum Ask {
         /// No more tries.
         given_up: bool,
     },
+    /// Tell the webhooks of an order again how it stands: at the wish of its tenant, who lost what was told.
+    Replay {
+        /// Whose.
+        tenant: TenantId,
+        /// Which.
+        order: OrderId,
+    },
     /// After a restart: leases of this owner that are still open, with what was journalled for them. Each gets a new
     /// epoch, so whatever still runs under the old one is fenced.
     Orphans {
@@ -321,6 +328,8 @@ pub enum Ask {
         from: ServerId,
         /// Who takes over.
         to: ServerId,
+        /// In which of its lives it died; if it has begun another, nothing is taken. 0: in any.
+        life: u64,
     },
     /// A process shows that it lives, every 500 ms; the answer tells who else does. A new process of the same name gets a
     /// new epoch, and a beat with an old one is [`Error::Fenced`]: that process must end.
@@ -441,6 +450,8 @@ pub enum Shelf {
     Seen,
     /// The customer table: zone, language, last conversation.
     Customers,
+    /// Rule sets stored by API.
+    Policies,
     /// Errands for servers that the bus does not reach: `<server>/<order>`.
     Errands,
 }

@@ -63,8 +63,9 @@ impl Watch {
         }
     }
 
-    /// Looks at the others as the store shows them; those that are dead and must be dealt with now.
-    pub fn look(&mut self, now: Mono, others: &[Node]) -> Vec<ServerId> {
+    /// Looks at the others as the store shows them; those that are dead and must be dealt with now, each with the life in which
+    /// it died.
+    pub fn look(&mut self, now: Mono, others: &[Node]) -> Vec<(ServerId, u64)> {
         let gap = Duration::from_millis(self.limits.gap_ms);
         if self.looked.is_none_or(|at| now.since(at) > gap) {
             self.seen.values_mut().for_each(|seen| seen.alive = now);
@@ -78,7 +79,7 @@ impl Watch {
                 *seen = Seen { beat, alive: now, told: None };
             }
             if node.role != LEFT && seen.is_due(now, &self.limits) {
-                dead.push(node.id);
+                dead.push((node.id, node.epoch));
             }
         }
         dead
@@ -131,7 +132,7 @@ mod tests {
         let mut at = Vec::new();
         for ms in (from..=to).step_by(500) {
             let beat = i64::try_from(ms.min(last)).expect("small");
-            if watch.look(Mono::from_ms(ms), &[node(1, beat - 1_000_000)]) == [ServerId(1)] {
+            if watch.look(Mono::from_ms(ms), &[node(1, beat - 1_000_000)]) == [(ServerId(1), 1)] {
                 at.push(ms);
             }
         }

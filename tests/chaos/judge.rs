@@ -106,6 +106,27 @@ fn share(sorted: &[u128], percent: usize) -> u128 {
     sorted.get((sorted.len() * percent / 100).min(sorted.len().saturating_sub(1))).copied().unwrap_or(0)
 }
 
+/// What the channels were busy and what the records say agree within 0.01 %, a millisecond a call aside.
+pub(crate) async fn accounts_agree(cluster: &Cluster) {
+    let (mut channels, mut records, mut unrecorded) = (0.0, 0.0, 0.0);
+    for process in cluster.processes.iter().filter(|p| p.is_media()) {
+        let asked = cluster.client.get(format!("http://{}/metrics", process.http)).send().await;
+        let text = asked.expect("it runs").text().await.expect("text");
+        let sum = |name: &str| {
+            let lines = text.lines().filter(|l| l.starts_with(name));
+            lines.filter_map(|l| l.rsplit(' ').next()?.parse::<f64>().ok()).sum::<f64>()
+        };
+        channels += sum("carillon_channel_busy_ms_total");
+        records += sum("carillon_record_busy_ms_total");
+        unrecorded += sum("carillon_unrecorded_calls_total");
+    }
+    #[expect(clippy::cast_precision_loss, reason = "hundreds of calls")]
+    let calls = cluster.customer.calls().len() as f64;
+    println!("channels busy {channels} ms, records {records} ms, {unrecorded} calls without a record");
+    assert!(records > 0.0 && unrecorded == 0.0);
+    assert!((channels - records).abs() <= records * 0.0001 + calls, "{channels} against {records} ms");
+}
+
 fn count(n: usize) -> u64 {
     u64::try_from(n).unwrap_or(u64::MAX)
 }

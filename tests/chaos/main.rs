@@ -162,6 +162,7 @@ async fn a_rolling_upgrade_cuts_no_call() {
     stop.store(true, Ordering::Relaxed);
     let orders = orders.await.expect("the third party goes on");
     let verdict = judge::judge(&cluster, Duration::from_secs(60)).await;
+    judge::accounts_agree(&cluster).await;
     verdict.print(0);
     println!("{orders} orders");
     assert_eq!(verdict.doubt, 0, "nothing is in doubt when nobody died");

@@ -247,6 +247,7 @@ orders_waiting_max = 1000000
 [[trunks]]
 name = "loopback"
 address = "{customer}"
+prefixes = ["+"]
 caller_id = "+15550000"
 "#,
             high = low + 499,

@@ -26,6 +26,65 @@ fn sip_messages() {
     });
 }
 
+/// The same octets in pieces of any size hold the same messages as in one, and never more octets than came.
+#[test]
+fn sip_streams() {
+    use signalling::sip::wire::frame::{Cut, Framer};
+    let Some(corpus) = files("corpora/sip-torture/rfc4475", "dat") else { return };
+    let words = ["\r\n\r\n", "Content-Length: 0\r\n", "l: 99999999999", "SIP/2.0 999 x\r\n", "\r\n"];
+    let limits = signalling::sip::wire::Limits::default();
+    let messages = |octets: &[u8], piece: usize| {
+        let (mut framer, mut cut) = (Framer::default(), Vec::new());
+        for part in octets.chunks(piece) {
+            framer.push(part);
+            loop {
+                match framer.next(&limits) {
+                    Cut::Message(n) => {
+                        cut.push(framer.bytes()[..n].to_vec());
+                        framer.consume(n);
+                    }
+                    Cut::Ping => {}
+                    Cut::More => break,
+                    Cut::Last(_) | Cut::Broken => return cut,
+                }
+            }
+        }
+        cut
+    };
+    fuzz("sip streams", &corpus, &words, |b| {
+        let whole = messages(b, b.len().max(1));
+        assert!(whole.iter().map(Vec::len).sum::<usize>() <= b.len());
+        assert_eq!(messages(b, 7), whole);
+    });
+}
+
+#[test]
+fn session_descriptions() {
+    use signalling::leg::Rtp;
+    use signalling::sdp::{Description, Local, agree};
+    let ours = Rtp {
+        addr: std::net::SocketAddr::from(([192, 0, 2, 1], 4_000)),
+        rtcp: None,
+        codecs: vec![units::Codec::Pcmu, units::Codec::Pcma],
+        telephone_event: Some(101),
+        sends: true,
+        receives: true,
+        srtp: None,
+        ptime_ms: 20,
+    };
+    let offer = Local::new(1).offer(&ours);
+    let secure = b"v=0\r\no=- 1 1 IN IP6 ::1\r\ns=-\r\nc=IN IP6 ::1\r\nt=0 0\r\nm=audio 9 RTP/SAVP 8 96\r\n\
+        a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\r\n\
+        a=rtpmap:96 telephone-event/8000\r\na=ptime:20\r\na=sendonly\r\nm=video 0 RTP/AVP 97\r\n";
+    let words =
+        ["m=audio 0 ", "a=rtcp:", "RTP/SAVP", "a=inactive\r\n", "IN IP4 0.0.0.0", "0-15", "65536", "\r\n"];
+    fuzz("sdp", &[offer, secure.to_vec()], &words, |b| {
+        if let Ok(description) = Description::parse(b) {
+            let _ = agree(&ours, &description.rtp);
+        }
+    });
+}
+
 #[test]
 fn rtp_and_events() {
     let mut packet = vec![0x80, 0, 0, 1, 0, 0, 0, 160, 0, 0, 0, 7];
@@ -94,7 +153,7 @@ fn audio_files() {
 
 #[test]
 fn configurations_and_scenarios() {
-    let config = b"[node]\nname = \"a\"\n[[tenants]]\nname = \"x\"\nid = 1\n[[trunks]]\nname = \"t\"\naddress = \"127.0.0.1:5060\"\n";
+    let config = b"[node]\nname = \"a\"\n[[tenants]]\nname = \"x\"\nid = 1\n[[trunks]]\nname = \"t\"\naddress = \"127.0.0.1:5060\"\nprefixes = [\"+\"]\n";
     fuzz("config", &[config.to_vec()], &["[", "]", "= \"30s\"", "= 80", "\n"], |b| {
         if let Ok(text) = std::str::from_utf8(b) {
             let _ = control::config::parse("fuzz", text);
@@ -104,6 +163,43 @@ fn configurations_and_scenarios() {
     fuzz("scenario", &[scenario.to_vec()], &["person", "..", "%", "s", "#"], |b| {
         if let Ok(text) = std::str::from_utf8(b) {
             let _ = bench::farend::Scenario::parse(text, &|_| None);
+        }
+    });
+}
+
+#[test]
+fn isdn_frames_messages_and_tdm_packets() {
+    use hw::tdm::oe::{PACKET_MAX, Packet, Port};
+    use signalling::isdn::q921::{Frame, Side};
+    use signalling::isdn::q931::{Message, ie};
+    let setup = b"\x02\x01\x00\x00\x08\x02\x00\x01\x05\xa1\x04\x03\x80\x90\xa3\x18\x03\xa9\x83\x81\x1e\x02\x80\x83\x28\x02\xb1A\x6c\x04\x21\x8155\x70\x03\x8155\x74\x05\x21\x81\x8f55";
+    let release = b"\x00\x01\x02\x04\x08\x02\x80\x01\x4d\x08\x02\x80\x90";
+    fuzz("isdn", &[setup.to_vec(), release.to_vec()], &["\u{5}", "\u{0}"], |b| {
+        for from in [Side::Network, Side::User] {
+            if let Ok(frame) = Frame::parse(b, from) {
+                assert_eq!(frame.write(from), b, "a frame is written as it was read");
+                let Ok(message) = Message::parse(frame.info()) else { continue };
+                let again = Message::parse(&message.write()).expect("our own");
+                assert_eq!(again.ies.len(), message.ies.len());
+                for e in &message.ies {
+                    drop((ie::ChannelId::read(&e.body), ie::Number::read(&e.body), ie::read_cause(&e.body)));
+                    drop((
+                        ie::read_bearer(&e.body, ie::Law::A),
+                        ie::read_restart(&e.body),
+                        ie::read_display(&e.body),
+                    ));
+                }
+            }
+        }
+    });
+    let mut packet = [0; PACKET_MAX];
+    let mut port = Port::new(hw::card::SpanKind::T1, 0, &[24], hw::tdm::oe::Buffer::WIRE);
+    let len = port.send(&[0x55; 192], &mut packet);
+    fuzz("tdmoe", &[packet[..len].to_vec()], &[], |b| {
+        if let Some(packet) = Packet::parse(b) {
+            port.receive(&packet);
+            port.hear(&mut [0; 192]);
+            while port.poll().is_some() || port.receive_frame(24, &mut [0; 272]).is_some() {}
         }
     });
 }

@@ -28,8 +28,10 @@ fn day(plan: Plan) -> (Sim, Day) {
 
 #[test]
 fn whoever_is_bridged_hears_the_other_side_and_every_leg_comes_to_its_end() {
+    let mut ends = String::new();
     for seed in 61..=64 {
         let (sim, day) = day(plan(seed, 60));
+        ends.extend(sim.site.queries.iter().map(String::as_str));
         assert!(sim.seconds >= 50, "seed {seed}: {} transfers", sim.seconds);
         let of = |person: &str| sim.logs.iter().filter(|l| l.person == person).collect::<Vec<_>>();
         let (talks, stays) = (of("talks"), of("stays"));
@@ -37,18 +39,18 @@ fn whoever_is_bridged_hears_the_other_side_and_every_leg_comes_to_its_end() {
         // The agents sound 3 s of 2,100 Hz as soon as they answer: some caller hears each of them.
         let heard: usize = sim.logs.iter().map(|l| frames_with(&l.audio, 2_100.0)).sum();
         let sounded = 150 * (talks.len() + stays.len());
-        assert!(heard * 10 > sounded * 8, "seed {seed}: callers heard {heard} frames of {sounded}");
+        assert!(heard * 10 > sounded * 9, "seed {seed}: callers heard {heard} frames of {sounded}");
         let agents = talks.iter().chain(&stays);
         let back: usize = agents.map(|l| frames_with(&l.audio, 1_100.0)).sum();
         assert!(back > 200, "seed {seed}: agents heard {back} frames of the callers' tone");
-        for end in ["far_end_disconnect", "maxtime_disconnect", "near_end_disconnect", "busy"] {
-            assert!(sim.site.queries.iter().any(|q| q.contains(end)), "seed {seed}: no {end}");
-        }
         let refused = sim.site.queries.iter().filter(|q| q.contains("noauthorization")).count();
         assert!(refused > 3, "seed {seed}: who may not be called is not: {refused}");
         let recorded: usize = day.seconds.values().sum();
         assert_eq!(recorded + refused, sim.seconds as usize, "seed {seed}: {:?}", day.seconds);
         assert!(day.seconds.contains_key(&Disposition::Completed), "seed {seed}");
+    }
+    for end in ["far_end_disconnect", "maxtime_disconnect", "near_end_disconnect", "busy"] {
+        assert!(ends.matches(end).count() > 3, "{end} came {} times", ends.matches(end).count());
     }
 }
 

@@ -102,6 +102,8 @@ type Fits = fn(&str) -> bool;
 /// Attributes of any element, and the values they may have.
 const SHAPES: &[(&str, Fits)] = &[
     ("fetchhint", |v| matches!(v, "prefetch" | "safe")),
+    // SSML 1.0 §3.2.3: of <break>.
+    ("time", is_time),
     ("maxage", is_count),
     ("maxstale", is_count),
     ("weight", |v| v.parse::<f32>().is_ok_and(|w| w >= 0.0 && w.is_finite())),

@@ -19,7 +19,7 @@ pub struct Setup<'a> {
     pub program: Option<&'a Path>,
     /// Folder for its files.
     pub dir: &'a Path,
-    /// The trunk that reaches numbers beginning with +1555.
+    /// The trunk that reaches numbers beginning with +1555; with port 0 there is none, and `extra` brings one.
     pub trunk: SocketAddr,
     /// The mail server that takes status mails.
     pub mailbox: SocketAddr,
@@ -240,19 +240,25 @@ fn json(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or(Value::String(text.to_owned()))
 }
 
-/// A range of 400 media ports below the kernel's ephemeral ones, its own for each process and start: another Carillon on
+/// A range of 1,000 media ports (two a call, for the calls that `[limits]` allows by default) below the kernel's ephemeral ones, its own for each process and start: another Carillon on
 /// this machine keeps its own.
 fn media_ports() -> [u16; 2] {
     static STARTS: AtomicU32 = AtomicU32::new(0);
-    let turn = std::process::id().wrapping_mul(7).wrapping_add(STARTS.fetch_add(1, Ordering::Relaxed)) % 19;
-    let low = 12_000 + u16::try_from(turn * 400).expect("below 8,000");
-    [low, low + 399]
+    let turn = std::process::id().wrapping_mul(7).wrapping_add(STARTS.fetch_add(1, Ordering::Relaxed)) % 22;
+    let low = 10_000 + u16::try_from(turn * 1_000).expect("below 22,000");
+    [low, low + 999]
 }
 
 fn text(setup: &Setup<'_>, http: SocketAddr, smtp: SocketAddr, sip: SocketAddr) -> String {
     let Setup { trunk: customer, mailbox, extra, .. } = setup;
     let dir = setup.dir.display();
     let [low, high] = media_ports();
+    let trunk = match customer.port() {
+        0 => String::new(),
+        _ => format!(
+            "[[trunks]]\nname = \"loopback\"\naddress = \"{customer}\"\nprefixes = [\"+1555\"]\ncaller_id = \"+15550000\"\n"
+        ),
+    };
     format!(
         r#"# Written by `carillon-bench demo`: everything on loopback.
 [node]
@@ -296,12 +302,7 @@ mail_from = ["ops@acme.example"]
 mail_level_min = 0
 webhook_secret = "{WEBHOOK_SECRET}"
 
-[[trunks]]
-name = "loopback"
-address = "{customer}"
-prefixes = ["+1555"]
-caller_id = "+15550000"
-{extra}
+{trunk}{extra}
 "#
     )
 }

@@ -8,6 +8,7 @@
 //! costs one `recvmmsg` a port for all of them.
 
 pub mod ear;
+pub mod exchange;
 pub mod io;
 pub mod mouth;
 pub mod mulaw;
@@ -21,6 +22,7 @@ pub mod tones;
 pub mod world;
 
 pub use ear::{Ear, Hearing};
+pub use exchange::{Exchange, ExchangeConfig, Seen};
 pub use mouth::Mouth;
 pub use phone::{CallLog, Phone};
 pub use scenario::{Scenario, ScenarioError};

@@ -6,6 +6,7 @@ use crate::store::Handle;
 use arc_swap::ArcSwap;
 use control::shard::CallView;
 use control::store::{Answer, Ask, Node};
+use control::trunk::{Standing, TrunkView};
 use serde::{Deserialize, Serialize};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -27,6 +28,10 @@ pub enum Question {
     Workers,
     /// Servers and their load.
     Servers,
+    /// Trunks, and how they stand.
+    Trunks,
+    /// An operator's order about a trunk.
+    Trunk(String, Standing),
     /// Why an order is not being dialled now.
     Why(OrderId),
     /// Spans in a line each.
@@ -37,6 +42,12 @@ pub enum Question {
     Block(u16, Option<u8>, bool),
     /// End a call.
     Clear(AttemptId),
+    /// Change tenants, keys, limits.
+    Provision(crate::provision::Change),
+    /// What would become of a campaign, under assumptions.
+    Forecast(units::CampaignId, serde_json::Map<String, serde_json::Value>),
+    /// Tenants in force, one if it is named.
+    Tenants(Option<String>),
     /// As SIGHUP.
     Reload,
     /// As SIGTERM.
@@ -65,6 +76,8 @@ pub struct Admin {
     pub others: Option<Arc<ArcSwap<Vec<Node>>>>,
     /// The desk.
     pub desk: crate::desk::Way,
+    /// Who may order.
+    pub intake: Arc<crate::intake::Intake>,
     /// As SIGHUP.
     pub reload: Arc<tokio::sync::Notify>,
     /// As SIGTERM.
@@ -127,6 +140,8 @@ impl Admin {
             Question::Call(order) => self.call(order).await,
             Question::Workers => Ok(serde_json::json!((self.workers)())),
             Question::Servers => self.servers().await,
+            Question::Trunks => Ok(serde_json::json!(self.trunks().await)),
+            Question::Trunk(name, standing) => self.trunk(name, standing).await,
             Question::Why(order) => self.why(order).await,
             Question::Spans => Ok(serde_json::json!(self.spans().await)),
             Question::Span(number) => {
@@ -150,6 +165,21 @@ impl Admin {
                 }
                 Ok(serde_json::json!("told"))
             }
+            Question::Provision(change) => self.intake.provision(change).await.map_err(|why| why.to_string()),
+            Question::Forecast(id, assume) => self.intake.forecast_of(id, assume).await,
+            Question::Tenants(name) => {
+                let config = self.intake.config.load();
+                let asked = |t: &&control::config::Tenant| {
+                    name.as_ref().is_none_or(|n| t.name.eq_ignore_ascii_case(n))
+                };
+                let found: Vec<_> = config.tenants.iter().filter(asked).map(crate::provision::told).collect();
+                match name {
+                    Some(name) => {
+                        found.into_iter().next().ok_or_else(|| format!("there is no tenant called `{name}`"))
+                    }
+                    None => Ok(found.into()),
+                }
+            }
             Question::Reload => {
                 self.reload.notify_one();
                 Ok(serde_json::json!("reloading; the log says what was taken"))
@@ -170,6 +200,35 @@ impl Admin {
             }
         }
         calls
+    }
+
+    /// Over all shards: each keeps its own count of calls.
+    async fn trunks(&self) -> Vec<TrunkView> {
+        let mut all: Vec<TrunkView> = Vec::new();
+        for shard in &self.shards {
+            let (answer, waits) = oneshot::channel();
+            if shard.send(Inbox::Trunks(answer)).await.is_err() {
+                continue;
+            }
+            for view in waits.await.unwrap_or_default() {
+                match all.iter_mut().find(|known| known.name == view.name) {
+                    Some(known) => known.add(&view),
+                    None => all.push(view),
+                }
+            }
+        }
+        all
+    }
+
+    async fn trunk(&self, name: String, standing: Standing) -> Result<serde_json::Value, String> {
+        if !self.trunks().await.iter().any(|trunk| trunk.name == name) {
+            return Err(format!("there is no trunk {name}"));
+        }
+        for shard in &self.shards {
+            shard.send(Inbox::Trunk(name.clone(), standing)).await.map_err(|e| e.to_string())?;
+        }
+        tracing::info!(trunk = name, ?standing, "by an operator");
+        Ok(serde_json::json!("told"))
     }
 
     async fn spans(&self) -> Vec<serde_json::Value> {

@@ -5,6 +5,7 @@
 
 mod audio;
 mod show;
+mod sign;
 mod tenant;
 mod tools;
 mod vxml;
@@ -12,6 +13,7 @@ mod vxml;
 use crate::admin::Question;
 use crate::cluster::Role;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use control::trunk::Standing;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use units::{AttemptId, OrderId};
@@ -81,10 +83,31 @@ enum Command {
         #[command(subcommand)]
         what: tenant::Tenants,
     },
+    /// Sign orders (Ed25519), and make keys for that.
+    Sign {
+        #[command(subcommand)]
+        what: sign::Sign,
+    },
+    /// Look ahead.
+    Campaign {
+        #[command(subcommand)]
+        what: Campaigns,
+        #[command(flatten)]
+        node: Running,
+    },
     /// Look into a running node.
     Show {
         #[command(subcommand)]
         what: Show,
+        #[command(flatten)]
+        node: Running,
+    },
+    /// Have a trunk take no calls, or take them again; calls that are up go on.
+    Trunk {
+        /// Its name.
+        name: String,
+        /// What is ordered.
+        order: TrunkOrder,
         #[command(flatten)]
         node: Running,
     },
@@ -139,6 +162,17 @@ enum Format {
     Json,
 }
 
+/// What is ordered of a trunk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum TrunkOrder {
+    /// It is broken: no new calls.
+    Block,
+    /// It takes calls again.
+    Unblock,
+    /// It is to be taken out: no new calls.
+    Drain,
+}
+
 /// What is done to a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Maintain {
@@ -146,6 +180,20 @@ enum Maintain {
     Block,
     /// As before.
     Unblock,
+}
+
+#[derive(Debug, Subcommand)]
+enum Campaigns {
+    /// How long a campaign will take, how many of its orders are blocked and why, and how many channels it needs: by the
+    /// running node's own rules, in virtual time.
+    Forecast {
+        /// The campaign, `camp_…`.
+        id: units::CampaignId,
+        /// What is assumed: `channels=100`, `calls_per_1000s=10000`, `answered_permille=600`, `busy_permille=100`,
+        /// `talk_s=45`, `ring_s=30`.
+        #[arg(value_parser = tenant::word)]
+        assume: Vec<(String, serde_json::Value)>,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -159,6 +207,8 @@ enum Show {
     },
     /// Servers and their load.
     Servers,
+    /// Trunks: state, calls, failures.
+    Trunks,
     /// T1 and E1 lines.
     Spans,
     /// One of them, with its timeslots.
@@ -201,17 +251,30 @@ impl Cli {
             Command::Vxml { what } => what.run(),
             Command::Audio { what } => what.run(),
             Command::Tenant { what } => what.run(),
+            Command::Sign { what } => what.run(),
+            Command::Campaign { what: Campaigns::Forecast { id, assume }, node } => {
+                node.ask(&Question::Forecast(id, assume.into_iter().collect()))
+            }
             Command::Show { what, node } => {
                 let question = match &what {
                     Show::Calls => Question::Calls,
                     Show::Call { id } => Question::Call(*id),
                     Show::Servers => Question::Servers,
+                    Show::Trunks => Question::Trunks,
                     Show::Spans => Question::Spans,
                     Show::Span { number } => Question::Span(*number),
                     Show::Workers => Question::Workers,
                     Show::Why { id } => Question::Why(*id),
                 };
                 node.ask(&question)
+            }
+            Command::Trunk { name, order, node } => {
+                let standing = match order {
+                    TrunkOrder::Block => Standing::Blocked,
+                    TrunkOrder::Unblock => Standing::Open,
+                    TrunkOrder::Drain => Standing::Draining,
+                };
+                node.ask(&Question::Trunk(name, standing))
             }
             Command::Span { number, what, slot, node } => {
                 node.ask(&Question::Block(number, slot, what == Maintain::Block))
@@ -274,6 +337,8 @@ mod tests {
         let id = OrderId(1).to_string();
         assert!(Cli::try_parse_from(["carillon", "show", "call", &id, "-o", "json"]).is_ok());
         assert!(Cli::try_parse_from(["carillon", "show", "call", "17"]).is_err());
+        assert!(Cli::try_parse_from(["carillon", "trunk", "carrier", "drain"]).is_ok());
+        assert!(Cli::try_parse_from(["carillon", "trunk", "carrier", "stop"]).is_err());
         assert!(Cli::try_parse_from(["carillon", "show", "span", "3"]).is_ok());
         assert!(Cli::try_parse_from(["carillon", "span", "3", "block", "--slot", "5"]).is_ok());
     }

@@ -8,20 +8,20 @@ use crate::store::bus::Asking;
 use arc_swap::ArcSwap;
 use control::bus::{Load, Word};
 use control::call::Start;
-use control::call::route::{NoRoute, Route};
 use control::conduct::Denied;
 use control::config::Config;
 use control::desk::{Desk, Fact, Finished, HandedBack, Input, Output};
-use control::dispatch::ServerReport;
+use control::dispatch::{Scheme, ServerReport, Shares};
 use control::order::{Disposition, Order};
 use control::permit::{Permit, Slot};
 use control::queue::Outcome;
 use control::shard::Finished as Over;
 use control::store::Lease;
 use control::store::Orphan;
+use control::trunk::route::{NoRoute, Plan};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use units::{Cause, Mono, OrderId, ServerId, TenantId, Wall};
@@ -41,10 +41,12 @@ pub enum Message {
     Load(ServerReport),
     /// These shards of tenants are ours until then.
     Shards(BTreeSet<u8>, Mono),
-    /// Another process is dead.
-    Dead(ServerId),
+    /// Another process is dead, in this life of it.
+    Dead(ServerId, u64),
     /// Another process asks.
     Errand(Box<Asking>),
+    /// The configuration chooses servers otherwise.
+    Scheme(Scheme, Shares),
     /// Claim nothing more.
     Drain,
     /// A call of this shard wants to transfer its caller by this order.
@@ -73,12 +75,12 @@ pub struct Parts {
     pub shards: Vec<Post>,
     /// The configuration in force.
     pub config: Arc<ArcSwap<Config>>,
-    /// Our host part in From.
-    pub host: String,
     /// This server.
     pub server: ServerId,
-    /// Calls that are up.
-    pub calls: Arc<AtomicU32>,
+    /// Hears what customers said.
+    pub intake: Arc<crate::intake::Intake>,
+    /// What the shards say of their load.
+    pub load: Vec<Arc<crate::shard::Load>>,
     /// Reserve no more.
     pub draining: bool,
     /// Shards of the calls whose transfers are being judged.
@@ -105,6 +107,7 @@ pub async fn run(
     mut over: mpsc::Receiver<Box<Over>>,
 ) {
     let (answers, mut answered) = mpsc::unbounded_channel();
+    let (heed, mut heeded) = mpsc::unbounded_channel();
     let mut report = tokio::time::interval(REPORT);
     if !parts.shards.is_empty() {
         parts.step(Input::Report(parts.load().report(parts.server)), &answers).await;
@@ -112,18 +115,34 @@ pub async fn run(
     parts.step(Input::Begin, &answers).await;
     let mut shards_up = true;
     // Once the shards are gone, what they left is still booked: each end that is under way gets its answer.
-    while shards_up || parts.desk.in_hand() != (0, 0) {
+    let mut heeding = 0_u32;
+    while shards_up || heeding > 0 || parts.desk.in_hand() != (0, 0) {
         let deadline = parts.desk.deadline();
         tokio::select! {
             message = messages.recv() => {
                 let Some(message) = message else { return };
                 parts.message(message, &answers).await;
             }
-            finished = over.recv(), if shards_up => match finished.map(|f| booked(*f)) {
-                Some(Some(input)) => parts.step(input, &answers).await,
-                Some(None) => {}
+            finished = over.recv(), if shards_up => match finished {
+                // What a customer said is kept before the call is booked: after a crash the call is still there.
+                Some(finished) if parts.intake.says_something(&finished) => {
+                    heeding += 1;
+                    tokio::spawn(listen_to(Arc::clone(&parts.intake), finished, heed.clone()));
+                }
+                Some(finished) => {
+                    if let Some(input) = booked(*finished) {
+                        parts.step(input, &answers).await;
+                    }
+                }
                 None => shards_up = false,
             },
+            Some(finished) = heeded.recv() => {
+                heeding -= 1;
+                let finished: Box<Over> = finished;
+                if let Some(input) = booked(*finished) {
+                    parts.step(input, &answers).await;
+                }
+            }
             Some(back) = answered.recv() => parts.came_back(back, &answers).await,
             _ = report.tick(), if !parts.shards.is_empty() => {
                 let load = parts.load();
@@ -136,6 +155,20 @@ pub async fn run(
             parts.say_load(parts.load(), false);
         }
     }
+}
+
+/// Keeps what a call's customer said, as long as that takes, and hands the call on to be booked.
+async fn listen_to(
+    intake: Arc<crate::intake::Intake>,
+    over: Box<Over>,
+    heed: mpsc::UnboundedSender<Box<Over>>,
+) {
+    while let Err(error) = intake.heed(&over).await {
+        tracing::error!(?error, "what a customer said cannot be kept yet");
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    // A desk that is gone books nothing more; the call is found again at the next start.
+    drop(heed.send(over));
 }
 
 async fn wait(deadline: Option<units::Mono>) {
@@ -161,15 +194,24 @@ fn booked(over: Over) -> Option<Input> {
 }
 
 impl Parts {
-    /// What this server carries: calls that are up, and those on their way to it.
+    /// What this server carries: calls that are up, and those on their way to it. Capacity and pace are those of the
+    /// host, or of the trunks that work just now if they are less.
     pub(crate) fn load(&self) -> Load {
         let config = self.config.load();
-        let rate = u32::try_from(config.limits.calls_rate.milli_hz / 1_000).unwrap_or(u32::MAX).max(1);
+        // Without shards there are no trunks either: then the host alone counts.
+        let none = if self.load.is_empty() { u32::MAX } else { 0 };
+        let sum = |of: fn(&crate::shard::Load) -> u32, none| {
+            self.load.iter().map(|load| of(load)).fold(none, u32::saturating_add)
+        };
+        let own = u32::try_from(config.limits.calls_rate.milli_hz).unwrap_or(u32::MAX).max(1_000);
+        let per_1000s = own.min(sum(|load| load.trunk_pace.load(Ordering::Relaxed), none));
+        let trunks = sum(|load| load.trunk_calls.load(Ordering::Relaxed), none);
         let out = if self.ours.is_some() { self.desk.dispatcher().slots_out(self.server) } else { 0 };
         Load {
-            capacity: config.limits.calls_max,
-            used: self.calls.load(Ordering::Relaxed).max(out),
-            rate: control::dispatch::Rate::per_second(rate),
+            capacity: config.limits.calls_max.min(trunks),
+            used: sum(|load| load.calls.load(Ordering::Relaxed), 0).max(out),
+            // A rate of 0 would be none at all; where no trunk works the capacity says so.
+            rate: control::dispatch::Rate::per_second((per_1000s / 1_000).max(1)),
             draining: self.draining,
         }
     }
@@ -201,9 +243,10 @@ impl Parts {
             Message::Word(Word::Cancel { order }) => self.cancelled(order).await,
             Message::Word(_) => return,
             Message::Learnt => return self.say(&Word::Learn),
+            Message::Scheme(scheme, shares) => Input::Scheme(scheme, shares),
             Message::Load(report) => Input::Report(report),
             Message::Shards(shards, until) => Input::Shards(shards, until),
-            Message::Dead(server) => Input::Dead(server),
+            Message::Dead(server, life) => Input::Dead(server, life),
             Message::Errand(asking) => return self.errand(*asking, answers).await,
             Message::Second(shard, order) => {
                 self.seconds.insert(order.id, usize::from(shard));
@@ -309,18 +352,19 @@ impl Parts {
     }
 
     async fn start(&mut self, start: control::desk::Start, answers: &Answers) {
-        let control::desk::Start { permit, slot, order, lease, nth, again, .. } = start;
+        let control::desk::Start { permit, slot, order, lease, again, .. } = start;
         let (trunks, again) = (again.clone().map(|trunk| vec![trunk]), again.is_some());
-        self.place(Placing { permit, slot, order, lease, nth, trunks, again }, answers).await;
+        self.place(Placing { permit, slot, order, lease, trunks, again }, answers).await;
     }
 
-    /// Gives a call to its shard.
+    /// Gives a call to its shard, which chooses the trunk.
     pub(crate) async fn place(&mut self, placing: Placing, answers: &Answers) {
-        let Placing { permit, slot, order, lease, nth, trunks, again } = placing;
-        match self.route(&order, nth, trunks.as_deref()) {
-            Ok(route) => {
+        let Placing { permit, slot, order, lease, trunks, again } = placing;
+        let trunks = trunks.or_else(|| self.own_trunks(&order));
+        match self.plan(&order, trunks.as_deref()) {
+            Ok(_) => {
                 let shard = self.shard_for(order.id);
-                let call = Box::new(Start { permit, slot, order, lease, route, again });
+                let call = Box::new(Start { permit, slot, order, lease, trunks, again });
                 if self.shards[shard].send(Inbox::Start(call)).await.is_err() {
                     tracing::error!("a shard is gone; the order comes back when its lease lapses");
                 }
@@ -342,26 +386,20 @@ impl Parts {
         }
     }
 
-    /// The ways out for an order, best first.
-    pub(crate) fn routes(&self, order: &Order) -> Result<Vec<Route>, NoRoute> {
+    /// The trunks and groups of the order's tenant, if it has a list of its own.
+    fn own_trunks(&self, order: &Order) -> Option<Vec<String>> {
         let config = self.config.load();
-        let tenant = config.tenants.iter().find(|t| t.id == order.tenant.0);
-        Route::all(&config.trunks, tenant, order, &self.host, config.policy.ring_max.ms)
+        let tenant = config.tenants.iter().find(|t| t.id == order.tenant.0)?;
+        (!tenant.trunks.is_empty()).then(|| tenant.trunks.clone())
     }
 
-    /// The first attempt leaves by the best trunk, later ones by the next; of those that were named, if any were.
-    fn route(&self, order: &Order, nth: u32, named: Option<&[String]>) -> Result<Route, NoRoute> {
-        let mut routes = self.routes(order)?;
-        if let Some(named) = named {
-            let rank = |route: &Route| named.iter().position(|name| *name == route.trunk);
-            routes.retain(|route| rank(route).is_some());
-            routes.sort_by_key(rank);
-        }
-        if routes.is_empty() {
-            return Err(NoRoute::NoTrunk);
-        }
-        let which = usize::try_from(nth.saturating_sub(1)).unwrap_or(0) % routes.len();
-        Ok(routes.swap_remove(which))
+    /// The ways out for an order, best first: of those that were named, if any were, else of the tenant's.
+    pub(crate) fn plan(&self, order: &Order, named: Option<&[String]>) -> Result<Plan, NoRoute> {
+        let config = self.config.load();
+        let own = self.own_trunks(order);
+        let allowed = named.or(own.as_deref()).unwrap_or_default();
+        let caller = order.caller_id.as_ref().map(|id| id.expose().as_str());
+        Plan::new(&config.trunks, &config.trunk_groups, allowed, order.to.expose(), caller)
     }
 }
 
@@ -371,8 +409,6 @@ pub(crate) struct Placing {
     pub(crate) slot: Slot,
     pub(crate) order: Box<Order>,
     pub(crate) lease: Lease,
-    /// Which attempt this will be, from 1.
-    pub(crate) nth: u32,
     /// Trunks that another process named, best first.
     pub(crate) trunks: Option<Vec<String>>,
     /// The same attempt after a crash.

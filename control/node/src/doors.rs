@@ -21,6 +21,7 @@ pub async fn start(
     config: &Config,
     role: Option<Role>,
     intake: &Arc<Intake>,
+    recordings: (std::path::PathBuf, Arc<crate::vault::Vault>),
     metrics: PrometheusHandle,
     stop: &watch::Sender<bool>,
 ) -> Result<(), ServeError> {
@@ -29,6 +30,7 @@ pub async fn start(
         let api = Api {
             intake: Arc::clone(intake),
             metrics: Some(metrics),
+            recordings: Some(recordings),
             sealer: http::Sealer::new()
                 .map_err(|error| ServeError::Setting("http", format!("no entropy: {error}")))?,
             body_bytes_max: config.http.body_max.len(),
@@ -37,8 +39,18 @@ pub async fn start(
         // A media server takes no orders: it tells how it is.
         let router = if role == Some(Role::Media) { http::health_router(api) } else { http::router(api) };
         let stop = stop.subscribe();
+        let tls = crate::tls::http(config).map_err(|why| ServeError::Setting("http.tls_certificate", why))?;
+        let tls = match tls {
+            Some(acceptor) => Ok(http::Tls::over(listener, acceptor)
+                .map_err(|error| ServeError::Io("http.listen".into(), error))?),
+            None => Err(listener),
+        };
         tokio::spawn(async move {
-            if let Err(error) = http::serve(listener, router, stop).await {
+            let served = match tls {
+                Ok(tls) => http::serve(tls, router, stop).await,
+                Err(plain) => http::serve(plain, router, stop).await,
+            };
+            if let Err(error) = served {
                 tracing::error!(%error, "http");
             }
         });
@@ -48,7 +60,7 @@ pub async fn start(
         let door = Door {
             intake: Arc::clone(intake),
             role: if config.smtp.lmtp { MailRole::Lmtp } else { MailRole::Smtp },
-            prover: Some(Arc::new(smtp::Prover::new(smtp::Pins::default()))),
+            prover: Some(Arc::new(smtp::Prover::new(config.smtp.name_server))),
             tls: crate::tls::mail(config).map_err(|why| ServeError::Setting("smtp.tls_certificate", why))?,
             sessions_max: usize::try_from(config.smtp.sessions_max).unwrap_or(usize::MAX),
         };

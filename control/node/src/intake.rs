@@ -12,11 +12,14 @@ use control::order::form::Fields;
 use control::order::mail::Attachment;
 use control::order::mailbox::Directory;
 use control::order::{Application, Context, Order, Origin, Parsed, Refusal};
+use control::policy::customers::Customers;
 use control::policy::pace::Pace;
 use control::policy::packs::pack;
+use control::policy::stored::Stored;
 use control::policy::suppress::{Entry, Suppressions};
 use control::policy::window::BadSpan;
-use control::policy::{Decision, Facts, Party, Rules, Verdict, house, judge};
+use control::policy::{Decision, Facts, Party, RuleSet, Rules, Verdict, house, judge};
+use control::queue::RetryTable;
 use control::schedule;
 use control::store::{Answer, Ask, Error, Keep, Room, Shelf};
 use std::collections::HashMap;
@@ -32,8 +35,12 @@ pub struct Settings {
     pub tenants: HashMap<TenantId, Tenant>,
     /// SHA-256 of a key -> whose it is, and its name.
     pub keys: HashMap<[u8; 32], (TenantId, String)>,
-    /// SHA-256 of the operator's key.
-    pub operator_key: Option<[u8; 32]>,
+    /// The operator's key.
+    pub operator_key: Option<config::Key>,
+    /// SHA-256 of a client certificate -> whose it is.
+    pub certificates: HashMap<[u8; 32], TenantId>,
+    /// Proxies whose word on the peer's address is believed.
+    pub trusted_proxies: Vec<config::Network>,
     /// Our mail addresses.
     pub directory: Arc<Directory>,
     /// Sender of our own mails.
@@ -54,6 +61,8 @@ pub struct Settings {
     pub agents: Vec<Private<String>>,
     /// Names of the registered applications.
     pub applications: Vec<String>,
+    /// Ways out, and what they share.
+    pub trunks: (Vec<config::Trunk>, Vec<config::TrunkGroup>),
 }
 
 /// A tenant, made ready for use.
@@ -63,6 +72,8 @@ pub struct Tenant {
     pub config: config::Tenant,
     /// The rules its orders are judged by.
     pub rules: Rules,
+    /// What follows its failed attempts.
+    pub retries: RetryTable,
 }
 
 /// Why settings cannot be made of a configuration.
@@ -93,8 +104,10 @@ impl Settings {
         for name in &config.policy.packs {
             packs.push(Arc::new(pack(name).ok_or_else(|| BadSettings::NoPack(name.clone()))?));
         }
+        packs.extend(config.policy.sets.iter().cloned().map(Arc::new));
         let mut tenants = HashMap::new();
         let mut keys = HashMap::new();
+        let mut certificates = HashMap::new();
         for t in &config.tenants {
             let own = house::tenant(t).map_err(|why| BadSettings::Hours { tenant: t.name.clone(), why })?;
             let mut sets = vec![operator.clone()];
@@ -102,9 +115,11 @@ impl Settings {
             sets.extend([Arc::new(own), customer.clone()]);
             let rules = Rules(sets);
             for (name, key) in &t.keys {
-                keys.insert(canon::digest(key.expose()), (TenantId(t.id), name.clone()));
+                keys.insert(key.digest(), (TenantId(t.id), name.clone()));
             }
-            tenants.insert(TenantId(t.id), Tenant { config: t.clone(), rules });
+            certificates.extend(t.certificates.iter().map(|c| (c.0, TenantId(t.id))));
+            let retries = RetryTable::of(&config.policy, Some(&t.retries));
+            tenants.insert(TenantId(t.id), Tenant { config: t.clone(), rules, retries });
         }
         let directory = Directory {
             hostname: config.smtp.hostname.clone(),
@@ -116,7 +131,9 @@ impl Settings {
         Ok(Self {
             tenants,
             keys,
-            operator_key: config.http.operator_key.as_ref().map(|k| canon::digest(k.expose())),
+            operator_key: config.http.operator_key.clone(),
+            certificates,
+            trusted_proxies: config.http.trusted_proxies.clone(),
             directory: Arc::new(directory),
             sender: config.smtp.from.clone(),
             http_allowed: config.fetch.plain_http,
@@ -130,6 +147,7 @@ impl Settings {
             orders_waiting_max: config.limits.orders_waiting_max,
             agents: config.policy.agents.clone(),
             applications: config.vxml.applications.keys().cloned().collect(),
+            trunks: (config.trunks.clone(), config.trunk_groups.clone()),
         })
     }
 }
@@ -141,10 +159,18 @@ pub struct Intake {
     pub store: Handle,
     /// The clock.
     pub now: fn() -> Now,
-    /// What the configuration says.
+    /// The configuration file as it was read last.
+    pub file: ArcSwap<Config>,
+    /// The configuration in force: the file's, with the tenants that were provisioned by API or command line.
+    pub config: Arc<ArcSwap<Config>>,
+    /// What the configuration in force says about intake.
     pub settings: ArcSwap<Settings>,
+    /// Tenants that were provisioned, as they are kept.
+    pub provisioned: RwLock<crate::provision::Provisioned>,
     /// How fast each tenant orders.
     pub pace: RwLock<Pace>,
+    /// How fast each tenant asks the API.
+    pub requests: RwLock<Pace>,
     /// Where campaigns stand.
     pub stages: RwLock<HashMap<CampaignId, Stage>>,
     /// Who is told that there is something to do; unset: nobody, and the desk finds out when it looks.
@@ -153,6 +179,12 @@ pub struct Intake {
     pub draining: AtomicBool,
     /// Who is not to be called. Read by the judge, changed by the doors after the durable write.
     pub suppressions: RwLock<Suppressions>,
+    /// Who is called, as far as tenants told; likewise.
+    pub customers: RwLock<Customers>,
+    /// Rule sets stored by API; likewise.
+    pub policies: RwLock<Stored>,
+    /// Fetches what orders require; unset (tests): nothing is fetched, and what is required counts as missing.
+    pub fetcher: OnceLock<Arc<ArcSwap<crate::fetch::Fetcher>>>,
 }
 
 /// Judges for the desk, with the rules and facts that intake has at hand.
@@ -164,8 +196,7 @@ impl control::desk::Judge for Bench {
         let settings = self.0.settings.load();
         match settings.tenants.get(&order.tenant) {
             Some(tenant) => {
-                let facts = self.0.facts(order, tenant, &settings);
-                let decision = judge(order, &tenant.rules, &facts, now.wall, &settings.policy);
+                let decision = self.0.judged(order, tenant, &settings, now.wall);
                 let to_agent = order.parent().is_some() && settings.agents.contains(&order.to);
                 let decision = if to_agent { decision.uncounted() } else { decision };
                 self.0.hold_back(order, decision, now)
@@ -173,6 +204,10 @@ impl control::desk::Judge for Bench {
             // A tenant that is gone calls nobody.
             None => judge(order, &nobody(), &Facts::of(order), now.wall, &settings.policy),
         }
+    }
+
+    fn retries(&self, order: &Order) -> Option<RetryTable> {
+        self.0.settings.load().tenants.get(&order.tenant).map(|t| t.retries.clone())
     }
 }
 
@@ -208,6 +243,8 @@ pub struct Accepted {
     pub new: bool,
     /// How it was judged on the way in.
     pub decision: Decision,
+    /// The campaign or series it belongs to.
+    pub campaign: Option<CampaignId>,
 }
 
 /// Why nothing was accepted.
@@ -244,12 +281,28 @@ pub struct Arrival<'a> {
 
 impl Intake {
     /// Intake over a store, with nothing learnt yet: see [`Intake::learn`].
-    #[must_use]
-    pub fn new(store: Handle, now: fn() -> Now, settings: Settings) -> Self {
-        let settings = ArcSwap::from_pointee(settings);
-        let (pace, stages, suppressions) = (RwLock::default(), RwLock::default(), RwLock::default());
-        let draining = AtomicBool::new(false);
-        Self { store, now, settings, pace, stages, desk: OnceLock::new(), draining, suppressions }
+    ///
+    /// # Errors
+    /// [`BadSettings`].
+    pub fn new(store: Handle, now: fn() -> Now, config: Config) -> Result<Self, BadSettings> {
+        let settings = ArcSwap::from_pointee(Settings::of(&config)?);
+        Ok(Self {
+            store,
+            now,
+            file: ArcSwap::from_pointee(config.clone()),
+            config: Arc::new(ArcSwap::from_pointee(config)),
+            settings,
+            provisioned: RwLock::default(),
+            pace: RwLock::default(),
+            requests: RwLock::default(),
+            stages: RwLock::default(),
+            desk: OnceLock::new(),
+            draining: AtomicBool::new(false),
+            suppressions: RwLock::default(),
+            customers: RwLock::default(),
+            policies: RwLock::default(),
+            fetcher: OnceLock::new(),
+        })
     }
 
     /// Reads suppression lists and campaigns from the store; before that nothing must be dialled.
@@ -269,6 +322,8 @@ impl Intake {
         }
         *self.stages.write().unwrap_or_else(PoisonError::into_inner) = stages;
         let held = lists.len();
+        self.learn_tenants().await?;
+        self.learn_people().await?;
         *self.suppressions.write().unwrap_or_else(PoisonError::into_inner) = lists;
         Ok(held)
     }
@@ -285,7 +340,7 @@ impl Intake {
     }
 
     /// All of a shelf under a prefix.
-    async fn shelf(&self, shelf: Shelf, prefix: &str) -> Result<Vec<(String, Vec<u8>)>, Error> {
+    pub(crate) async fn shelf(&self, shelf: Shelf, prefix: &str) -> Result<Vec<(String, Vec<u8>)>, Error> {
         let (mut all, mut after) = (Vec::new(), None);
         loop {
             let ask = Ask::KeptFrom { shelf, prefix: prefix.to_owned(), after, limit: 1_000 };
@@ -353,15 +408,116 @@ impl Intake {
         Ok((kind, value[end + 1..].to_vec()))
     }
 
-    /// What is known about an order.
+    /// Judges an order as things are at an instant, by all rules there are.
     #[must_use]
-    pub fn facts(&self, order: &Order, tenant: &Tenant, settings: &Settings) -> Facts {
-        let mut facts = Facts::of(order).with_home_zone(Some(&settings.home_zone));
+    pub fn judged(&self, order: &Order, tenant: &Tenant, settings: &Settings, at: Wall) -> Decision {
+        let (facts, own) = self.facts(order, tenant, settings);
+        let mut more = self.policies.read().unwrap_or_else(PoisonError::into_inner).holding(order);
+        more.extend(own);
+        if more.is_empty() {
+            return judge(order, &tenant.rules, &facts, at, &settings.policy);
+        }
+        let sets = tenant.rules.0.iter().cloned().chain(more).collect();
+        judge(order, &Rules(sets), &facts, at, &settings.policy)
+    }
+
+    /// Each occurrence of an order that repeats becomes an order of its own, due at its time on the callee's clock. Together
+    /// they are a campaign, so that they can be paused and taken back together.
+    fn series(
+        &self,
+        parsed: Parsed,
+        tenant: &Tenant,
+        settings: &Settings,
+        now: Wall,
+    ) -> Result<Parsed, Declined> {
+        use control::order::Reason;
+        let repeats = parsed.orders.iter().any(|o| o.repeat.is_some());
+        if !repeats {
+            return Ok(parsed);
+        }
+        let Parsed { orders, digests, canonical } = parsed;
+        let refuse = |reason| Declined::Refused(vec![Refusal::new("repeat", reason)]);
+        let mut out = Parsed { orders: Vec::new(), digests: Vec::new(), canonical };
+        let mut rng = Seed(getrandom::u64().map_err(|_| Declined::Unavailable)?).rng();
+        for (order, digest) in orders.into_iter().zip(digests) {
+            let (facts, _) = self.facts(&order, tenant, settings);
+            let start = schedule::first_due(&order, &facts.zones, now);
+            let life = Duration::from_millis(u64::try_from(order.expires.ms_since(start)).unwrap_or(0));
+            let rule = order.repeat.as_deref().unwrap_or_default();
+            let rule: control::order::repeat::Repeat = rule.parse().map_err(refuse)?;
+            let first = order.request_id.split('#').next().unwrap_or_default();
+            let id = canon::digest(&format!("series\n{}\n{first}", order.tenant.0));
+            let campaign = CampaignId(u128::from_be_bytes(id[..16].try_into().expect("sixteen octets")));
+            for (n, at) in (1_u32..).zip(rule.occurrences(start, &facts.zones).map_err(refuse)?) {
+                let mut one = order.clone();
+                one.repeat = None;
+                one.when = control::order::When::At(at);
+                one.expires = at.plus(life);
+                one.campaign = Some(campaign);
+                if n > 1 {
+                    one.id = OrderId(rng.next_u128());
+                    one.request_id = format!("{}#r{n}", order.request_id);
+                }
+                out.digests.push(canon::digest(&format!("{n}\n{}", canon::hex(&digest))));
+                out.orders.push(one);
+            }
+            if out.orders.len() > SERIES_MAX {
+                return Err(refuse(Reason::TooMany { max: SERIES_MAX }));
+            }
+        }
+        Ok(out)
+    }
+
+    /// The campaign of a series stands, and runs, before its orders do.
+    async fn begin_series(&self, orders: &[(Order, [u8; 32])], now: Wall) -> Result<(), Error> {
+        let Some((first, id)) = orders.first().and_then(|(o, _)| Some((o, o.campaign?))) else {
+            return Ok(());
+        };
+        if first.origin == Origin::Campaign {
+            return Ok(());
+        }
+        let name = format!("head/{id}");
+        let ask = Ask::Kept { shelf: Shelf::Campaigns, name: name.clone() };
+        if let Answer::Kept(Some(_)) = self.store.ask(ask).await? {
+            return Ok(());
+        }
+        let campaign = Campaign {
+            id,
+            tenant: first.tenant,
+            name: format!("series {}", first.request_id),
+            stage: Stage::Running,
+            common: Fields::new(),
+            created: now,
+            form: None,
+            header: Vec::new(),
+            offset: 0,
+            rows: 0,
+            accepted: u64::try_from(orders.len()).unwrap_or(u64::MAX),
+            refused: 0,
+        };
+        let value = serde_json::to_vec(&campaign).map_err(|_| Error::Corrupt)?;
+        self.store.ask(Ask::Keep(vec![Keep { shelf: Shelf::Campaigns, name, value: Some(value) }])).await?;
+        self.stages.write().unwrap_or_else(PoisonError::into_inner).insert(id, Stage::Running);
+        Ok(())
+    }
+
+    /// What is known about an order, and the rules its callee made.
+    #[must_use]
+    pub fn facts(
+        &self,
+        order: &Order,
+        tenant: &Tenant,
+        settings: &Settings,
+    ) -> (Facts, Option<Arc<RuleSet>>) {
+        let facts = Facts::of(order);
+        let customers = self.customers.read().unwrap_or_else(PoisonError::into_inner);
+        let (facts, own) = customers.inform(order, facts);
+        let mut facts = facts.with_home_zone(Some(&settings.home_zone));
         facts.caller_id_owned =
             order.caller_id.as_ref().is_some_and(|id| tenant.config.caller_ids.contains(id));
         let lists = self.suppressions.read().unwrap_or_else(PoisonError::into_inner);
         facts.suppressions = lists.against(order.tenant, order.to.expose());
-        facts
+        (facts, own)
     }
 
     /// Takes a request: all of its orders, or none.
@@ -377,19 +533,24 @@ impl Intake {
             return Err(Declined::Policy(i, Box::new(d)));
         }
         self.paced(now, &parsed)?;
+        self.required(&parsed, attached).await.map_err(Declined::Refused)?;
         let first = due.iter().min().copied().zip(parsed.orders.first().map(|o| (o.priority, o.tenant)));
         let orders: Vec<(Order, [u8; 32])> = parsed.orders.into_iter().zip(parsed.digests).collect();
+        self.begin_series(&orders, now.wall).await.map_err(|_| Declined::Unavailable)?;
         if !attached.is_empty() {
             self.keep_parts(&orders, attached).await.map_err(|_| Declined::Unavailable)?;
         }
+        let campaigns: Vec<_> = orders.iter().map(|(o, _)| o.campaign).collect();
         let room = orders.first().map_or(Room::UNBOUNDED, |(order, _)| self.room(order.tenant));
         match self.store.ask(Ask::Accept { orders, due, room }).await {
             Ok(Answer::Accepted(ids)) => {
                 if let Some((due, (priority, tenant))) = first {
                     self.wake(priority, tenant, due);
                 }
-                let both = ids.into_iter().zip(decisions);
-                Ok(both.map(|((id, new), decision)| Accepted { id, new, decision }).collect())
+                let all = ids.into_iter().zip(decisions).zip(campaigns);
+                Ok(all
+                    .map(|(((id, new), decision), campaign)| Accepted { id, new, decision, campaign })
+                    .collect())
             }
             Err(Error::Conflict) => Err(Declined::Conflict),
             Err(Error::Full { tenant }) => Err(Declined::Full(tenant)),
@@ -476,12 +637,11 @@ impl Intake {
         self.weigh(fields, arrival, (self.now)()).map(|(_, decisions, _)| decisions)
     }
 
-    pub(crate) fn weigh(
-        &self,
-        fields: &Fields,
-        arrival: Arrival<'_>,
-        now: Now,
-    ) -> Result<(Parsed, Vec<Decision>, Vec<Wall>), Declined> {
+    /// Reads a request: its orders and its canonical form; judges nothing.
+    ///
+    /// # Errors
+    /// [`Declined::Refused`] if the request is wrong.
+    pub fn read(&self, fields: &Fields, arrival: Arrival<'_>, now: Now) -> Result<Parsed, Declined> {
         let settings = self.settings.load();
         let tenant = settings.tenants.get(&arrival.tenant).ok_or(Declined::Unavailable)?;
         let attached: Vec<String> = arrival.attached.iter().map(|a| a.cid.clone()).collect();
@@ -499,19 +659,43 @@ impl Intake {
         let seed = Seed(getrandom::u64().map_err(|_| Declined::Unavailable)?);
         let parsed = control::order::parse(fields, &cx, &mut seed.rng()).map_err(Declined::Refused)?;
         allowed(&settings, tenant, &parsed).map_err(|r| Declined::Refused(vec![r]))?;
+        let policy = parsed.orders.first().and_then(|o| o.policy.clone());
+        let stored = self.policies.read().unwrap_or_else(PoisonError::into_inner);
+        match policy {
+            Some(name) if !stored.has(Some(cx.tenant), &name) => {
+                Err(Declined::Refused(vec![Refusal::new("policy", control::order::Reason::NoSuchPolicy)]))
+            }
+            _ => Ok(parsed),
+        }
+    }
+
+    pub(crate) fn weigh(
+        &self,
+        fields: &Fields,
+        arrival: Arrival<'_>,
+        now: Now,
+    ) -> Result<(Parsed, Vec<Decision>, Vec<Wall>), Declined> {
+        let settings = self.settings.load();
+        let tenant = settings.tenants.get(&arrival.tenant).ok_or(Declined::Unavailable)?;
+        let parsed = self.read(fields, arrival, now)?;
+        let parsed = self.series(parsed, tenant, &settings, now.wall)?;
         let mut decisions = Vec::with_capacity(parsed.orders.len());
         let mut due = Vec::with_capacity(parsed.orders.len());
         for order in &parsed.orders {
-            let facts = self.facts(order, tenant, &settings);
+            let (facts, _) = self.facts(order, tenant, &settings);
             let first = schedule::first_due(order, &facts.zones, now.wall);
             // Judged for the time at which it is to be called, not for the time at which it came.
-            let decision = judge(order, &tenant.rules, &facts, first, &settings.policy);
+            let decision = self.judged(order, tenant, &settings, first);
             due.push(if let Verdict::Defer { until } = decision.verdict { until } else { first });
             decisions.push(decision);
         }
+        routable(&settings, tenant, &parsed, &decisions).map_err(Declined::Refused)?;
         Ok((parsed, decisions, due))
     }
 }
+
+/// Orders that one request may make, all recipients and occurrences together.
+const SERIES_MAX: usize = 10_000;
 
 /// Name of a part on its shelf.
 fn part_name(order: OrderId, cid: &str) -> String {
@@ -535,18 +719,61 @@ fn allowed(settings: &Settings, tenant: &Tenant, parsed: &Parsed) -> Result<(), 
     if !purposes.is_empty() && !purposes.contains(&first.purpose) {
         return Err(Refusal::new("purpose", Reason::NotAllowed));
     }
-    match &first.application {
-        Application::Registered(name) if !settings.applications.contains(name) => {
-            Err(Refusal::new("application", Reason::NotAllowed))
-        }
-        _ => Ok(()),
-    }
+    let known = match &first.application {
+        Application::Registered(name) => settings.applications.contains(name),
+        Application::Url(url) => tenant.config.applications.is_empty() || is_listed(tenant, url),
+        Application::Attached(_) => true,
+    };
+    if known { Ok(()) } else { Err(Refusal::new("application", Reason::NotAllowed)) }
 }
 
-/// Whose key is it? Compared by digest, so that the time taken tells nothing of a stored key.
+/// A call that no trunk takes is refused here and now, not taken and then lost. What policy refuses, policy explains.
+fn routable(
+    settings: &Settings,
+    tenant: &Tenant,
+    parsed: &Parsed,
+    decisions: &[Decision],
+) -> Result<(), Vec<Refusal>> {
+    use control::order::Reason;
+    use control::trunk::route::{NoRoute, Plan};
+    let (trunks, groups) = &settings.trunks;
+    let many = parsed.orders.len() > 1;
+    let refusal = |(i, order): (usize, &Order)| {
+        let caller = order.caller_id.as_ref().map(|id| id.expose().as_str());
+        match Plan::new(trunks, groups, &tenant.config.trunks, order.to.expose(), caller) {
+            Ok(_) => None,
+            Err(NoRoute::NoTrunk) => {
+                let field = if many { format!("to[{i}]") } else { "to".to_owned() };
+                Some(Refusal::new(field, Reason::NoTrunk))
+            }
+            Err(NoRoute::NoCallerId) => Some(Refusal::new("caller_id", Reason::NoCallerId)),
+        }
+    };
+    let admitted = parsed.orders.iter().enumerate().zip(decisions);
+    let refusals: Vec<Refusal> = admitted
+        .filter(|(_, decision)| decision.verdict != Verdict::Refuse)
+        .filter_map(|(order, _)| refusal(order))
+        .take(settings.order.refusals_max)
+        .collect();
+    if refusals.is_empty() { Ok(()) } else { Err(refusals) }
+}
+
+/// Does the URL begin as one of the tenant's applications?
 #[must_use]
-pub fn whose_key(settings: &Settings, key: &str) -> Option<(TenantId, String)> {
-    settings.keys.get(&canon::digest(key)).cloned()
+pub fn is_listed(tenant: &Tenant, url: &str) -> bool {
+    tenant.config.applications.iter().any(|p| url.starts_with(p.as_str()))
+}
+
+/// Whose key is it, if it may come from there? Compared by digest, so that the time taken tells nothing of a stored key.
+#[must_use]
+pub fn whose_key(
+    settings: &Settings,
+    key: &str,
+    from: Option<std::net::IpAddr>,
+) -> Option<(TenantId, String)> {
+    let (tenant, name) = settings.keys.get(&canon::digest(key))?;
+    let held = settings.tenants.get(tenant)?.config.keys.get(name)?;
+    held.fits(from).then(|| (*tenant, name.clone()))
 }
 
 /// Is the mail's author one whose mail the tenant takes: an address, or `@domain`?

@@ -246,7 +246,11 @@ fn status_mail(config: &Config, to: &str, notice: &Notice, status: &Status) -> R
     let json = SinglePart::builder()
         .header(ContentType::parse("application/json").map_err(|e| e.to_string())?)
         .body(notice.body.clone());
-    let parts = MultiPart::mixed().singlepart(SinglePart::plain(text)).singlepart(json);
+    let mut parts = MultiPart::mixed().singlepart(SinglePart::plain(text)).singlepart(json);
+    // RFC 6522 §3: a report has its text for people first, then the part for programs.
+    let boundary = parts.boundary();
+    let report = format!("multipart/report; report-type=\"call-status\"; boundary=\"{boundary}\"");
+    parts.headers_mut().set(ContentType::parse(&report).map_err(|e| e.to_string())?);
     let mut message = mail.multipart(parts).map_err(|error| error.to_string())?;
     // RFC 3834 §5: an automatic answer says so, and asks for none.
     message.headers_mut().insert_raw(raw("Auto-Submitted", "auto-replied".into()));
@@ -275,6 +279,43 @@ mod tests {
         config.store(Arc::new(newer));
         notifier.refresh();
         assert!(notifier.out.guard.check(&hook).is_ok());
+    }
+
+    #[test]
+    fn rfc6522_a_status_mail_is_a_report() {
+        let json = serde_json::json!({
+            "id": units::OrderId(1).to_string(), "tenant": 1, "request_id": "r", "origin": {"by": "campaign"},
+            "to": "+12125550100", "application": {"url": "http://a/"}, "when": "now", "expires": 0, "purpose": "survey",
+        });
+        let status = Status {
+            order: serde_json::from_value(json).expect("an order"),
+            state: control::order::State::Done,
+            disposition: Some(control::order::Disposition::Completed),
+            due: None,
+            attempts: 1,
+            accepted: Wall(0),
+            changed: Wall(0),
+            seq: 3,
+            decision: None,
+            result: None,
+        };
+        let to = ResultTo::Mail(units::Private::new("ops@acme.example".into()));
+        let notice = Notice {
+            id: 1,
+            order: status.order.id,
+            to,
+            seq: 3,
+            body: "{\"a\":1}".into(),
+            tries: 0,
+            due: Wall(0),
+        };
+        let mail = status_mail(&Config::default(), "ops@acme.example", &notice, &status).expect("a mail");
+        let text = String::from_utf8(mail.formatted()).expect("text");
+        assert!(text.contains("multipart/report") && text.contains("call-status"), "{text}");
+        assert!(text.contains("Auto-Submitted: auto-replied") && text.contains("{\"a\":1}"), "{text}");
+        let boundary =
+            text.split("boundary=\"").nth(1).and_then(|t| t.split('"').next()).expect("a boundary");
+        assert_eq!(text.matches(&format!("--{boundary}")).count(), 3, "two parts and an end");
     }
 
     #[test]

@@ -4,6 +4,7 @@
 use crate::fetch::{Fetcher, Jar};
 use crate::speech::Speaker;
 use crate::spoken::Spoken;
+use crate::vault::Vault;
 use arc_swap::ArcSwap;
 use control::call::play::Wanted;
 use dataplane::pool::Prompt;
@@ -20,7 +21,7 @@ pub struct Prompts {
     fetcher: Arc<ArcSwap<Fetcher>>,
     speaker: Speaker,
     spoken: Spoken,
-    recordings: PathBuf,
+    recordings: (PathBuf, Arc<Vault>),
     attachments: Attachments,
     limits: Limits,
     octets_max: usize,
@@ -49,7 +50,7 @@ impl Prompts {
         fetcher: Arc<ArcSwap<Fetcher>>,
         speaker: Speaker,
         spoken: Spoken,
-        recordings: PathBuf,
+        recordings: (PathBuf, Arc<Vault>),
         attachments: Attachments,
         media: &control::config::Media,
     ) -> Self {
@@ -104,8 +105,11 @@ impl Prompts {
                 .await
             }
             Wanted::Recording(name) => {
-                let path = recording_path(&self.recordings, &name).ok_or("no such recording")?;
-                let octets = tokio::fs::read(path).await.map_err(|e| e.kind().to_string())?;
+                let (folder, vault) = &self.recordings;
+                let path = recording_path(folder, &name).ok_or("no such recording")?;
+                let vault = Arc::clone(vault);
+                let read = tokio::task::spawn_blocking(move || vault.read_file(&path)).await;
+                let octets = read.map_err(|_| "reading broke")?.map_err(|e| e.kind().to_string())?;
                 self.decode(format!("{name}.wav"), octets).await
             }
             Wanted::Url { url, timeout_ms, caching } => {

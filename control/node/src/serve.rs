@@ -10,25 +10,25 @@ use crate::intake::{Bench, Intake};
 use crate::notify::Notifier;
 use crate::prompts::{Attachments, Prompts, recording_path};
 use crate::shard::{self, Inbox, Listener, Post};
+use crate::sip::{bind, endpoint, tls};
 use crate::speech::Speaker;
 use crate::spoken::Spoken;
 use crate::store::{Handle, Limits as StoreLimits};
+use crate::vault::Vault;
 use crate::{clock, config, logs};
 use arc_swap::ArcSwap;
 use control::config::{Backend, Config};
 use control::desk::{Desk, Key, Part};
-use control::dispatch::{Dispatcher, Scheme, Shares};
+use control::dispatch::Dispatcher;
 use control::policy::Gate;
 use control::shard::{ScriptClock, Settings};
 use dataplane::io::host::{Config as HostConfig, Host};
 use dataplane::io::net::{Backend as Net, Choice};
 use dataplane::io::recorder::Recorder;
 use signalling::leg::Transport;
-use signalling::sip::endpoint::{Advertised, Endpoint, EndpointConfig, Net as PeerNet};
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, mpsc, watch};
@@ -57,7 +57,7 @@ pub enum ServeError {
     Replaced,
 }
 
-fn io(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> ServeError {
+pub(crate) fn io(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> ServeError {
     let what = what.into();
     move |error| ServeError::Io(what, error)
 }
@@ -90,6 +90,9 @@ pub fn check(path: &Path) -> Result<String, ServeError> {
         .map_err(|why| ServeError::Setting("fetch.allow_networks", format!("`{why}` is no network")))?;
     crate::intake::Settings::of(&config)
         .map_err(|error| ServeError::Setting("tenants", error.to_string()))?;
+    tls(&config)?;
+    crate::tls::mail(&config).map_err(|why| ServeError::Setting("smtp.tls_certificate", why))?;
+    crate::tls::http(&config).map_err(|why| ServeError::Setting("http.tls_certificate", why))?;
     let count = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
     Ok(format!(
         "{}: fine; {}, {}, {}, {}",
@@ -114,8 +117,11 @@ struct Node {
     fetcher: Arc<ArcSwap<Fetcher>>,
     media_ip: IpAddr,
     recordings: PathBuf,
+    vault: Arc<Vault>,
     drain: Arc<Notify>,
     reload: Arc<Notify>,
+    /// The names of trunks may have changed.
+    names: Arc<Notify>,
     stop: watch::Sender<bool>,
     host: Option<Arc<Host>>,
     role: Option<Role>,
@@ -137,7 +143,30 @@ struct Floor {
     host: Option<Arc<Host>>,
     shards: Vec<Post>,
     threads: Vec<std::thread::JoinHandle<()>>,
-    calls: Arc<AtomicU32>,
+    load: Vec<Arc<shard::Load>>,
+}
+
+/// What is kept, and what guards it.
+struct Kept {
+    vault: Arc<Vault>,
+    store: Handle,
+    fetcher: Arc<ArcSwap<Fetcher>>,
+}
+
+impl Kept {
+    fn open(
+        config: &Config,
+        role: Option<Role>,
+        state: &Path,
+        recordings: &Path,
+    ) -> Result<Self, ServeError> {
+        let vault = vault(config, state)?;
+        let store = open_store(config, role)?.sealed(Arc::clone(&vault));
+        tokio::spawn(forget_recordings(recordings.to_owned(), config.media.recordings_keep.duration()));
+        let fetcher = Fetcher::new(&config.fetch, recordings_of(recordings, &vault))
+            .map_err(|why| ServeError::Setting("fetch.allow_networks", why))?;
+        Ok(Self { vault, store, fetcher: Arc::new(ArcSwap::from(fetcher)) })
+    }
 }
 
 /// What every shard works with.
@@ -147,6 +176,7 @@ struct Common<'a> {
     fetcher: &'a Arc<ArcSwap<Fetcher>>,
     intake: &'a Arc<Intake>,
     recordings: &'a Path,
+    vault: &'a Arc<Vault>,
     media_ip: IpAddr,
     server: ServerId,
     finished: mpsc::Sender<Box<control::shard::Finished>>,
@@ -156,17 +186,19 @@ struct Common<'a> {
 
 impl Floor {
     fn start(common: &Common<'_>, mut sockets: Vec<(Transport, Listener)>) -> Result<Self, ServeError> {
-        let Common { config, fetcher, recordings, media_ip, .. } = *common;
+        let Common { config, fetcher, recordings, vault, media_ip, .. } = *common;
         let (host, ends) = start_workers(config)?;
         let state = PathBuf::from(&config.node.state);
         let settings = settings(config, media_ip, common.server);
         let attachments = attachments_of(common.intake);
-        let prompts = prompt_store(config, fetcher, &state, recordings, &attachments);
+        let prompts = prompt_store(config, fetcher, (&state, recordings), &attachments, vault);
         let ears = Ears::start(&config.speech, &state);
         let recorder = Arc::new(Recorder::start().map_err(io("recorder"))?);
-        let secret = secret(&state)?;
+        let secret = secret(&state.join("call-id.secret"))?;
         let mut floor = Self { host: Some(Arc::new(host)), ..Self::default() };
         for (number, end) in (0..).zip(ends) {
+            let load = Arc::new(shard::Load::default());
+            floor.load.push(Arc::clone(&load));
             let parts = shard::Parts {
                 number,
                 settings: Arc::clone(&settings),
@@ -183,6 +215,7 @@ impl Floor {
                 end,
                 recorder: Arc::clone(&recorder),
                 recordings: recordings.to_owned(),
+                vault: Arc::clone(vault),
                 store: common.store.clone(),
                 fetcher: Arc::clone(fetcher),
                 prompts: Arc::clone(&prompts),
@@ -190,7 +223,7 @@ impl Floor {
                 attachments: Arc::clone(&attachments),
                 finished: common.finished.clone(),
                 desk: common.desk.clone(),
-                calls: Arc::clone(&floor.calls),
+                load: Arc::clone(&load),
                 elsewhere: common.elsewhere.clone(),
             };
             let (post, thread) = shard::start(parts).map_err(io("shard"))?;
@@ -212,10 +245,7 @@ impl Node {
         let (state, recordings) =
             (PathBuf::from(&config.node.state), PathBuf::from(&config.media.recordings));
         folders(&[&state, &recordings])?;
-        let store = open_store(&config, role)?;
-        let fetcher = Fetcher::new(&config.fetch, recordings_of(&recordings))
-            .map_err(|why| ServeError::Setting("fetch.allow_networks", why))?;
-        let fetcher = Arc::new(ArcSwap::from(fetcher));
+        let Kept { vault, store, fetcher } = Kept::open(&config, role, &state, &recordings)?;
         let media_ip = config.sip.advertised_address.unwrap_or(config.sip.listen[0].addr.ip());
         // Before it joins: who cannot have the sockets must not take the place of who has them.
         let sockets = if role == Some(Role::Control) { Vec::new() } else { bind(&config)? };
@@ -224,7 +254,7 @@ impl Node {
             None => None,
         };
         let server = among.as_ref().map_or(ServerId(config.node.server_id), |(member, _)| member.id);
-        let intake = intake(&config, &store).await?;
+        let intake = intake(&config, &store, &fetcher, role).await?;
         let (over, finished) = mpsc::channel(desk::WAITING_MAX);
         let desk_way = mpsc::channel(desk::WAITING_MAX);
         let floor = if role == Some(Role::Control) {
@@ -232,13 +262,14 @@ impl Node {
         } else {
             let (store, fetcher, intake, finished) = (&store, &fetcher, &intake, over.clone());
             let (config, recordings) = (&config, recordings.as_path());
-            let desk = desk_way.0.clone();
+            let (desk, vault) = (desk_way.0.clone(), &vault);
             let common = Common {
                 config,
                 store,
                 fetcher,
                 intake,
                 recordings,
+                vault,
                 media_ip,
                 server,
                 finished,
@@ -248,7 +279,8 @@ impl Node {
             Floor::start(&common, sockets)?
         };
         let key = role.map(|_| cluster::key(&config)).transpose()?;
-        let config = Arc::new(ArcSwap::from_pointee(config));
+        // From here on the configuration in force counts: the file's, with provisioned tenants.
+        let config = Arc::clone(&intake.config);
         // A fresh cell takes its first value.
         drop(intake.desk.set(desk_way.0.clone()));
         let mut node = Self {
@@ -261,8 +293,10 @@ impl Node {
             fetcher,
             media_ip,
             recordings,
+            vault,
             drain: Arc::new(Notify::new()),
             reload: Arc::new(Notify::new()),
+            names: Arc::new(Notify::new()),
             stop: watch::channel(false).0,
             host: floor.host,
             config,
@@ -271,7 +305,7 @@ impl Node {
             store: store.clone(),
         };
         let ours = among.zip(key).map(|(among, key)| node.enter(among, key, over));
-        node.desk_task = Some(node.start_desk(ours, server, floor.calls, desk_way.1, finished));
+        node.desk_task = Some(node.start_desk(ours, server, floor.load, desk_way.1, finished));
         node.start_doors(metrics).await?;
         tracing::info!("ready");
         Ok(node)
@@ -321,15 +355,15 @@ impl Node {
         &self,
         ours: Option<(Ours, Key)>,
         server: ServerId,
-        calls: Arc<AtomicU32>,
+        load: Vec<Arc<shard::Load>>,
         messages: mpsc::Receiver<desk::Message>,
         finished: mpsc::Receiver<Box<control::shard::Finished>>,
     ) -> tokio::task::JoinHandle<()> {
         let config = self.config.load();
         let dispatch = Dispatcher::new(
             control::dispatch::Limits::default(),
-            Scheme::default(),
-            Shares::default(),
+            config.dispatch.scheme,
+            config.dispatch.shares(config.limits.outbound_share),
             clock::seed(),
         );
         let court = Bench(Arc::clone(&self.intake));
@@ -350,9 +384,9 @@ impl Node {
             store: self.store.clone(),
             shards: self.shards.clone(),
             config: Arc::clone(&self.config),
-            host: SocketAddr::new(self.media_ip, config.sip.listen[0].addr.port()).to_string(),
             server,
-            calls,
+            intake: Arc::clone(&self.intake),
+            load,
             draining: false,
             seconds: std::collections::BTreeMap::new(),
             ours,
@@ -368,9 +402,16 @@ impl Node {
             let notifier = Notifier::new(self.store.clone(), Arc::clone(&self.config))
                 .map_err(|why| ServeError::Setting("fetch.allow_networks", why))?;
             tokio::spawn(notifier.run());
+            tokio::spawn(crate::sources::run(Arc::clone(&self.intake)));
             crate::books::start(&self.store, &self.config);
         }
-        crate::doors::start(&self.config.load(), self.role, &self.intake, metrics, &self.stop).await?;
+        tokio::spawn(crate::locate::run(crate::locate::Parts {
+            config: Arc::clone(&self.config),
+            changed: Arc::clone(&self.names),
+            shards: self.shards.clone(),
+        }));
+        let kept = (self.recordings.clone(), Arc::clone(&self.vault));
+        crate::doors::start(&self.config.load(), self.role, &self.intake, kept, metrics, &self.stop).await?;
         let path = PathBuf::from(&self.config.load().node.admin_socket);
         let listener = admin::bind(&path).map_err(io(path.display().to_string()))?;
         let host = self.host.clone();
@@ -381,6 +422,7 @@ impl Node {
             workers: Arc::new(workers),
             others: self.among.as_ref().map(|among| Arc::clone(&among.others)),
             desk: self.desk.clone(),
+            intake: Arc::clone(&self.intake),
             reload: Arc::clone(&self.reload),
             drain: Arc::clone(&self.drain),
         };
@@ -459,20 +501,21 @@ impl Node {
                 return;
             }
         };
+        let reload = self.intake.file.load().reload(&newer);
         if let Err(why) = self.take_over(&newer).await {
             tracing::error!(why, "the configuration stays as it was");
             return;
         }
-        let reload = self.config.load().reload(&newer);
         tracing::info!(taken = ?reload.taken, waiting = ?reload.waiting, "reloaded; `waiting` needs a restart");
-        self.config.store(Arc::new(newer));
+        self.names.notify_one();
     }
 
     async fn take_over(&self, newer: &Config) -> Result<(), String> {
-        let intake = crate::intake::Settings::of(newer).map_err(|error| error.to_string())?;
-        let fetcher = Fetcher::new(&newer.fetch, recordings_of(&self.recordings))?;
-        self.intake.settings.store(Arc::new(intake));
+        let fetcher = Fetcher::new(&newer.fetch, recordings_of(&self.recordings, &self.vault))?;
+        self.intake.take_file(newer)?;
         self.fetcher.store(fetcher);
+        let scheme = desk::Message::Scheme(newer.dispatch.scheme, newer.dispatch.shares(newer.limits.outbound_share));
+        self.desk.send(scheme).await.map_err(|_| "the desk is gone".to_owned())?;
         let server = self.among.as_ref().map_or(ServerId(newer.node.server_id), |among| among.member.id);
         let settings = settings(newer, self.media_ip, server);
         for shard in &self.shards {
@@ -595,58 +638,13 @@ fn start_workers(config: &Config) -> Result<(Host, Vec<dataplane::io::host::Cont
     Ok((host, ends))
 }
 
-fn endpoint(config: &Config, shard: u16, ip: IpAddr, secret: [u8; 32]) -> Endpoint {
-    let of = |transport| {
-        let listen = config.sip.listen.iter().find(|l| l.transport == transport)?;
-        Some(SocketAddr::new(ip, listen.addr.port()))
-    };
-    let advertised = Advertised { udp: of(Transport::Udp), tcp: of(Transport::Tcp), tls: of(Transport::Tls) };
-    let mut own = EndpointConfig::new(shard, advertised, secret);
-    let trunks = config.trunks.iter().filter(|t| t.spans.is_empty()).map(|t| t.address.ip());
-    own.peers = trunks.chain(config.sip.trusted.iter().copied()).map(PeerNet::host).collect();
-    own.limits = control::limits::endpoint(config);
-    Endpoint::new(own, clock::seed())
-}
-
-fn bind(config: &Config) -> Result<Vec<(Transport, Listener)>, ServeError> {
-    let mut sockets = Vec::new();
-    for listen in &config.sip.listen {
-        let what = format!("sip.listen {:?} {}", listen.transport, listen.addr);
-        let listener = match listen.transport {
-            Transport::Udp => {
-                let socket = std::net::UdpSocket::bind(listen.addr).map_err(io(&*what))?;
-                socket.set_nonblocking(true).map_err(io(&*what))?;
-                Listener::Udp(socket)
-            }
-            Transport::Tcp | Transport::Tls => {
-                let listener = std::net::TcpListener::bind(listen.addr).map_err(io(&*what))?;
-                listener.set_nonblocking(true).map_err(io(&*what))?;
-                Listener::Tcp(listener)
-            }
-        };
-        sockets.push((listen.transport, listener));
-    }
-    Ok(sockets)
-}
-
-fn tls(config: &Config) -> Result<Option<shard::Tls>, ServeError> {
-    let speaks = config.sip.listen.iter().any(|l| l.transport == Transport::Tls)
-        || config.trunks.iter().any(|t| t.transport == Transport::Tls);
-    if !speaks {
-        return Ok(None);
-    }
-    crate::tls::both(config.sip.tls_certificate.as_deref(), config.sip.tls_key.as_deref())
-        .map(Some)
-        .map_err(|why| ServeError::Setting("sip.tls_certificate", why))
-}
-
-/// From this and the attempt id the names of our calls derive: the same after a restart, unknown to others.
-fn secret(state: &Path) -> Result<[u8; 32], ServeError> {
+/// 32 secret octets that lie in a file for us alone, made when they are not there. From one of them and the attempt id
+/// the names of our calls derive: the same after a restart, unknown to others.
+fn secret(path: &Path) -> Result<[u8; 32], ServeError> {
     use std::io::Write;
     use std::os::unix::fs::OpenOptionsExt;
-    let path = state.join("call-id.secret");
     let what = path.display().to_string();
-    match std::fs::read(&path) {
+    match std::fs::read(path) {
         Ok(octets) => <[u8; 32]>::try_from(octets.as_slice())
             .map_err(|_| ServeError::Io(what, std::io::ErrorKind::InvalidData.into())),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -655,7 +653,7 @@ fn secret(state: &Path) -> Result<[u8; 32], ServeError> {
                 .write(true)
                 .create_new(true)
                 .mode(0o600)
-                .open(&path)
+                .open(path)
                 .map_err(io(&*what))?;
             file.write_all(&secret).and_then(|()| file.sync_all()).map_err(io(&*what))?;
             Ok(secret)
@@ -665,20 +663,31 @@ fn secret(state: &Path) -> Result<[u8; 32], ServeError> {
 }
 
 /// Intake with the suppression lists learnt: before that nothing is dialled.
-async fn intake(config: &Config, store: &Handle) -> Result<Arc<Intake>, ServeError> {
-    let settings = crate::intake::Settings::of(config)
+async fn intake(
+    config: &Config,
+    store: &Handle,
+    fetcher: &Arc<ArcSwap<Fetcher>>,
+    role: Option<Role>,
+) -> Result<Arc<Intake>, ServeError> {
+    let intake = Intake::new(store.clone(), clock::now, config.clone())
         .map_err(|error| ServeError::Setting("tenants", error.to_string()))?;
-    let intake = Arc::new(Intake::new(store.clone(), clock::now, settings));
+    let intake = Arc::new(intake);
+    // A fresh cell takes its first value.
+    drop(intake.fetcher.set(Arc::clone(fetcher)));
+    if role == Some(Role::Media) {
+        return Ok(intake);
+    }
     let held = intake.learn().await;
     let held = held.map_err(|error| ServeError::Setting("store", format!("suppression lists: {error:?}")))?;
     tracing::info!(held, "suppression lists read");
+    tokio::spawn(Arc::clone(&intake).follow_tenants());
     Ok(intake)
 }
 
-fn recordings_of(folder: &Path) -> crate::fetch::Recordings {
-    let folder = folder.to_owned();
+fn recordings_of(folder: &Path, vault: &Arc<Vault>) -> crate::fetch::Recordings {
+    let (folder, vault) = (folder.to_owned(), Arc::clone(vault));
     Arc::new(move |name| {
-        let octets = std::fs::read(recording_path(&folder, name)?).ok()?;
+        let octets = vault.read_file(&recording_path(&folder, name)?).ok()?;
         Some(("audio/x-wav".to_owned(), octets))
     })
 }
@@ -693,15 +702,54 @@ fn folders(wanted: &[&Path]) -> Result<(), ServeError> {
 fn prompt_store(
     config: &Config,
     fetcher: &Arc<ArcSwap<Fetcher>>,
-    state: &Path,
-    recordings: &Path,
+    (state, recordings): (&Path, &Path),
     attachments: &Attachments,
+    vault: &Arc<Vault>,
 ) -> Arc<Prompts> {
     let speaker = Speaker::start(&config.speech, state);
     let spoken =
         Spoken::new(state.join("spoken"), u64::try_from(config.speech.cache_max.len()).unwrap_or(u64::MAX));
     let (fetcher, attachments) = (Arc::clone(fetcher), Arc::clone(attachments));
-    Arc::new(Prompts::new(fetcher, speaker, spoken, recordings.to_owned(), attachments, &config.media))
+    let recordings = (recordings.to_owned(), Arc::clone(vault));
+    Arc::new(Prompts::new(fetcher, speaker, spoken, recordings, attachments, &config.media))
+}
+
+/// What recordings and values are sealed by.
+fn vault(config: &Config, state: &Path) -> Result<Arc<Vault>, ServeError> {
+    let path = config.store.seal_key.as_ref().map_or_else(|| state.join("seal.key"), PathBuf::from);
+    Ok(Arc::new(Vault::new(&secret(&path)?)))
+}
+
+/// How often old recordings are looked for.
+const FORGET: Duration = Duration::from_secs(3_600);
+
+/// Recordings go when their time is over, for ever.
+async fn forget_recordings(folder: PathBuf, keep: Duration) {
+    loop {
+        let folder = folder.clone();
+        let gone = tokio::task::spawn_blocking(move || forgotten(&folder, keep)).await;
+        match gone {
+            Ok(Ok(0)) => {}
+            Ok(Ok(gone)) => tracing::info!(gone, "old recordings were deleted"),
+            Ok(Err(error)) => tracing::error!(%error, "recordings cannot be looked through"),
+            Err(_) => return,
+        }
+        tokio::time::sleep(FORGET).await;
+    }
+}
+
+fn forgotten(folder: &Path, keep: Duration) -> std::io::Result<u32> {
+    let mut gone = 0;
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        let ours = entry.path().extension().is_some_and(|e| e == "wav" || e == "sealing");
+        let age = entry.metadata()?.modified()?.elapsed().unwrap_or_default();
+        if ours && age > keep {
+            std::fs::remove_file(entry.path())?;
+            gone += 1;
+        }
+    }
+    Ok(gone)
 }
 
 /// What came with orders lies in the store.

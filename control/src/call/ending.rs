@@ -6,6 +6,9 @@ use super::*;
 impl Call {
     pub(super) fn leg_ended(&mut self, ctx: &mut Ctx<'_>, ended: Ended) {
         self.leg = None;
+        if self.left_again(ctx, &ended) {
+            return;
+        }
         self.facts.over.get_or_insert(ctx.now);
         let status = ended.status.map_or_else(String::new, |s| format!(" {s}"));
         let who = if ended.by_peer { "by the far end" } else { "by us" };
@@ -96,7 +99,9 @@ impl Call {
                 self.facts.values.extend(values);
                 self.facts.recordings.extend(recordings);
             }
-            Stage::Preparing { permit: Some(permit), .. } | Stage::Intending { permit, .. } => permit.waive(),
+            Stage::Preparing { permit: Some(permit), .. }
+            | Stage::Waiting { permit: Some(permit), .. }
+            | Stage::Intending { permit: Some(permit), .. } => permit.waive(),
             stage @ (Stage::Writing { .. } | Stage::Over) => {
                 self.stage = stage;
                 return;
@@ -113,6 +118,9 @@ impl Call {
             self.call_until = Mono(u64::MAX);
             self.fail(ctx, Disposition::Completed, Cause::TIMER, "the longest call was reached");
         }
+        if self.out.as_ref().and_then(|out| out.quiet_until).is_some_and(|until| now >= until) {
+            self.quiet(ctx);
+        }
         if self.stage_until.is_some_and(|until| now >= until) {
             self.stage_until = None;
             self.stage_timer(ctx);
@@ -125,6 +133,7 @@ impl Call {
             Stage::Preparing { .. } => {
                 self.fail(ctx, Disposition::ApplicationError, Cause::TIMER, "the document did not come");
             }
+            Stage::Waiting { .. } => self.leave_again(ctx),
             Stage::Intending { .. } => {
                 self.fail(ctx, Disposition::Congestion, Cause::TIMER, "the store did not answer");
             }
@@ -185,6 +194,7 @@ impl Call {
     }
 
     pub(super) fn finish(&mut self, ctx: &mut Ctx<'_>) {
+        self.hand_back(ctx, crate::trunk::End::Unused);
         ctx.close_story(self.facts.attempt);
         let facts = &self.facts;
         let slot = self.slot.take().expect("a call hands its slot back once, here");
@@ -194,6 +204,12 @@ impl Call {
             attempt: facts.attempt,
             lease: self.lease.take(),
             direction: facts.direction,
+            tenant: facts.tenant,
+            customer: if facts.direction == Direction::Inbound {
+                facts.from.clone()
+            } else {
+                facts.to.clone()
+            },
             disposition: facts.disposition.unwrap_or(Disposition::Failed),
             cause: facts.cause,
             status: facts.ended.as_ref().and_then(|e| e.status),

@@ -13,26 +13,27 @@
 
 mod ending;
 mod facts;
+mod leave;
 mod objects;
 pub mod outcome;
 pub mod play;
 mod prepare;
-pub mod route;
 mod second;
 mod talk;
 mod transfer;
 mod voice;
 
-use crate::conduct::{Ctx, Denied, Finished, Heard, Letter, Output, Purpose};
+use crate::conduct::{Ctx, Denied, Fact, Finished, Heard, Letter, Output, Purpose};
 use crate::order::{Application, Disposition, Order, Origin, Purpose as For, When};
 use crate::permit::{Permit, Slot};
 use crate::record::Direction;
 use crate::store::{Answer, Ask, Error as StoreError, Lease};
+use crate::trunk::route::{NoRoute, Route};
 use dataplane::command::Command;
 use dataplane::report::{CaptureEnd, Report};
 use facts::Facts;
+use leave::Out;
 use play::Loaded;
-use route::Route;
 use second::{First, Joined};
 use signalling::leg::{Action, Ended, Indication, Media, Place, Rtp};
 use signalling::sip::dialog::DialogSnapshot;
@@ -56,8 +57,8 @@ pub struct Start {
     pub order: Box<Order>,
     /// The claim under which it is written about.
     pub lease: Lease,
-    /// How it leaves.
-    pub route: Route,
+    /// Trunks and groups that it may leave by, best first, if they were named; else the tenant's.
+    pub trunks: Option<Vec<String>>,
     /// The same attempt after a crash: the far side may know an older offer of ours.
     pub again: bool,
 }
@@ -110,7 +111,10 @@ pub struct Call {
     call_until: Mono,
     lease: Option<Lease>,
     order: Option<Box<Order>>,
+    /// How it leaves, once a trunk is chosen.
     route: Option<Route>,
+    /// Which trunks it may leave by.
+    out: Option<Out>,
     again: bool,
     /// The dialog as a neighbour needs it to end the call.
     dialog: Vec<u8>,
@@ -141,8 +145,14 @@ enum Stage {
         work: Option<Work>,
         first: Option<Fetched>,
     },
+    /// For a set-up token of a trunk.
+    Waiting {
+        permit: Option<Permit>,
+        port: u16,
+        work: Work,
+    },
     Intending {
-        permit: Permit,
+        permit: Option<Permit>,
         port: u16,
         work: Work,
     },
@@ -176,32 +186,48 @@ const WRITE_RETRY_MS: u64 = 1_000;
 impl Call {
     /// An ordered call.
     pub(crate) fn outbound(ctx: &mut Ctx<'_>, id: CallId, start: Start) -> Self {
-        let Start { permit, slot, order, lease, route, again } = start;
-        let (protocol_name, protocol_version) = protocol(route.is_timeslot());
+        let Start { permit, slot, order, lease, trunks, again } = start;
         let application = ctx.settings.application(&order.application);
+        let plan = ctx.settings.plan(&order, trunks.as_deref());
+        let timeslot = plan.as_ref().is_ok_and(|plan| plan.timeslot);
+        let (protocol_name, protocol_version) = protocol(timeslot);
         let connection = Connection {
-            local_uri: route.from.clone(),
-            remote_uri: route.uri.clone(),
             protocol_name,
             protocol_version,
             originator_is_local: true,
             ..Connection::default()
         };
+        let from = order.caller_id.clone().unwrap_or_default();
         let facts = Facts::new(ctx.now, lease.attempt, order.tenant, Direction::Outbound, connection).named(
-            route.from.clone(),
+            from,
             order.to.clone(),
-            &route.trunk,
+            "",
             application.unwrap_or_default(),
         );
         let mut call = Self::new(ctx, id, Stage::preparing(Some(permit)), facts);
         call.slot = Some(slot);
         call.lease = Some(lease);
         call.order = Some(order);
-        call.timeslot = route.is_timeslot();
-        call.route = Some(route);
         call.again = again;
-        call.prepare(ctx);
+        call.timeslot = timeslot;
+        match plan {
+            Ok(plan) => {
+                call.out = Some(Out::new(plan));
+                call.prepare(ctx);
+            }
+            Err(why) => call.unroutable(ctx, why),
+        }
         call
+    }
+
+    /// The configuration has changed since the order was taken.
+    pub(super) fn unroutable(&mut self, ctx: &mut Ctx<'_>, why: NoRoute) {
+        let (cause, why) = match why {
+            NoRoute::NoTrunk => (Cause::INVALID_NUMBER, "no trunk takes this number"),
+            NoRoute::NoCallerId => (Cause(50), "no trunk shows this caller id"),
+        };
+        self.fail(ctx, Disposition::Failed, cause, why);
+        self.settle(ctx);
     }
 
     /// A call that comes in and is to be taken.
@@ -252,6 +278,7 @@ impl Call {
             lease: None,
             order: None,
             route: None,
+            out: None,
             again: false,
             dialog: Vec::new(),
             slot: None,
@@ -284,6 +311,7 @@ impl Call {
     pub fn stage(&self) -> &'static str {
         match &self.stage {
             Stage::Preparing { .. } => "preparing",
+            Stage::Waiting { .. } => "waiting",
             Stage::Intending { .. } => "intending",
             Stage::Dialling { .. } if self.facts.alerted.is_some() => "ringing",
             Stage::Dialling { .. } => "dialling",
@@ -326,7 +354,8 @@ impl Call {
         };
         let cap = (!matches!(self.stage, Stage::Clearing | Stage::Writing { .. } | Stage::Over))
             .then_some(self.call_until);
-        [talk, cap, self.stage_until].into_iter().flatten().min()
+        let quiet = self.out.as_ref().and_then(|out| out.quiet_until);
+        [talk, cap, self.stage_until, quiet].into_iter().flatten().min()
     }
 
     pub(crate) fn told(&mut self, ctx: &mut Ctx<'_>, told: Told) {
@@ -367,71 +396,6 @@ impl Call {
         }
     }
 
-    fn intend(&mut self, ctx: &mut Ctx<'_>, permit: Permit, port: u16, work: Work) {
-        let (lease, route) = (self.lease.clone(), self.route.as_ref());
-        let (Some(lease), Some(route)) = (lease, route) else {
-            permit.waive();
-            self.fail(ctx, Disposition::Failed, Cause::NO_ROUTE, "no route");
-            return;
-        };
-        let token = ctx.token(self.id, Purpose::Intent);
-        let (server, trunk, dialog) = (ctx.settings.server, route.trunk.clone(), route.constants());
-        ctx.ask(token, Ask::Intent { lease, server, trunk, dialog });
-        self.stage = Stage::Intending { permit, port, work };
-        self.stage_until = Some(ctx.after_ms(INTENT_MS_MAX));
-    }
-
-    fn intent_stored(&mut self, ctx: &mut Ctx<'_>, result: Result<Answer, StoreError>) {
-        if !matches!(self.stage, Stage::Intending { .. }) {
-            return;
-        }
-        let Stage::Intending { permit, port, work } = std::mem::replace(&mut self.stage, Stage::Clearing)
-        else {
-            unreachable!("matched above");
-        };
-        match result {
-            Ok(Answer::Cancelled(true)) => {
-                permit.waive();
-                self.fail(ctx, Disposition::Cancelled, Cause::NORMAL, "cancelled by its owner");
-            }
-            Ok(_) => match permit.spend(ctx.now.mono) {
-                Ok(_) if matches!(work, Work::Refer) => self.refer(ctx),
-                Ok(_) => self.dial(ctx, port, work),
-                Err(_) => self.fail(ctx, Disposition::Congestion, Cause::TEMPORARY, "the permit lapsed"),
-            },
-            Err(error) => {
-                permit.waive();
-                let why = format!("the intent was not written: {error:?}");
-                self.fail(ctx, Disposition::Congestion, Cause::TEMPORARY, &why);
-            }
-        }
-    }
-
-    fn dial(&mut self, ctx: &mut Ctx<'_>, port: u16, work: Work) {
-        let media = self.own_media(ctx, port);
-        let route = self.route.as_ref().expect("an outbound call has its route from the start");
-        let place = Place {
-            to: route.uri.clone(),
-            from: route.from.clone(),
-            asserted: route.asserted.clone(),
-            hop: route.hop,
-            transport: route.transport,
-            attempt: self.facts.attempt,
-            media,
-            credentials: route.credentials.clone(),
-            headers: Vec::new(),
-            ring_max_ms: route.ring_ms_max,
-        };
-        let leg = ctx.new_leg(self.id);
-        self.leg = Some(leg);
-        self.facts.dialled = true;
-        ctx.leg(self.leg, Action::Place(Box::new(place)));
-        let (kind, said) = if self.timeslot { ("tdm", "SETUP") } else { ("sip", "INVITE") };
-        ctx.story(self.facts.attempt, kind, format!("{said} by trunk {}", self.facts.trunk));
-        self.stage = Stage::Dialling { work };
-        self.stage_until = Some(ctx.after_ms(route.ring_ms_max + CLEAR_MS_MAX));
-    }
-
     fn own_media(&self, ctx: &Ctx<'_>, port: u16) -> Media {
         if self.timeslot {
             // Which one is for the span's signalling to say.
@@ -455,8 +419,10 @@ impl Call {
 
     fn leg_told(&mut self, ctx: &mut Ctx<'_>, indication: Indication) {
         match indication {
-            Indication::Incoming(_) | Indication::Trying => {}
+            Indication::Incoming(_) => {}
+            Indication::Trying => self.trunk_lives(ctx, false),
             Indication::Progress { status, media } => {
+                self.trunk_lives(ctx, true);
                 self.facts.alerted.get_or_insert(ctx.now.wall);
                 ctx.story(self.facts.attempt, "sip", format!("{status}"));
                 self.second_rings(ctx, media.as_ref());
@@ -472,10 +438,7 @@ impl Call {
                     self.far_side(ctx, &media);
                 }
             }
-            // Whether another place may be called is for policy to say: the leg ends with its 3xx.
-            Indication::Redirected { status, .. } => {
-                ctx.story(self.facts.attempt, "sip", format!("{status}: redirected elsewhere"));
-            }
+            Indication::Redirected { status, contacts } => self.redirected(ctx, status, &contacts),
             Indication::Referred { .. } => ctx.leg(self.leg, Action::ReferResult { status: 603 }),
             Indication::Digit(digit) => self.talk(ctx, Turn::Digit(digit)),
             Indication::ReferProgress { status } => self.talk(ctx, Turn::Referred(status)),
@@ -543,6 +506,7 @@ impl Call {
             unreachable!("matched above");
         };
         self.facts.answered = Some(ctx.now);
+        self.trunk_answered(ctx);
         self.stage_until = None;
         ctx.story(self.facts.attempt, "sip", "answered".into());
         if let Some(lease) = &self.lease {
@@ -636,6 +600,7 @@ impl Call {
             doubt: Default::default(),
             campaign: None,
             lenient: false,
+            repeat: None,
         };
         if let Stage::Talking(talk) = &mut self.stage {
             talk.asked(id);

@@ -133,7 +133,7 @@ impl Call {
         };
         self.facts.local_port = port;
         match permit {
-            Some(permit) => self.intend(ctx, permit, port, work),
+            Some(permit) => self.leave(ctx, Some(permit), port, work),
             None => {
                 ctx.leg(self.leg, Action::Accept { media: self.own_media(ctx, port) });
                 self.stage = Stage::Accepting { work };

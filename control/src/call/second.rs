@@ -35,11 +35,13 @@ pub(super) struct Joined {
 impl Call {
     /// The second call of a transfer. `first`: the call that asked for it, if that is still there and waits.
     pub(crate) fn second(ctx: &mut Ctx<'_>, id: CallId, start: Start, first: Option<First>) -> Self {
-        let Start { permit, slot, order, lease, route, .. } = start;
+        let Start { permit, slot, order, lease, trunks, .. } = start;
+        let plan = ctx.settings.plan(&order, trunks.as_deref());
         let facts =
             Facts::new(ctx.now, lease.attempt, order.tenant, Direction::Transfer, Connection::default());
         let application = ctx.settings.application(&order.application).unwrap_or_default();
-        let facts = facts.named(route.from.clone(), order.to.clone(), &route.trunk, application);
+        let facts =
+            facts.named(order.caller_id.clone().unwrap_or_default(), order.to.clone(), "", application);
         let work = if first.is_some_and(|f| f.blind) { Work::Refer } else { Work::Join };
         let blind = matches!(work, Work::Refer);
         let stage = Stage::Preparing {
@@ -51,8 +53,8 @@ impl Call {
         let mut call = Self::new(ctx, id, stage, facts);
         call.facts.parent = order.parent();
         let order_id = order.id;
-        call.timeslot = route.is_timeslot();
-        (call.slot, call.lease, call.order, call.route) = (Some(slot), Some(lease), Some(order), Some(route));
+        call.timeslot = plan.as_ref().is_ok_and(|plan| plan.timeslot);
+        (call.slot, call.lease, call.order) = (Some(slot), Some(lease), Some(order));
         call.first = first;
         let Some(first) = first else {
             call.fail(ctx, Disposition::Cancelled, Cause::NORMAL, "the call that asked for it is over");
@@ -61,8 +63,16 @@ impl Call {
         };
         ctx.letter(first.call, id, Letter::Begun(order_id));
         ctx.story(call.facts.attempt, "call", format!("transfer for {}", first.attempt));
+        match plan {
+            Ok(plan) => call.out = Some(Out::new(plan)),
+            Err(why) => {
+                call.unroutable(ctx, why);
+                return call;
+            }
+        }
         if blind {
             call.prepared(ctx);
+            call.settle(ctx);
         } else {
             call.reserve(ctx, first.beside);
         }

@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, VecDeque};
 use units::{AttemptId, BearerId, CallId, Codec, Digit, Mono, OrderId, Samples, TenantId};
 use vxml::session::{
     Bargein, Connection, Exit, ExitReason, FetchAudio, FetchError, FetchId, FetchRequest, Fetched, Input,
-    ListenId, Output as Asked, PlayId, Prompt, Record, Resource, Segment, Trace,
+    Listen, ListenId, Output as Asked, PlayId, Prompt, Record, Resource, Segment, Trace,
 };
 use vxml::{Session, SessionConfig};
 
@@ -499,6 +499,10 @@ impl Talk {
             termchar: capture.digit.filter(|_| ended_by_digit),
             maxtime: captured.end == CaptureEnd::Full,
         });
+    }
+
+    pub(super) fn record_listen(&self) -> Option<&Listen> {
+        self.capture.as_ref()?.spec.listen.as_deref()
     }
 
     /// A grammar of the document ended the recording, or the caller has gone: what there is of it is handed over.

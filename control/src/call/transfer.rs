@@ -12,11 +12,14 @@ use super::second::{First, relay};
 use super::talk::Talk;
 use crate::conduct::{Ctx, Denied, Departed, Letter};
 use crate::order::{Disposition, number};
+use crate::store::attempt_of;
 use dataplane::command::{Command, Cut, Tone};
 use dataplane::report::DigitVia;
 use std::time::Duration;
 use units::{BearerId, CallId, Cause, Digit, LegId, Mono, OrderId, Private, Samples};
-use vxml::session::{Bargein, Input, PlayEnd, PlayId, Prompt, Segment, Transfer, TransferEnd, TransferKind};
+use vxml::session::{
+    Bargein, Input, Listen, PlayEnd, PlayId, Prompt, Segment, Transfer, TransferEnd, TransferKind,
+};
 
 /// A transfer that is asked for: the call makes an order of it.
 #[derive(Debug)]
@@ -209,6 +212,8 @@ impl Talk {
                 moving.step = Step::Ringing;
                 // What policy and the store took is not the callee's.
                 moving.since = ctx.now.mono;
+                let second = attempt_of(order, 1);
+                ctx.story(self.attempt, "call", format!("transfer: {order}, {second}"));
             }
             _ if moving.call != Some(from) => {}
             Letter::Ringing(None) => self.ringback(ctx),
@@ -419,6 +424,10 @@ impl Talk {
         if let Some(moving) = self.moving.as_ref().filter(|m| m.hears()) {
             relay(ctx, moving.with, digit, via, length);
         }
+    }
+
+    pub(super) fn transfer_listen(&self) -> Option<&Listen> {
+        self.moving.as_ref()?.spec.listen.as_deref()
     }
 
     pub(super) fn second_call(&self) -> Option<CallId> {

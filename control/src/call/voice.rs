@@ -72,6 +72,10 @@ impl Talk {
         if heard != Heard::Started {
             self.voice.running = None;
         }
+        if matches!(heard, Heard::Recognised(..) | Heard::TooMuch) {
+            // Who is being connected or recorded talks all the time: what no grammar knows ends nothing.
+            self.voice.wanted = self.listens_on(id);
+        }
         let input = match heard {
             Heard::Started => Input::SpeechStarted { id },
             Heard::Recognised(nbest, recording) => {
@@ -87,6 +91,13 @@ impl Talk {
             Heard::NoLanguage => Input::NoLanguage { id },
         };
         self.inputs.push_back(input);
+    }
+
+    /// During a transfer and a recording the grammars stand until one of them matches.
+    fn listens_on(&self, id: ListenId) -> Option<Box<Listen>> {
+        let transfer = self.transfer_listen();
+        let recording = self.record_listen();
+        [transfer, recording].into_iter().flatten().find(|listen| listen.id == id).cloned().map(Box::new)
     }
 
     /// Keys are wanted too: then a language that nobody understands takes nothing away. (DEVIATES VoiceXML 2.0 §5.2.6:

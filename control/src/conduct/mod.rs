@@ -2,9 +2,11 @@
 //! [`Finished`], [`Fact`]), the settings in force, and the surroundings of a call while it is handled (`Ctx`). Below
 //! both [`crate::call`] and [`crate::shard`]: a call knows this page and not the shard that keeps it.
 
+mod entrance;
 mod letter;
 mod settings;
 
+pub use entrance::{Entrance, Entry};
 pub use letter::Denied;
 pub(crate) use letter::{Departed, Letter};
 pub use settings::{ScriptClock, Settings};
@@ -13,6 +15,7 @@ use crate::order::{Disposition, Order};
 use crate::permit::Released;
 use crate::record::Direction;
 use crate::store::{Ask, Lease, StoryLine};
+use crate::trunk::Board;
 use dataplane::command::{Command, PromptHandle};
 use signalling::leg::{Action, Rtp};
 use signalling::sip::endpoint::Output as SipOutput;
@@ -20,7 +23,8 @@ use signalling::tdm::Output as TdmOutput;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 use units::{
-    AttemptId, BearerId, CallId, Cause, Codec, LegId, Mono, Now, OrderId, Rng, Samples, Seed, TenantId,
+    AttemptId, BearerId, CallId, Cause, Codec, LegId, Mono, Now, OrderId, Private, Rng, Samples, Seed,
+    TenantId,
 };
 use vxml::Documents;
 use vxml::session::{Caching, FetchId, FetchRequest, Hypothesis, Listen, ListenId, Recording, Speech};
@@ -191,6 +195,10 @@ pub struct Finished {
     pub lease: Option<Lease>,
     /// Which way it went.
     pub direction: Direction,
+    /// Whose.
+    pub tenant: TenantId,
+    /// Who was called, or who called.
+    pub customer: Private<String>,
     /// How it counts.
     pub disposition: Disposition,
     /// Q.850.
@@ -227,6 +235,15 @@ pub enum Fact {
     SipRefused(String),
     /// A report came for a bearer that no call has.
     Stray(BearerId),
+    /// A call leaves by this trunk.
+    TrunkTaken(String),
+    /// It does not use it any more.
+    TrunkReturned {
+        /// Name.
+        trunk: String,
+        /// The trunk failed it.
+        failed: bool,
+    },
     /// A call broke and was buried.
     Buried(AttemptId),
     /// The journal of a former life holds no dialog for this attempt: no BYE can be sent.
@@ -276,6 +293,10 @@ pub(crate) struct Common {
     pub(crate) seed: Seed,
     /// Names of inbound calls and of transfers.
     pub(crate) rng: Rng,
+    /// The trunks as they are now.
+    pub(crate) trunks: Board,
+    /// Legs that their calls have given up: they clear by themselves.
+    pub(crate) left_legs: Vec<LegId>,
     /// Letters between calls: to whom, from whom.
     pub(crate) letters: VecDeque<(CallId, CallId, Letter)>,
     pub(crate) tokens: BTreeMap<Token, (CallId, Purpose)>,

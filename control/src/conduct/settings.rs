@@ -1,11 +1,13 @@
 //! What a shard knows of the configuration, ready for use by calls.
 
-use crate::config::{Config, Inbound};
-use crate::order::Application;
+use super::entrance::{self, Entrance, Entry};
+use crate::config::{Config, Trunk, TrunkGroup};
+use crate::order::{Application, Order};
+use crate::trunk::route::{NoRoute, Plan};
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use units::{Codec, Mono, ServerId, TenantId};
+use units::{Codec, Mono, ServerId, TenantId, Wall};
 
 /// A monotonic clock for the script engine.
 #[derive(Clone)]
@@ -47,11 +49,23 @@ pub struct Settings {
     /// Bounds scripts by time; without it they are bounded by steps alone, as a simulation wants.
     pub script_clock: Option<ScriptClock>,
     /// What runs for whom when a number is called.
-    pub inbound: Vec<(Inbound, TenantId)>,
+    pub entrances: Vec<Entrance>,
     /// G.711 as each span carries it, the first first.
     pub span_codecs: Vec<Codec>,
     /// Registered applications.
     pub applications: BTreeMap<String, String>,
+    /// Ways out.
+    pub trunks: Vec<Trunk>,
+    /// What they share.
+    pub trunk_groups: Vec<TrunkGroup>,
+    /// Trunks and groups that a tenant's calls may leave by, best first; none named: all.
+    pub allowed: BTreeMap<TenantId, Vec<String>>,
+    /// Our host part in From.
+    pub sip_host: String,
+    /// Longest ringing, ms; a trunk may set less.
+    pub ring_ms_max: u64,
+    /// Peers beside the trunks.
+    pub trusted: Vec<IpAddr>,
 }
 
 impl Settings {
@@ -59,7 +73,6 @@ impl Settings {
     #[must_use]
     pub fn new(config: &Config, media_ip: IpAddr) -> Self {
         let calls_max = usize::try_from(config.limits.calls_max).unwrap_or(usize::MAX);
-        let tenant = |name: &str| config.tenants.iter().find(|t| t.name == name).map(|t| TenantId(t.id));
         Self {
             server: ServerId(config.node.server_id),
             media_ip,
@@ -74,9 +87,15 @@ impl Settings {
             hears: config.speech.recognises(),
             vxml: crate::limits::vxml(config),
             script_clock: None,
-            inbound: config.inbound.iter().filter_map(|i| Some((i.clone(), tenant(&i.tenant)?))).collect(),
+            entrances: Entrance::all(config),
             span_codecs: config.spans.iter().map(crate::config::Line::codec).collect(),
             applications: config.vxml.applications.clone(),
+            trunks: config.trunks.clone(),
+            trunk_groups: config.trunk_groups.clone(),
+            allowed: config.tenants.iter().map(|t| (TenantId(t.id), t.trunks.clone())).collect(),
+            sip_host: host(config, media_ip),
+            ring_ms_max: config.policy.ring_max.ms,
+            trusted: config.sip.trusted.clone(),
         }
     }
 
@@ -86,6 +105,17 @@ impl Settings {
         application_url(application, |name| self.applications.get(name).cloned())
     }
 
+    /// The trunks by which an order may leave: of those that were named, if any were, else of the tenant's.
+    ///
+    /// # Errors
+    /// [`NoRoute`] if there is none.
+    pub fn plan(&self, order: &Order, named: Option<&[String]>) -> Result<Plan, NoRoute> {
+        let own = self.allowed.get(&order.tenant).map(Vec::as_slice);
+        let caller = order.caller_id.as_ref().map(|id| id.expose().as_str());
+        let allowed = named.or(own).unwrap_or_default();
+        Plan::new(&self.trunks, &self.trunk_groups, allowed, order.to.expose(), caller)
+    }
+
     /// How a span (from 1) carries voice.
     #[must_use]
     pub fn span_codec(&self, span: u16) -> Codec {
@@ -93,11 +123,16 @@ impl Settings {
         place.and_then(|n| self.span_codecs.get(n)).copied().unwrap_or(Codec::Pcma)
     }
 
-    /// What runs when this user or number is called.
+    /// What runs when this user or number is called by one of these trunks or groups.
     #[must_use]
-    pub fn inbound_for(&self, user: &str) -> Option<(TenantId, String)> {
-        self.inbound.iter().find(|(i, _)| i.matches(user)).map(|(i, tenant)| (*tenant, i.url.clone()))
+    pub fn entry(&self, user: &str, by: &[&str], at: Wall) -> Entry {
+        entrance::entry(&self.entrances, user, by, at)
     }
+}
+
+fn host(config: &Config, ip: IpAddr) -> String {
+    let port = config.sip.listen.first().map_or(5060, |listen| listen.addr.port());
+    SocketAddr::new(ip, port).to_string()
 }
 
 /// The URL of an application, as the settings know it.

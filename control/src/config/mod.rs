@@ -2,18 +2,25 @@
 //! the program reads files or the environment for settings. Here the text is only read and judged; the shell finds the
 //! file and resolves what names other files.
 
+pub mod check;
+mod place;
 mod problem;
 mod sections;
+mod source;
 mod spans;
+mod tenant;
+mod trunks;
 mod values;
 
 pub use problem::{Fault, Problem};
 pub use sections::*;
+pub use source::{Feeds, Source};
 pub use spans::{Device, HuntOrder, Line, LineKind, NumberType, Signalling, Slots, SwitchType};
+pub use tenant::{Fingerprint, Key, MailTls, Network, Retries, Scope, Secret, Signer, Tenant, octets_32};
+pub use trunks::{Address, Dial, Register, Trunk, TrunkGroup};
 pub use values::{BadValue, Percent, Rate, Size, Span};
 
 use serde::Deserialize;
-use std::collections::BTreeSet;
 
 /// All of it.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -39,12 +46,18 @@ pub struct Config {
     pub cluster: Cluster,
     /// Records as files.
     pub cdr: Cdr,
+    /// How servers are chosen.
+    pub dispatch: Dispatch,
     /// The guarded fetcher.
     pub fetch: Fetch,
     /// Third parties.
     pub tenants: Vec<Tenant>,
+    /// Databases of third parties that are looked at.
+    pub sources: Vec<Source>,
     /// Ways out.
     pub trunks: Vec<Trunk>,
+    /// What trunks share.
+    pub trunk_groups: Vec<TrunkGroup>,
     /// T1 and E1 lines.
     pub spans: Vec<Line>,
     /// Ways in.
@@ -64,12 +77,17 @@ pub fn parse(file: &str, text: &str) -> Result<Config, Vec<Problem>> {
         let line = error.span().map_or(0, |span| line_of(text, span.start));
         vec![Problem { file: file.to_owned(), line, fault: Fault::Toml(Box::new(error)) }]
     })?;
-    let problems: Vec<Problem> = config
-        .faults()
+    let problems: Vec<Problem> = check::faults(&config)
         .into_iter()
-        .map(|(needle, fault)| Problem { file: file.to_owned(), line: find_line(text, &needle), fault })
+        .map(|(path, fault)| Problem { file: file.to_owned(), line: place::line(text, &path), fault })
         .collect();
     if problems.is_empty() { Ok(config) } else { Err(problems) }
+}
+
+/// The line on which a key stands, for complaints that only the shell can make; 0 if it stands nowhere.
+#[must_use]
+pub fn line_of_key(text: &str, path: &str) -> usize {
+    place::line(text, path)
 }
 
 /// What a reload can take over while calls are up, and what needs a restart.
@@ -93,11 +111,14 @@ impl Config {
             }
         };
         note(self.tenants != newer.tenants, true, "tenants");
+        note(self.sources != newer.sources, true, "sources");
         note(self.trunks != newer.trunks, true, "trunks");
+        note(self.trunk_groups != newer.trunk_groups, true, "trunk_groups");
         note(self.spans != newer.spans, false, "spans");
         note(self.inbound != newer.inbound, true, "inbound");
         note(self.policy != newer.policy, true, "policy");
         note(self.fetch != newer.fetch, true, "fetch");
+        note(self.dispatch != newer.dispatch, true, "dispatch");
         note(self.node != newer.node, false, "node");
         note(self.sip != newer.sip, false, "sip");
         note(self.media != newer.media, false, "media");
@@ -111,99 +132,11 @@ impl Config {
         note(self.limits != newer.limits, false, "limits");
         reload
     }
-
-    /// Faults that only show when keys are seen together, each with a text to find its line by.
-    fn faults(&self) -> Vec<(String, Fault)> {
-        let mut faults = Vec::new();
-        unique("trunks", self.trunks.iter().map(|t| t.name.as_str()), &mut faults);
-        unique("tenants", self.tenants.iter().map(|t| t.name.as_str()), &mut faults);
-        self.address_faults(&mut faults);
-        self.pair_faults(&mut faults);
-        self.reference_faults(&mut faults);
-        self.range_faults(&mut faults);
-        self.span_faults(&mut faults);
-        faults
-    }
-
-    fn address_faults(&self, faults: &mut Vec<(String, Fault)>) {
-        let everywhere = self.sip.listen.first().is_some_and(|l| l.addr.ip().is_unspecified());
-        if everywhere && self.sip.advertised_address.is_none() {
-            let why =
-                "listening on every address, peers must be told which one to use: set advertised_address";
-            faults.push(("listen".to_owned(), Fault::Against("sip.listen", why)));
-        }
-    }
-
-    fn pair_faults(&self, faults: &mut Vec<(String, Fault)>) {
-        let pairs = [
-            ("sip.tls_certificate", &self.sip.tls_certificate, &self.sip.tls_key),
-            ("smtp.tls_certificate", &self.smtp.tls_certificate, &self.smtp.tls_key),
-        ];
-        for (key, certificate, private) in pairs {
-            if certificate.is_some() != private.is_some() {
-                let why = "tls_certificate and tls_key belong together";
-                faults.push(("tls_".to_owned(), Fault::Against(key, why)));
-            }
-        }
-    }
-
-    fn reference_faults(&self, faults: &mut Vec<(String, Fault)>) {
-        let trunks: Vec<String> = self.trunks.iter().map(|t| t.name.clone()).collect();
-        let tenants: Vec<String> = self.tenants.iter().map(|t| t.name.clone()).collect();
-        for (name, known, kind) in self
-            .tenants
-            .iter()
-            .flat_map(|t| t.trunks.iter().map(|n| (n, &trunks, "trunk")))
-            .chain(self.inbound.iter().map(|i| (&i.tenant, &tenants, "tenant")))
-        {
-            if !known.contains(name) {
-                let fault = Fault::NoSuch(kind, name.as_str().into(), known.clone());
-                faults.push((format!("\"{name}\""), fault));
-            }
-        }
-    }
-
-    fn range_faults(&self, faults: &mut Vec<(String, Fault)>) {
-        let mut wrong = |bad: bool, find: &str, key, allowed| {
-            if bad {
-                faults.push((find.to_owned(), Fault::Range(key, allowed)));
-            }
-        };
-        let [low, high] = self.media.rtp_ports;
-        wrong(
-            low < 1_024 || high <= low,
-            "rtp_ports",
-            "media.rtp_ports",
-            "[low, high] with 1024 <= low < high",
-        );
-        let secret = self.cluster.secret.as_ref().map(|s| s.expose().len());
-        wrong(secret.is_some_and(|n| n < 16), "secret", "cluster.secret", "at least 16 characters");
-        wrong(self.cdr.rows_max == 0, "rows_max", "cdr.rows_max", "at least 1");
-        wrong(self.limits.calls_max == 0, "calls_max", "limits.calls_max", "at least 1");
-        wrong(self.media.workers > 256, "workers", "media.workers", "at most 256");
-        wrong(self.media.codecs.is_empty(), "codecs", "media.codecs", "a list of pcmu, pcma, g722");
-        wrong(self.sip.listen.is_empty(), "[sip]", "sip.listen", "a list with at least one address");
-    }
-}
-
-fn unique<'a>(kind: &'static str, names: impl Iterator<Item = &'a str>, faults: &mut Vec<(String, Fault)>) {
-    let mut seen = BTreeSet::new();
-    for name in names {
-        if !seen.insert(name) {
-            faults.push((format!("\"{name}\""), Fault::Twice(kind, name.into())));
-        }
-    }
 }
 
 fn line_of(text: &str, offset: usize) -> usize {
     let end = offset.min(text.len());
     text.as_bytes()[..end].iter().filter(|&&b| b == b'\n').count() + 1
-}
-
-/// The last line that holds a text (a doubled name is complained about where it stands the second time).
-fn find_line(text: &str, needle: &str) -> usize {
-    let hit = |line: &str| !line.trim_start().starts_with('#') && line.contains(needle);
-    text.lines().enumerate().filter(|(_, l)| hit(l)).last().map_or(0, |(i, _)| i + 1)
 }
 
 #[cfg(test)]

@@ -26,6 +26,8 @@ pub enum Fault {
     NoSuch(&'static str, Box<str>, Vec<String>),
     /// A value outside its range: key and what is allowed.
     Range(&'static str, &'static str),
+    /// A rule set that cannot be used: what is wrong with it.
+    Rules(Box<str>),
     /// Contradiction between two keys.
     Against(&'static str, &'static str),
 }
@@ -44,19 +46,25 @@ impl Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}: ", self.file, self.line)?;
-        match &self.fault {
-            Fault::Toml(error) => f.write_str(error.message().trim())?,
-            Fault::Missing(key) => write!(f, "`{key}` is missing")?,
-            Fault::Twice(kind, name) => write!(f, "two {kind} are called `{name}`")?,
-            Fault::NoSuch(kind, name, _) => write!(f, "there is no {kind} called `{name}`")?,
-            Fault::Range(key, allowed) => write!(f, "`{key}` must be {allowed}")?,
-            Fault::Against(key, why) => write!(f, "`{key}`: {why}")?,
-        }
+        write!(f, "{}:{}: {}", self.file, self.line, self.fault)?;
         if let Some(hint) = self.hint() {
             write!(f, " (did you mean `{hint}`?)")?;
         }
         Ok(())
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Fault::Toml(error) => f.write_str(error.message().trim()),
+            Fault::Missing(key) => write!(f, "`{key}` is missing"),
+            Fault::Twice(kind, name) => write!(f, "two {kind} are called `{name}`"),
+            Fault::NoSuch(kind, name, _) => write!(f, "there is no {kind} called `{name}`"),
+            Fault::Range(key, allowed) => write!(f, "`{key}` must be {allowed}"),
+            Fault::Rules(why) => write!(f, "the rule set cannot be used: {why}"),
+            Fault::Against(key, why) => write!(f, "`{key}`: {why}"),
+        }
     }
 }
 

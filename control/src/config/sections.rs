@@ -1,6 +1,6 @@
 //! The sections of `carillon.toml`. Each field's comment is what `carillon.example.toml` says about it.
 
-use super::{Percent, Rate, Size, Span};
+use super::{Key, Network, Percent, Rate, Retries, Size, Span};
 use serde::{Deserialize, Deserializer};
 use signalling::leg::Transport;
 use std::collections::BTreeMap;
@@ -72,7 +72,7 @@ impl<'de> Deserialize<'de> for Listen {
     }
 }
 
-fn transport(name: &str) -> Option<Transport> {
+pub(super) fn transport(name: &str) -> Option<Transport> {
     match name {
         "udp" => Some(Transport::Udp),
         "tcp" => Some(Transport::Tcp),
@@ -89,12 +89,24 @@ pub struct Sip {
     pub listen: Vec<Listen>,
     /// The address peers are told, when it differs from `listen` (behind NAT, or listening everywhere).
     pub advertised_address: Option<IpAddr>,
+    /// Sources that are neither trunks nor trusted are answered, and not met with silence.
+    pub answer_unknown: bool,
+    /// Who may call from such a source, by digest: names and passwords; empty: anybody who is answered.
+    pub users: BTreeMap<String, Private<String>>,
+    /// Realm of that digest.
+    pub realm: String,
     /// Peers whose `P-Asserted-Identity` is believed.
     pub trusted: Vec<IpAddr>,
     /// PEM files for `tls:` listeners.
     pub tls_certificate: Option<String>,
     /// Key to it.
     pub tls_key: Option<String>,
+    /// PEM file of the authorities whose certificates trunks show, and peers that connect by TLS; our own is believed, too.
+    pub tls_authorities: Option<String>,
+    /// Who connects by TLS must show a certificate of them.
+    pub tls_clients_verified: bool,
+    /// Name servers that are asked where trunks are; empty: those of the host.
+    pub nameservers: Vec<SocketAddr>,
 }
 
 impl Default for Sip {
@@ -103,9 +115,15 @@ impl Default for Sip {
         Self {
             listen: vec![Listen { transport: Transport::Udp, addr }],
             advertised_address: None,
+            answer_unknown: false,
+            users: BTreeMap::new(),
+            realm: "carillon".into(),
             trusted: Vec::new(),
             tls_certificate: None,
             tls_key: None,
+            tls_authorities: None,
+            tls_clients_verified: false,
+            nameservers: Vec::new(),
         }
     }
 }
@@ -128,6 +146,8 @@ pub struct Media {
     pub realtime: bool,
     /// Folder for recordings.
     pub recordings: String,
+    /// Recordings are kept so long.
+    pub recordings_keep: Span,
     /// Resident prompts take no more than this.
     pub prompts_max: Size,
     /// One prompt is no longer than this.
@@ -144,6 +164,7 @@ impl Default for Media {
             codecs: vec![Codec::Pcmu, Codec::Pcma],
             realtime: true,
             recordings: "/var/lib/carillon/recordings".into(),
+            recordings_keep: Span::from_s(30 * 86_400),
             prompts_max: Size::from_bytes(256_000_000),
             prompt_max: Span::from_s(600),
         }
@@ -217,6 +238,8 @@ pub struct Smtp {
     pub smarthost: Option<String>,
     /// Sender of status mails.
     pub from: String,
+    /// Name server for DKIM, SPF and DMARC; none: the machine's own.
+    pub name_server: Option<SocketAddr>,
     /// PEM file for STARTTLS; none: that of `[sip]`, and without one STARTTLS is not offered.
     pub tls_certificate: Option<String>,
     /// Key to it.
@@ -233,6 +256,7 @@ impl Default for Smtp {
             sessions_max: 200,
             smarthost: None,
             from: "carillon@localhost".into(),
+            name_server: None,
             tls_certificate: None,
             tls_key: None,
         }
@@ -252,7 +276,15 @@ pub struct Http {
     /// A webhook is tried again for this long.
     pub webhook_retry_max: Span,
     /// Key of the operator for the console and for every tenant's data; none: only the admin socket.
-    pub operator_key: Option<Private<String>>,
+    pub operator_key: Option<Key>,
+    /// PEM file for HTTPS; none: plain HTTP, for a TLS proxy before it.
+    pub tls_certificate: Option<String>,
+    /// Key to it.
+    pub tls_key: Option<String>,
+    /// PEM file of those who sign client certificates: they are asked for, and a tenant's counts as its key.
+    pub client_ca: Option<String>,
+    /// Proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<Network>,
 }
 
 impl Default for Http {
@@ -263,6 +295,10 @@ impl Default for Http {
             requests_max: 1_000,
             webhook_retry_max: Span::from_s(72 * 3_600),
             operator_key: None,
+            tls_certificate: None,
+            tls_key: None,
+            client_ca: None,
+            trusted_proxies: Vec::new(),
         }
     }
 }
@@ -282,8 +318,10 @@ pub struct Policy {
     pub agents: Vec<Private<String>>,
     /// Attempts of one order.
     pub attempts_max: u32,
-    /// Time between two attempts of one order.
-    pub retry_after: Span,
+    /// Time between two attempts of one order, whatever failed; none: the table of [`Retries`].
+    pub retry_after: Option<Span>,
+    /// Waits by what failed.
+    pub retries: Retries,
     /// Ring no longer than this.
     pub ring_max: Span,
     /// A permit is good for so long.
@@ -294,6 +332,11 @@ pub struct Policy {
     pub zone: String,
     /// Packs of regulation in force: `"us"`. They need counsel.
     pub packs: Vec<String>,
+    /// Files with rule sets of the operator, in the form of the packs.
+    pub files: Vec<String>,
+    /// What stands in these files; the shell reads them.
+    #[serde(skip)]
+    pub sets: Vec<crate::policy::RuleSet>,
 }
 
 impl Default for Policy {
@@ -303,13 +346,16 @@ impl Default for Policy {
             deny_prefixes: Vec::new(),
             attempts_a_day_max: 20,
             agents: Vec::new(),
-            attempts_max: 3,
-            retry_after: Span::from_s(900),
+            attempts_max: 4,
+            retry_after: None,
+            retries: Retries::default(),
             ring_max: Span::from_s(45),
             permit_max: Span::from_s(30),
             sip_addresses: true,
             zone: "UTC".into(),
             packs: Vec::new(),
+            files: Vec::new(),
+            sets: Vec::new(),
         }
     }
 }
@@ -324,6 +370,8 @@ pub struct Store {
     pub lease: Span,
     /// Finished orders are kept so long.
     pub keep: Span,
+    /// File with the 32 octets that recordings and collected values are sealed by; none: made in `node.state`.
+    pub seal_key: Option<String>,
 }
 
 impl Default for Store {
@@ -332,6 +380,7 @@ impl Default for Store {
             url: "sqlite:/var/lib/carillon/carillon.db".into(),
             lease: Span::from_s(60),
             keep: Span::from_s(30 * 86_400),
+            seal_key: None,
         }
     }
 }
@@ -344,6 +393,36 @@ pub struct Cluster {
     pub nats: Option<Private<String>>,
     /// Shared by all: permits are signed with a key made of it. At least 16 characters.
     pub secret: Option<Private<String>>,
+}
+
+/// `[dispatch]`: how a server is chosen for an ordered call. Taken over by a reload, at once.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Dispatch {
+    /// `p2c`, `p3c`, `weighted`, `random`, `rr`, `least`.
+    pub scheme: crate::dispatch::Scheme,
+    /// Ordered calls leave the rest of each server free, by priority 0 to 9; one value: all alike.
+    pub shares: Vec<Percent>,
+}
+
+impl Default for Dispatch {
+    fn default() -> Self {
+        Self { scheme: crate::dispatch::Scheme::default(), shares: vec![Percent(100)] }
+    }
+}
+
+impl Dispatch {
+    /// What part of every server who may use; ordered calls together no more than `outbound`.
+    #[must_use]
+    pub fn shares(&self, outbound: Percent) -> crate::dispatch::Shares {
+        let most = u16::from(outbound.0).saturating_mul(10).min(1_000);
+        let mut shares = crate::dispatch::Shares::default();
+        for (priority, share) in shares.by_priority.iter_mut().enumerate() {
+            let own = self.shares.get(priority).or(self.shares.last());
+            *share = own.map_or(most, |percent| u16::from(percent.0).saturating_mul(10).min(most));
+        }
+        shares
+    }
 }
 
 /// `[cdr]`: records as files.
@@ -414,153 +493,6 @@ impl Default for Fetch {
     }
 }
 
-/// `[[tenants]]`: a third party.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Tenant {
-    /// Name; stands in mail addresses (`call+name@…`).
-    pub name: String,
-    /// Number in the store; never given to another.
-    pub id: u32,
-    /// API keys, each with a name: `main = "…"`.
-    #[serde(default)]
-    pub keys: BTreeMap<String, Private<String>>,
-    /// Sender addresses or domains (`@example.com`) whose mail is taken.
-    #[serde(default)]
-    pub mail_from: Vec<Private<String>>,
-    /// The least authority a mail must show: 0 none (tests), 1 DKIM of the author's domain, 2 a token, 3 AUTH with a key
-    /// or a signed manifest, 4 that and an encrypted body.
-    #[serde(default = "level_dkim")]
-    pub mail_level_min: u8,
-    /// Caller ids it owns.
-    #[serde(default)]
-    pub caller_ids: Vec<Private<String>>,
-    /// Secret that signs its webhooks.
-    #[serde(default)]
-    pub webhook_secret: Option<Private<String>>,
-    /// Trunks its calls may use, best first; empty: all.
-    #[serde(default)]
-    pub trunks: Vec<String>,
-    /// Orders per second.
-    #[serde(default = "rate_10")]
-    pub orders_rate: Rate,
-    /// Orders waiting.
-    #[serde(default = "orders_10k")]
-    pub orders_waiting_max: u32,
-    /// Calling hours where the callee is: `"08:00-21:00"`; none: any time.
-    #[serde(default)]
-    pub hours: Option<String>,
-    /// What it may call for; empty: anything.
-    #[serde(default)]
-    pub purposes: Vec<crate::order::Purpose>,
-}
-
-fn level_dkim() -> u8 {
-    1
-}
-
-fn rate_10() -> Rate {
-    Rate::per_s(10)
-}
-
-fn orders_10k() -> u32 {
-    10_000
-}
-
-/// `[[trunks]]`: a way out.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Trunk {
-    /// Name in records.
-    pub name: String,
-    /// Next hop; none on a trunk of spans.
-    #[serde(default = "nowhere")]
-    pub address: SocketAddr,
-    /// The spans that it is made of, first ones first; empty: it is SIP.
-    #[serde(default)]
-    pub spans: Vec<u16>,
-    /// On spans: type of numbers that go out without a `+`.
-    #[serde(default, rename = "pridialplan")]
-    pub ton: super::NumberType,
-    /// `udp`, `tcp` or `tls`.
-    #[serde(default = "over_udp", deserialize_with = "read_transport")]
-    pub transport: Transport,
-    /// Numbers it takes, by prefix; empty: all.
-    #[serde(default)]
-    pub prefixes: Vec<String>,
-    /// Digits put before the number, and whether the `+` stays.
-    #[serde(default)]
-    pub dial: Dial,
-    /// Host part of the Request-URI; none: the address.
-    #[serde(default)]
-    pub domain: Option<String>,
-    /// Caller id when the order names none.
-    #[serde(default)]
-    pub caller_id: Option<Private<String>>,
-    /// Send `P-Asserted-Identity` too.
-    #[serde(default)]
-    pub asserted_identity: bool,
-    /// Digest user.
-    #[serde(default)]
-    pub user: Option<Private<String>>,
-    /// Digest password.
-    #[serde(default)]
-    pub password: Option<Private<String>>,
-    /// Only challenges of this realm are answered.
-    #[serde(default)]
-    pub realm: Option<String>,
-    /// Calls at a time.
-    #[serde(default = "calls_1000")]
-    pub calls_max: u32,
-    /// New calls per second.
-    #[serde(default = "rate_50")]
-    pub rate: Rate,
-    /// Codecs, best first; empty: those of `[media]`.
-    #[serde(default)]
-    pub codecs: Vec<Codec>,
-    /// Ring no longer than this on this trunk.
-    #[serde(default)]
-    pub ring_max: Option<Span>,
-}
-
-/// How a trunk wants numbers.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Dial {
-    /// Put before the number.
-    pub prefix: String,
-    /// The `+` of E.164 stays.
-    pub plus: bool,
-}
-
-impl Default for Dial {
-    fn default() -> Self {
-        Self { prefix: String::new(), plus: true }
-    }
-}
-
-/// No address: the trunk is made of spans.
-fn nowhere() -> SocketAddr {
-    SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0))
-}
-
-fn over_udp() -> Transport {
-    Transport::Udp
-}
-
-fn calls_1000() -> u32 {
-    1_000
-}
-
-fn rate_50() -> Rate {
-    Rate::per_s(50)
-}
-
-fn read_transport<'de, D: Deserializer<'de>>(d: D) -> Result<Transport, D::Error> {
-    let name = String::deserialize(d)?;
-    transport(&name).ok_or_else(|| serde::de::Error::custom("one of udp, tcp, tls is wanted"))
-}
-
 /// `[[inbound]]`: what runs when a number is called. The first that matches counts.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -572,6 +504,15 @@ pub struct Inbound {
     pub tenant: String,
     /// VoiceXML document.
     pub url: String,
+    /// Only calls that come by these trunks or groups; empty: by any.
+    #[serde(default)]
+    pub trunks: Vec<String>,
+    /// When it is open, on the clock of its zone: `08:00-18:00`, `mon-fri 08:00-18:00; sat 10:00-14:00`; none: always.
+    #[serde(default)]
+    pub hours: Option<String>,
+    /// Zone of its hours; none: that of `[policy]`.
+    #[serde(default)]
+    pub zone: Option<String>,
 }
 
 impl Inbound {
@@ -661,6 +602,8 @@ pub struct Capacity {
     pub orders_waiting_max: u32,
     /// Above this share of `calls_max` new inbound calls are refused, so that ordered ones find room.
     pub inbound_share: Percent,
+    /// Above this share no ordered call is started, so that incoming ones find room.
+    pub outbound_share: Percent,
     /// A call is cleared after this long.
     pub call_max: Span,
 }
@@ -672,6 +615,7 @@ impl Default for Capacity {
             calls_rate: Rate::per_s(50),
             orders_waiting_max: 1_000_000,
             inbound_share: Percent(80),
+            outbound_share: Percent(100),
             call_max: Span::from_s(4 * 3_600),
         }
     }

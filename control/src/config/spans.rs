@@ -236,9 +236,9 @@ impl Config {
     }
 
     pub(super) fn span_faults(&self, faults: &mut Vec<(String, Fault)>) {
-        let mut wrong = |find: String, key, why| faults.push((find, Fault::Against(key, why)));
+        let mut wrong = |path: String, key, why| faults.push((path, Fault::Against(key, why)));
         for (n, line) in (1u16..).zip(&self.spans) {
-            let find = format!("number = {}", line.number);
+            let find = format!("spans[{}].number", n - 1);
             if line.number != n {
                 wrong(find, "spans.number", "spans are numbered 1, 2, 3 ... in the order of the file");
                 continue;
@@ -272,12 +272,12 @@ impl Config {
                 }
             }
         }
-        for trunk in &self.trunks {
+        for (at, trunk) in self.trunks.iter().enumerate() {
             if trunk.spans.iter().any(|n| !self.spans.iter().any(|s| s.number == *n)) {
-                wrong(format!("\"{}\"", trunk.name), "trunks.spans", "there is no such span");
+                wrong(format!("trunks[{at}].spans"), "trunks.spans", "there is no such span");
             }
-            if trunk.spans.is_empty() && trunk.address.port() == 0 {
-                wrong(format!("\"{}\"", trunk.name), "trunks.address", "a trunk has an address, or spans");
+            if trunk.spans.is_empty() && trunk.is_nowhere() {
+                wrong(format!("trunks[{at}].name"), "trunks.address", "a trunk has an address, or spans");
             }
         }
     }

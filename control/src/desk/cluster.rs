@@ -208,10 +208,10 @@ impl<J: Judge> Desk<J> {
         self.held.insert(claimed.lease.order, Held::started(claimed));
     }
 
-    pub(super) fn inherit(&mut self, dead: ServerId) {
+    pub(super) fn inherit(&mut self, dead: ServerId, life: u64) {
         self.dispatcher.down(dead);
         self.tell(Fact::Silent(dead));
-        self.ask(Topic::Orphans, Ask::Adopt { from: dead, to: self.owner });
+        self.ask(Topic::Orphans, Ask::Adopt { from: dead, to: self.owner, life });
     }
 }
 

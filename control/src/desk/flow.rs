@@ -100,7 +100,12 @@ impl<J: Judge> Desk<J> {
             Topic::Claim(line, max) => self.claimed(now, line, max, answer),
             Topic::Caps(order) => self.capped(now, order, answer),
             Topic::Second(order, server) => self.second_capped(now, order, server, &answer),
-            Topic::Note => {}
+            Topic::Note(order) => {
+                if let Some(orphan) = self.cut_off.remove(&order) {
+                    let recovery = queue::recover(&orphan, now, false);
+                    self.settle(now, orphan, recovery);
+                }
+            }
             Topic::Back(order, line, due) => self.is_back(order, line, due, answer),
             Topic::End(order, disposition) => self.is_over(order, disposition, answer),
         }
@@ -268,7 +273,9 @@ impl<J: Judge> Desk<J> {
         let refusers = self.refusers.get(&order).map_or(&[][..], Vec::as_slice);
         let terms = self.held.get(&order).and_then(|held| held.decision.as_ref()).map(|d| &d.terms);
         let share_max = terms.map_or(1_000, |t| t.system_permille);
-        let wanted = Wanted { priority, without: refusers, share_max, ..Wanted::default() };
+        // What may be ringing already can be taken up by the server that rang.
+        let only = self.held.get(&order).and_then(|held| held.again.as_ref()).map(|_| self.owner);
+        let wanted = Wanted { priority, without: refusers, share_max, only, ..Wanted::default() };
         let pick = self.dispatcher.pick(now.mono, &wanted);
         // Where all have refused, one that refused is better than none.
         let pick = pick.or_else(|_| self.dispatcher.pick(now.mono, &Wanted { without: &[], ..wanted }));
@@ -345,10 +352,12 @@ impl<J: Judge> Desk<J> {
         let again = held.again.is_some();
         let (attempts, tries) = (held.claimed.attempts + u32::from(outcome.dialled), held.claimed.tries + 1);
         let expires = held.claimed.order.expires;
+        let own = self.judge.retries(&held.claimed.order);
+        let table = own.as_ref().unwrap_or(&self.limits.retry);
         let next = match held.claimed.order.parent() {
             // Whoever is transferred hears how it went, and chooses what to do.
             Some(_) => Next::End(outcome.disposition),
-            None => queue::after(&outcome, attempts, tries, &self.limits.retry, &mut self.rng),
+            None => queue::after(&outcome, attempts, tries, table, &mut self.rng),
         };
         if outcome.disposition == Disposition::Congestion {
             self.dispatcher.refused(now.mono, released.server);
@@ -498,10 +507,20 @@ impl<J: Judge> Desk<J> {
             accepted: now.wall,
         };
         self.held.insert(order, Held::started(claimed));
-        let why = |text: &str| Some(serde_json::json!({ "why": text }).to_string());
-        if let Some(record) = Record::cut_off(&orphan, now.wall).filter(|_| recovery != Recovery::Resend) {
-            self.ask(Topic::Note, Ask::Append(vec![record]));
+        match Record::cut_off(&orphan, now.wall).filter(|_| recovery != Recovery::Resend) {
+            // The record first: whoever dies between the two leaves an order that is found again.
+            Some(record) => {
+                self.cut_off.insert(order, orphan);
+                self.ask(Topic::Note(order), Ask::Append(vec![record]));
+            }
+            None => self.settle(now, orphan, recovery),
         }
+    }
+
+    /// What becomes of an order that was found open.
+    fn settle(&mut self, now: Now, orphan: Orphan, recovery: Recovery) {
+        let order = orphan.order.id;
+        let why = |text: &str| Some(serde_json::json!({ "why": text }).to_string());
         match recovery {
             Recovery::Requeue | Recovery::Redial if orphan.order.parent().is_some() => {
                 self.end(

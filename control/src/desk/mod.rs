@@ -41,6 +41,11 @@ pub struct Token(pub u64);
 pub trait Judge {
     /// May this order be dialled now?
     fn judge(&mut self, now: Now, order: &Order) -> Decision;
+
+    /// What follows failed attempts of this order, where its tenant has its own table.
+    fn retries(&self, _order: &Order) -> Option<RetryTable> {
+        None
+    }
 }
 
 /// What the desk must be given.
@@ -129,8 +134,8 @@ pub enum Input {
     Handed(Box<HandedBack>),
     /// [`Part::Media`]: a claim was taken over, and its call begins.
     Taken(Box<Claimed>),
-    /// Another process is dead: what it held is ours now.
-    Dead(ServerId),
+    /// Another process is dead, in this life of it: what it held is ours now.
+    Dead(ServerId, u64),
     /// The deadline passed.
     Timer,
 }
@@ -256,8 +261,8 @@ enum Topic {
     Claim(Line, u32),
     Caps(OrderId),
     Second(OrderId, ServerId),
-    /// A record of what a crash cut off.
-    Note,
+    /// The record of what a crash cut off.
+    Note(OrderId),
     Back(OrderId, Line, Wall),
     End(OrderId, Disposition),
 }
@@ -279,6 +284,8 @@ pub struct Desk<J> {
     /// Claimed or being claimed, and not started.
     unstarted: u32,
     refusers: BTreeMap<OrderId, Vec<ServerId>>,
+    /// Found open after a crash, while their records are being written.
+    cut_off: BTreeMap<OrderId, Orphan>,
     smooth: Smooth,
     pending: BTreeMap<Token, Pending>,
     /// Questions to be asked again.
@@ -309,6 +316,7 @@ impl<J: Judge> Desk<J> {
             waiting: BTreeMap::new(),
             unstarted: 0,
             refusers: BTreeMap::new(),
+            cut_off: BTreeMap::new(),
             pending: BTreeMap::new(),
             again: BTreeSet::new(),
             token: 0,
@@ -351,7 +359,7 @@ impl<J: Judge> Desk<J> {
             Input::Shards(shards, until) => self.keep_shards(shards, until),
             Input::Handed(back) => self.handed(now, *back),
             Input::Taken(claimed) => self.take_over(*claimed),
-            Input::Dead(server) => self.inherit(server),
+            Input::Dead(server, life) => self.inherit(server, life),
             Input::Timer => {}
         }
         self.pump(now);

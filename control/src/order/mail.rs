@@ -32,12 +32,49 @@ pub struct Mail {
     pub in_reply_to: Option<String>,
     /// Subject, for replies.
     pub subject: Private<String>,
-    /// The fields of the request.
+    /// The fields of the request; empty if the mail holds none (`cancel+`, `status+` need none).
     pub fields: Fields,
+    /// How they were written.
+    pub written: Written,
     /// What came with it.
     pub attachments: Vec<Attachment>,
     /// `Call-Manifest`, `Call-Signature` and `Call-Token`, as they stand.
     pub proofs: Proofs,
+}
+
+/// How a mail's request was written, so that it is answered in its own words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Written {
+    /// `Call-*` header fields.
+    Header,
+    /// A block of `Key: value` lines.
+    Block,
+    /// JSON, YAML or XML.
+    Body,
+    /// Not at all.
+    Nowhere,
+}
+
+impl Written {
+    /// A refusal in the words of the mail.
+    #[must_use]
+    pub fn words(self, refusal: &Refusal) -> String {
+        match self {
+            Self::Header => refusal.in_header("Call-"),
+            Self::Block => refusal.in_header(""),
+            Self::Body | Self::Nowhere => refusal.to_string(),
+        }
+    }
+
+    /// A field in the words of the mail.
+    #[must_use]
+    pub fn field(self, field: &str) -> String {
+        match self {
+            Self::Header => super::refusal::header_field(field, "Call-"),
+            Self::Block => super::refusal::header_field(field, ""),
+            Self::Body | Self::Nowhere => field.to_owned(),
+        }
+    }
 }
 
 /// What is to prove who sent the order, beside DKIM.
@@ -108,8 +145,9 @@ pub fn read(raw: &[u8], seen: Seen<'_>) -> Result<Mail, Turned> {
     let generated = auto_submitted(&message).is_some_and(|a| a.starts_with("auto-generated"));
     let reply_to = if generated { None } else { Some(Private::new(from.clone())) };
     let attachments = attachments(&message)?;
-    let fields = fields(&message, seen.order).map_err(|r| Turned::Refused(vec![r]))?;
+    let (fields, written) = fields(&message, seen.order).map_err(|r| Turned::Refused(vec![r]))?;
     Ok(Mail {
+        written,
         message_id,
         reply_to,
         in_reply_to: first_id(&message),
@@ -123,6 +161,43 @@ pub fn read(raw: &[u8], seen: Seen<'_>) -> Result<Mail, Turned> {
         fields,
         attachments,
     })
+}
+
+/// Reads the body of an HTTP request that is a multipart as a mail's is read: the first part that has a form is the
+/// request, each part with a Content-ID comes with it.
+///
+/// # Errors
+/// A [`Refusal`] of the body or of a part.
+pub fn multipart(
+    content_type: &str,
+    octets: &[u8],
+    limits: &MailLimits,
+    order: &OrderLimits,
+) -> Result<(Fields, Vec<Attachment>), Refusal> {
+    let malformed = || Refusal::new("body", Reason::Malformed { what: "multipart", line: 0, column: 0 });
+    if content_type.chars().any(char::is_control) || octets.len() > limits.message_bytes_max {
+        return Err(malformed());
+    }
+    let dashes = octets.split(|b| *b == b'\n').filter(|line| line.starts_with(b"--")).count();
+    if dashes > limits.parts_max * 20 {
+        return Err(Refusal::new("body", Reason::TooMany { max: limits.parts_max }));
+    }
+    let mut raw = format!("MIME-Version: 1.0\r\nContent-Type: {content_type}\r\n\r\n").into_bytes();
+    raw.extend_from_slice(octets);
+    let message = parser().parse(raw.as_slice()).ok_or_else(malformed)?;
+    if message.parts.len() > limits.parts_max || nesting(&message) > limits.nesting_max {
+        return Err(Refusal::new("body", Reason::TooMany { max: limits.parts_max }));
+    }
+    let first = |turned: Turned| match turned {
+        Turned::Refused(refusals) => refusals.into_iter().next().unwrap_or_else(malformed),
+        _ => malformed(),
+    };
+    singletons(&message).map_err(first)?;
+    let attached = attachments(&message).map_err(first)?;
+    match fields(&message, order)? {
+        (_, Written::Nowhere) => Err(Refusal::new("body", Reason::NoForm)),
+        (fields, _) => Ok((fields, attached)),
+    }
 }
 
 /// Structured fields by their own grammars, every other as text with its encoded words read (RFC 2047).
@@ -312,7 +387,7 @@ fn media_type(part: &MessagePart<'_>) -> String {
 }
 
 /// The request: header fields if `Call-To` or `Call-Application` stands there, else the first part that has a form.
-fn fields(message: &Message<'_>, limits: &OrderLimits) -> Result<Fields, Refusal> {
+fn fields(message: &Message<'_>, limits: &OrderLimits) -> Result<(Fields, Written), Refusal> {
     let in_header = has(message, "call-to") || has(message, "call-application");
     if in_header {
         let lines: Vec<(String, String)> = message.headers().iter().filter_map(call_header).collect();
@@ -320,17 +395,18 @@ fn fields(message: &Message<'_>, limits: &OrderLimits) -> Result<Fields, Refusal
         if let Some(spoken) = spoken(message).filter(|_| !fields.contains_key("message")) {
             fields.insert("message".into(), spoken.into());
         }
-        return Ok(fields);
+        return Ok((fields, Written::Header));
     }
     for part in message.parts.iter().filter(|p| !p.is_multipart()) {
         if part.content_id().is_some() && message.parts.len() > 1 && !is_request(part) {
             continue;
         }
         if let Some(read) = body(part, limits) {
-            return read;
+            let written = if media_type(part) == "text/plain" { Written::Block } else { Written::Body };
+            return read.map(|fields| (fields, written));
         }
     }
-    Err(Refusal::new("body", Reason::NoForm))
+    Ok((Fields::new(), Written::Nowhere))
 }
 
 /// A part with a Content-ID is an attachment, unless it is marked as the request itself.

@@ -178,6 +178,63 @@ pub fn manifest(
     Ok(manifest)
 }
 
+/// What a manifest is to say beside request and parts.
+#[derive(Clone, Copy, Debug)]
+pub struct Scope<'a> {
+    /// Name of the tenant.
+    pub tenant: &'a str,
+    /// `call`, `dryrun`, `cancel`, `status`.
+    pub action: &'a str,
+    /// Address or path that it is sent to.
+    pub rcpt: &'a str,
+    /// Request id.
+    pub request_id: &'a str,
+    /// Seconds since 1970.
+    pub created: i64,
+    /// Seconds since 1970.
+    pub expires: i64,
+}
+
+/// Makes and signs a manifest: the values of `Call-Manifest` and `Call-Signature`.
+#[must_use]
+pub fn sign(
+    secret: &[u8; 32],
+    keyid: &str,
+    scope: &Scope<'_>,
+    canonical: &str,
+    parts: &[Attachment],
+) -> (String, String) {
+    use ed25519_dalek::{Signer, SigningKey};
+    let parts = parts.iter().map(|p| Part {
+        id: p.cid.clone(),
+        media_type: p.media_type.clone(),
+        len: u64::try_from(p.content.len()).unwrap_or(u64::MAX),
+        sha256: canon::hex(&Sha256::digest(&p.content)),
+    });
+    let manifest = Manifest {
+        v: 1,
+        tenant: scope.tenant.to_owned(),
+        request_id: scope.request_id.to_owned(),
+        action: scope.action.to_owned(),
+        created: scope.created,
+        expires: scope.expires,
+        rcpt: scope.rcpt.to_owned(),
+        request: RequestDigest { sha256: canon::hex(&canon::digest(canonical)) },
+        parts: parts.collect(),
+    };
+    let value = serde_json::to_value(&manifest).expect("a manifest has text keys only");
+    let text = canon::jcs(&value);
+    let signature = SigningKey::from_bytes(secret).sign(text.as_bytes()).to_bytes();
+    let field = format!("keyid=\"{keyid}\"; alg=\"ed25519\"; sig=:{}:", STANDARD.encode(signature));
+    (STANDARD.encode(text), field)
+}
+
+/// The public key to a secret one.
+#[must_use]
+pub fn public_key(secret: &[u8; 32]) -> [u8; 32] {
+    ed25519_dalek::SigningKey::from_bytes(secret).verifying_key().to_bytes()
+}
+
 fn fits(m: &Manifest, e: Expected<'_>) -> Result<(), Unproven> {
     let now = e.now.0.div_euclid(1_000);
     let in_time = m.created <= now + SKEW_S && now <= m.expires && m.expires - m.created <= LIFE_S_MAX;

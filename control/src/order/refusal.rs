@@ -24,6 +24,18 @@ pub enum Reason {
         /// A field with a similar name.
         nearest: Option<&'static str>,
     },
+    /// No such parameter in the query of a request.
+    NoParameter {
+        /// Those that there are.
+        known: &'static [&'static str],
+    },
+    /// The proof that came with the order is too weak for this.
+    Level {
+        /// Authority level that is needed.
+        needed: u8,
+        /// Level that was reached.
+        reached: u8,
+    },
     /// Another kind of value is needed.
     NotA(&'static str),
     /// Not one of these.
@@ -79,10 +91,18 @@ pub enum Reason {
     NoForm,
     /// The digest of the part is not the promised one.
     Digest,
+    /// It was asked for and cannot be had.
+    Unreachable,
+    /// No policy of this name is stored.
+    NoSuchPolicy,
     /// Known, but not allowed to this tenant or at this authority level.
     NotAllowed,
     /// The same request id was used with other content.
     Conflict,
+    /// No trunk of ours takes it.
+    NoTrunk,
+    /// The trunks that reach the number show no such caller id, or none is named and they have none.
+    NoCallerId,
 }
 
 impl Reason {
@@ -92,6 +112,10 @@ impl Reason {
         match self {
             Self::Missing => "is missing".into(),
             Self::UnknownField { .. } => "is not a field of an order".into(),
+            Self::NoParameter { .. } => "is not a parameter of this request".into(),
+            Self::Level { needed, reached } => {
+                format!("needs authority level {needed}, and what came proves level {reached}")
+            }
             Self::NotA(what) => format!("is not {what}"),
             Self::NotOneOf(_) => "is not one of the allowed words".into(),
             Self::TooLong { max } => format!("is longer than {max} octets"),
@@ -113,8 +137,12 @@ impl Reason {
             }
             Self::NoForm => "holds no order".into(),
             Self::Digest => "has another digest than promised".into(),
+            Self::Unreachable => "is required and cannot be had".into(),
+            Self::NoSuchPolicy => "names a policy that is not stored".into(),
             Self::NotAllowed => "is not allowed to you".into(),
             Self::Conflict => "was used before with other content".into(),
+            Self::NoTrunk => "is a number that no trunk takes".into(),
+            Self::NoCallerId => "cannot be shown by the trunks that reach the number".into(),
         }
     }
 
@@ -125,6 +153,15 @@ impl Reason {
             Self::Missing => "add it".into(),
             Self::UnknownField { nearest: Some(n) } => format!("did you mean `{n}`? otherwise take it out"),
             Self::UnknownField { nearest: None } => "take it out; own values go under `params`".into(),
+            Self::NoParameter { known: [] } => {
+                "take it out: this request has none; what is asked for stands in the body, and a dry run is \
+                 POST /v1/calls:dryrun"
+                    .into()
+            }
+            Self::NoParameter { known } => format!("use one of: {}", known.join(", ")),
+            Self::Level { needed: 0 | 1, .. } => "sign the mail by DKIM for the author's domain".into(),
+            Self::Level { needed: 2, .. } => "add a Call-Token, or sign the order".into(),
+            Self::Level { .. } => "sign the order (Call-Manifest, Call-Signature) or use SMTP AUTH with a key".into(),
             Self::NotA(what) => format!("give {what}"),
             Self::NotOneOf(words) => format!("use one of: {}", words.join(", ")),
             Self::TooLong { .. } => "shorten it".into(),
@@ -147,8 +184,12 @@ impl Reason {
                     .into()
             }
             Self::Digest => "send the part that was promised, or its digest".into(),
+            Self::Unreachable => "see that its server answers, or take `required` away".into(),
+            Self::NoSuchPolicy => "store it by PUT /v1/policies/NAME, or leave the field out".into(),
             Self::NotAllowed => "ask the operator, or sign the order at a higher authority level".into(),
             Self::Conflict => "use a new request id for a new order".into(),
+            Self::NoTrunk => "give another number, or ask the operator for a trunk that takes it".into(),
+            Self::NoCallerId => "name a caller id that is yours".into(),
         }
     }
 }
@@ -158,6 +199,49 @@ impl Refusal {
     #[must_use]
     pub fn new(field: impl Into<String>, reason: Reason) -> Self {
         Self { field: field.into(), reason }
+    }
+}
+
+impl Refusal {
+    /// In the words of a header form, where fields are written with this before them (`Call-`, or nothing): `Call-To`
+    /// for `to`, `Call-Param-x` for `params.x`, `Call-To (item 3)` for `to[2]`.
+    #[must_use]
+    pub fn in_header(&self, before: &str) -> String {
+        let fix = match &self.reason {
+            Reason::UnknownField { nearest: Some(n) } => {
+                format!("did you mean {}? otherwise take it out", header_field(n, before))
+            }
+            Reason::UnknownField { nearest: None } => {
+                format!("take it out; own values go into {before}Param-NAME")
+            }
+            other => other.fix(),
+        };
+        format!("{} {}: {fix}", header_field(&self.field, before), self.reason.text())
+    }
+}
+
+/// A field's name in a header form. What is written with a capital already is the sender's own writing.
+#[must_use]
+pub fn header_field(field: &str, before: &str) -> String {
+    let (name, place) = field.split_once('[').map_or((field, None), |(n, p)| (n, p.strip_suffix(']')));
+    if name.starts_with(|c: char| c.is_ascii_uppercase())
+        || matches!(name, "body" | "header")
+        || name.contains(':')
+    {
+        return field.to_owned();
+    }
+    let capital = |w: &str| {
+        let mut letters = w.chars();
+        letters.next().map_or_else(String::new, |c| c.to_ascii_uppercase().to_string() + letters.as_str())
+    };
+    let name = match name.split_once('.') {
+        Some(("params", param)) => format!("Param-{param}"),
+        _ if name == "resources" => "Resource".to_owned(),
+        _ => name.split('_').map(capital).collect::<Vec<_>>().join("-"),
+    };
+    match place.and_then(|p| p.parse::<usize>().ok()) {
+        None | Some(0) => format!("{before}{name}"),
+        Some(n) => format!("{before}{name} (item {})", n + 1),
     }
 }
 
@@ -220,6 +304,25 @@ mod tests {
         assert_eq!(nearest("Priorty", &known), Some("priority"));
         assert_eq!(nearest("colour", &known), None);
         assert_eq!(nearest(&"x".repeat(100_000), &known), None);
+    }
+
+    #[test]
+    fn a_mail_is_told_its_own_words() {
+        for (field, before, expected) in [
+            ("to", "Call-", "Call-To"),
+            ("to[0]", "Call-", "Call-To"),
+            ("to[2]", "Call-", "Call-To (item 3)"),
+            ("request_id", "Call-", "Call-Request-Id"),
+            ("resources[0]", "Call-", "Call-Resource"),
+            ("params.a_b", "Call-", "Call-Param-a_b"),
+            ("result_to", "", "Result-To"),
+            ("Call-At", "Call-", "Call-At"),
+            ("body", "Call-", "body"),
+        ] {
+            assert_eq!(header_field(field, before), expected);
+        }
+        let r = Refusal::new("purpos", Reason::UnknownField { nearest: Some("purpose") });
+        assert!(r.in_header("Call-").contains("did you mean Call-Purpose?"), "{}", r.in_header("Call-"));
     }
 
     #[test]

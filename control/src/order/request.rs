@@ -62,6 +62,7 @@ pub const FIELDS: &[&str] = &[
     "customer",
     "doubt",
     "lenient",
+    "repeat",
 ];
 
 /// Fields that one recipient of several may have of its own.
@@ -109,6 +110,7 @@ struct Common {
     own: Own,
     doubt: Doubt,
     lenient: bool,
+    repeat: Option<String>,
 }
 
 /// What a recipient may have of its own.
@@ -155,6 +157,7 @@ fn order(common: &Common, r: Recipient, place: usize, cx: &Context<'_>, rng: &mu
         doubt: common.doubt,
         campaign: cx.campaign,
         lenient: common.lenient,
+        repeat: common.repeat.clone(),
     }
 }
 
@@ -168,7 +171,7 @@ fn canonical(c: &Common, recipients: &[Recipient]) -> Value {
             ResultTo::Webhook(u) => Value::from(u.as_str()),
         })
         .collect();
-    json!({
+    let mut canonical = json!({
         "to": to,
         "application": c.application_text,
         "request_id": c.request_id,
@@ -183,7 +186,12 @@ fn canonical(c: &Common, recipients: &[Recipient]) -> Value {
         "message": c.message,
         "doubt": c.doubt,
         "lenient": c.lenient,
-    })
+    });
+    // Newer than the others: its absence changes no digest that is known already.
+    if let Some(repeat) = &c.repeat {
+        canonical["repeat"] = Value::from(repeat.as_str());
+    }
+    canonical
 }
 
 fn own_json(own: &Own, to: Option<&str>) -> Value {
@@ -265,6 +273,7 @@ impl Reader<'_> {
             own: self.own(f, "", &Own::default()),
             doubt: self.word(f, "doubt", &["at_most_once", "at_least_once", "ask"]).unwrap_or_default(),
             lenient: self.flag(f, "lenient"),
+            repeat: self.repeat(f),
         }
     }
 
@@ -327,6 +336,16 @@ impl Reader<'_> {
     fn caller_id(&mut self, f: &Map<String, Value>) -> Option<String> {
         let text = self.name(f, "caller_id")?;
         number::callee(&text, self.cx.region).map_err(|r| self.refuse("caller_id", r)).ok()
+    }
+
+    fn repeat(&mut self, f: &Map<String, Value>) -> Option<String> {
+        let text = self.text(f.get("repeat"), "repeat", self.cx.limits.name_bytes_max)?;
+        match text.parse::<super::repeat::Repeat>() {
+            Ok(_) if self.cx.campaign.is_some() => self.refuse("repeat", Reason::NotAllowed),
+            Ok(_) => {}
+            Err(reason) => self.refuse("repeat", reason),
+        }
+        Some(text)
     }
 
     fn message(&mut self, f: &Map<String, Value>) -> Option<String> {

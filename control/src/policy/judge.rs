@@ -450,4 +450,4 @@ fn purpose_word(p: Purpose) -> &'static str {
 
 #[cfg(test)]
 #[path = "judge_tests.rs"]
-pub(super) mod tests;
+pub(crate) mod tests;

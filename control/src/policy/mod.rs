@@ -7,6 +7,7 @@
 //! dial. Nothing here is legal advice: packs of regulation carry their source and date, and need counsel.
 
 pub mod calendar;
+pub mod customers;
 pub mod decision;
 pub mod facts;
 pub mod house;
@@ -15,6 +16,7 @@ pub mod pace;
 pub mod packs;
 pub mod pass;
 pub mod rule;
+pub mod stored;
 #[cfg(test)]
 mod suite;
 pub mod suppress;

@@ -8,7 +8,9 @@
 //! A panic inside `handle` belongs to the call that was being handled: the shell catches it, calls [`Shard::bury`],
 //! and every other call goes on.
 
-pub use crate::conduct::{Denied, Fact, Finished, Hear, Heard, Output, ScriptClock, Settings, Token};
+pub use crate::conduct::{
+    Denied, Entrance, Entry, Fact, Finished, Hear, Heard, Output, ScriptClock, Settings, Token,
+};
 
 use crate::call::{Arrival, Call, Captured, Start, Told};
 use crate::conduct::{Common, Ctx, LegAsk, Loaded, Purpose};
@@ -16,10 +18,12 @@ use crate::order::Disposition;
 use crate::permit::Slot;
 use crate::record::Direction;
 use crate::store::{Answer, Ask, Error as StoreError, StoryLine};
+use crate::trunk::{Board, BoardLimits, Standing, TrunkView};
 use dataplane::report::{Report, SpanEvent};
 use signalling::leg::{Action, Incoming, Indication};
 use signalling::sip::dialog::DialogSnapshot;
-use signalling::sip::endpoint::{Endpoint, Input as SipInput, Output as SipOutput};
+use signalling::sip::endpoint::{Endpoint, Input as SipInput, Net, Output as SipOutput};
+use signalling::sip::locate::Target;
 use signalling::tdm::{self, Input as TdmInput, Output as TdmOutput};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
@@ -55,6 +59,10 @@ pub enum Input<'a> {
     Settings(Arc<Settings>),
     /// Take no new call; with `true` end those that are up, too.
     Drain(bool),
+    /// Where a trunk that has a name is now, best first.
+    Located(String, Vec<Target>),
+    /// An operator's order about a trunk.
+    Trunk(String, Standing),
     /// End one call.
     Clear(AttemptId, Cause),
     /// The owner took an order back: its call ends, if it has not been answered yet.
@@ -82,6 +90,8 @@ pub struct Shard {
     current: Option<CallId>,
     next_call: u64,
     draining: bool,
+    /// A trunk that is down is to be tried again.
+    trunks_due: Option<Mono>,
     out: VecDeque<Output>,
 }
 
@@ -106,10 +116,15 @@ impl Shard {
     /// A shard with its endpoint; the seed makes the names of inbound calls.
     #[must_use]
     pub fn new(settings: Arc<Settings>, endpoint: Endpoint, seed: Seed) -> Self {
+        let mut trunks = Board::new(BoardLimits::default(), seed.derive(2));
+        // At the beginning of time: their buckets are full by now.
+        trunks.configure(Mono(0), &settings.trunks, &settings.trunk_groups);
         let common = Common {
             bearers: BTreeMap::new(),
             documents: Documents::new(settings.vxml.cache_entries_max),
             seed: seed.derive(1),
+            trunks,
+            left_legs: Vec::new(),
             rng: seed.rng(),
             letters: VecDeque::new(),
             tokens: BTreeMap::new(),
@@ -131,6 +146,7 @@ impl Shard {
             current: None,
             next_call: 0,
             draining: false,
+            trunks_due: None,
             out: VecDeque::new(),
         }
     }
@@ -173,7 +189,12 @@ impl Shard {
             Input::Fetched(token, result) => self.answered(now, token, |p| Told::Fetched(p, result)),
             Input::Prompt(token, loaded) => self.prompt(now, token, loaded),
             Input::Stored(token, result) => self.answered(now, token, |p| Told::Stored(p, result)),
-            Input::Settings(settings) => self.settings = settings,
+            Input::Settings(settings) => self.configure(now, settings),
+            Input::Located(name, targets) => {
+                self.common.trunks.located(&name, targets);
+                self.introduce(now);
+            }
+            Input::Trunk(name, standing) => drop(self.common.trunks.order(&name, standing)),
             Input::Drain(hard) => self.drain(now, hard),
             Input::Clear(attempt, cause) => {
                 self.clear(now, |c| c.attempt() == attempt, cause, Disposition::Cancelled);
@@ -193,6 +214,22 @@ impl Shard {
         self.pump(now);
         self.current = None;
         self.flush_story();
+        self.trunks_due = self.common.trunks.deadline(now.mono);
+    }
+
+    fn configure(&mut self, now: Now, settings: Arc<Settings>) {
+        self.common.trunks.configure(now.mono, &settings.trunks, &settings.trunk_groups);
+        self.settings = settings;
+        self.introduce(now);
+    }
+
+    /// Tells the endpoint whom it listens to, whom it asks whether they live, and where it registers.
+    fn introduce(&mut self, now: Now) {
+        let board = &self.common.trunks;
+        let trusted = self.settings.trusted.iter().copied().map(Net::host);
+        let peers = board.addresses().map(|a| Net::host(a.ip())).chain(trusted).collect();
+        let (probes, registrations) = (board.probes(), board.registrations());
+        self.sip(now, SipInput::Peers { peers, probes, registrations });
     }
 
     /// What is to be done next.
@@ -205,7 +242,19 @@ impl Shard {
     pub fn deadline(&self) -> Option<Mono> {
         let endpoint = self.endpoint.deadline().map(|(at, _)| at);
         let call = self.deadlines.first().map(|(at, _)| *at);
-        [endpoint, call, self.tdm.deadline()].into_iter().flatten().min()
+        [endpoint, call, self.trunks_due, self.tdm.deadline()].into_iter().flatten().min()
+    }
+
+    /// The trunks, for people.
+    #[must_use]
+    pub fn trunks(&self, now: Now) -> Vec<TrunkView> {
+        self.common.trunks.view(now.mono)
+    }
+
+    /// Calls that the trunks which work could carry, and set-ups in 1,000 s; `None`: there are no trunks.
+    #[must_use]
+    pub fn trunk_room(&self, now: Now) -> Option<(u32, u32)> {
+        (!self.settings.trunks.is_empty()).then(|| self.common.trunks.room(now.mono))
     }
 
     /// After a panic in [`Self::handle`]: ends the call that broke, and tells which it was.
@@ -281,14 +330,19 @@ impl Shard {
     }
 
     fn keep(&mut self, call: Call) {
-        for (leg, id) in self.common.new_legs.drain(..) {
-            self.legs.insert(leg, id);
-        }
+        self.note_legs();
         if call.is_over() {
             return;
         }
         self.deadlines.extend(call.deadline().map(|at| (at, call.id)));
         self.calls.insert(call.id, call);
+    }
+
+    fn note_legs(&mut self) {
+        self.legs.extend(self.common.new_legs.drain(..));
+        for leg in self.common.left_legs.drain(..) {
+            self.legs.remove(&leg);
+        }
     }
 
     /// Gives one call something. The call stays in the table while it is handled, so that a panic can be buried.
@@ -300,9 +354,7 @@ impl Shard {
         call.told(&mut Self::ctx(now, &settings, &mut self.out, &mut self.common), told);
         let after = call.deadline();
         let over = call.is_over();
-        for (leg, id) in self.common.new_legs.drain(..) {
-            self.legs.insert(leg, id);
-        }
+        self.note_legs();
         if before != after || over {
             before.map(|at| self.deadlines.remove(&(at, id)));
             self.deadlines.extend(after.filter(|_| !over).map(|at| (at, id)));
@@ -385,7 +437,10 @@ impl Shard {
                             call.journal(&snapshot);
                         }
                     }
-                    other => self.out.push_back(Output::Sip(other)),
+                    other => {
+                        self.hear_peer(now, &other);
+                        self.out.push_back(Output::Sip(other));
+                    }
                 }
             }
             while let Some(output) = self.tdm.poll() {
@@ -408,6 +463,19 @@ impl Shard {
         }
     }
 
+    fn hear_peer(&mut self, now: Now, output: &SipOutput) {
+        match *output {
+            SipOutput::PeerState { peer, up } => self.common.trunks.peer(peer, up),
+            SipOutput::PeerLoad { peer, reduce_percent, validity_ms } => {
+                self.common.trunks.reduce(now.mono, peer, reduce_percent, validity_ms);
+            }
+            SipOutput::Registered { ref name, registered, .. } => {
+                self.common.trunks.registered(name, registered);
+            }
+            _ => {}
+        }
+    }
+
     fn is_on_span(&self, leg: LegId, action: &Action) -> bool {
         match action {
             Action::Place(place) => self.tdm.takes(place.to.expose()),
@@ -417,8 +485,11 @@ impl Shard {
 
     fn leg_told(&mut self, now: Now, leg: LegId, indication: Indication) {
         let over = matches!(indication, Indication::Ended(_));
-        if let Some(&call) = self.legs.get(&leg) {
-            self.told(now, call, Told::Leg(indication));
+        match (self.legs.get(&leg), &indication) {
+            (Some(&call), _) => self.told(now, call, Told::Leg(indication)),
+            // A leg that was given up was answered all the same: acknowledged and ended, nothing to journal.
+            (None, Indication::AckDue) => self.common.leg_asks.push_back((leg, LegAsk::Acked)),
+            (None, _) => {}
         }
         if over {
             self.legs.remove(&leg);
@@ -436,8 +507,13 @@ impl Shard {
         if self.draining || self.calls.len() >= self.settings.inbound_calls_max {
             return refuse(self, Cause::CONGESTION, Some(RETRY_AFTER_S), "no capacity for incoming calls");
         }
-        let Some((tenant, url)) = self.settings.inbound_for(user_of(incoming.to.expose())) else {
-            return refuse(self, Cause::UNALLOCATED, None, "no route for the number called");
+        let by = self.common.trunks.names_at(incoming.source.ip());
+        let (tenant, url) = match self.settings.entry(user_of(incoming.to.expose()), &by, now.wall) {
+            Entry::Open(tenant, url) => (tenant, url),
+            Entry::Closed => return refuse(self, Cause::NO_ANSWER, None, "closed at this hour"),
+            Entry::Nobody => {
+                return refuse(self, Cause::UNALLOCATED, None, "no route for the number called");
+            }
         };
         let id = self.new_call();
         self.current = Some(id);
@@ -530,3 +606,5 @@ fn user_of(uri: &str) -> &str {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod trunk_tests;

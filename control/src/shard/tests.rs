@@ -2,11 +2,11 @@
 //! lines each. The same [`Shard`] runs in the node.
 
 mod documents;
+mod line;
 mod transfer;
 mod voice;
 
 use super::*;
-use crate::call::route::Route;
 use crate::conduct::Wanted;
 use crate::config;
 use crate::order::Order;
@@ -27,16 +27,16 @@ const FLOW: FlowId = FlowId(0);
 
 /// What the telephone does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phone {
+pub(super) enum Phone {
     /// Answers, and hangs up after so long; 0: never.
     Answers(u64),
     Refuses(u16),
     Silent,
 }
 
-struct World {
-    now: Now,
-    shard: Shard,
+pub(super) struct World {
+    pub(super) now: Now,
+    pub(super) shard: Shard,
     phone: Endpoint,
     manner: Phone,
     press: Option<char>,
@@ -46,14 +46,20 @@ struct World {
     documents: BTreeMap<&'static str, &'static str>,
     posted: Vec<String>,
     played: Vec<String>,
-    asked: Vec<Ask>,
-    finished: Vec<Finished>,
+    pub(super) asked: Vec<Ask>,
+    pub(super) finished: Vec<Finished>,
     loaded: BTreeMap<u32, Samples>,
-    invites: usize,
+    pub(super) invites: usize,
     /// The telephone was hung up on.
-    hung_up: bool,
+    pub(super) hung_up: bool,
+    /// Where the message that is being handled was sent to.
+    at: SocketAddr,
+    /// What else the telephone does at other addresses; `None`: what is sent there is lost.
+    pub(super) manners: BTreeMap<SocketAddr, Option<Phone>>,
+    /// SIP that left, and when.
+    pub(super) sent: Vec<(Mono, SocketAddr, Vec<u8>)>,
     /// What the telephone of a second call does; it is the same endpoint.
-    second: Phone,
+    pub(super) second: Phone,
     /// Whether a transfer may be dialled.
     grant: Result<(), Denied>,
     /// Transfers asked for.
@@ -70,17 +76,19 @@ struct World {
     hearing: Vec<(BearerId, vxml::session::ListenId)>,
     /// Legs of the telephone that are over.
     ended: Vec<LegId>,
-    store_says: Result<Answer, StoreError>,
+    pub(super) store_says: Result<Answer, StoreError>,
 }
 
-enum Event {
+pub(super) enum Event {
     Shard(Input<'static>),
     ToShard(Vec<u8>),
-    ToPhone(Vec<u8>),
+    ToPhone(SocketAddr, Vec<u8>),
+    /// A D-channel frame comes in on a span.
+    Line(u16, Vec<u8>),
     PhoneHangsUp(LegId),
 }
 
-fn addr(text: &str) -> SocketAddr {
+pub(super) fn addr(text: &str) -> SocketAddr {
     text.parse().expect("an address")
 }
 
@@ -98,10 +106,16 @@ const DONE: &str = "<vxml version='2.1' xmlns='http://www.w3.org/2001/vxml'><for
   <prompt><audio src='thanks.wav'/></prompt><var name='ok' expr='1'/><exit namelist='ok'/></block></form></vxml>";
 
 impl World {
-    fn new(manner: Phone) -> Self {
-        let text = "[[trunks]]\nname=\"t\"\naddress=\"127.0.0.1:5070\"\ncaller_id=\"+15550100\"\n
-            [[tenants]]\nname=\"acme\"\nid=1\n[[inbound]]\nmatch=\"*\"\ntenant=\"acme\"\nurl=\"http://w/menu.vxml\"\n";
-        let config = config::parse("t", text).expect("reads");
+    pub(super) fn new(manner: Phone) -> Self {
+        Self::by("[[trunks]]\nname=\"t\"\naddress=\"127.0.0.1:5070\"\nprefixes=[\"*\"]\n", manner)
+    }
+
+    /// With these trunks; all of them show the same caller id.
+    pub(super) fn by(trunks: &str, manner: Phone) -> Self {
+        let trunks = trunks.replace("[[trunks]]\n", "[[trunks]]\ncaller_id=\"+15550100\"\n");
+        let text = format!("{trunks}
+            [[tenants]]\nname=\"acme\"\nid=1\n[[inbound]]\nmatch=\"*\"\ntenant=\"acme\"\nurl=\"http://w/menu.vxml\"\n");
+        let config = config::parse("t", &text).expect("reads");
         let settings = Arc::new(Settings::new(&config, addr(OURS).ip()));
         let now = Now { mono: Mono::from_ms(1_000_000), wall: Wall(1_800_000_000_000) };
         Self {
@@ -120,6 +134,9 @@ impl World {
             loaded: BTreeMap::new(),
             invites: 0,
             hung_up: false,
+            at: addr(PHONE),
+            manners: BTreeMap::new(),
+            sent: Vec::new(),
             second: Phone::Answers(0),
             grant: Ok(()),
             wishes: Vec::new(),
@@ -134,29 +151,26 @@ impl World {
         }
     }
 
-    fn order(&mut self, url: &str) {
+    pub(super) fn order(&mut self, url: &str) {
         let json = serde_json::json!({
             "id": units::OrderId(5).to_string(), "tenant": 1, "request_id": "r", "origin": {"by": "campaign"},
             "to": "+15551234", "application": {"url": url}, "when": "now", "expires": 0, "purpose": "survey",
         });
         let order: Order = serde_json::from_value(json).expect("an order");
         let lease = Lease { order: order.id, attempt: AttemptId(77), epoch: 1, until: Wall(i64::MAX) };
-        let text = "[[trunks]]\nname=\"t\"\naddress=\"127.0.0.1:5070\"\ncaller_id=\"+15550100\"\n";
-        let trunks = config::parse("t", text).expect("reads").trunks;
-        let route = Route::all(&trunks, None, &order, OURS, 20_000).expect("one").remove(0);
         let permit = Permit::mint(order.id, lease.attempt, 1, self.now.mono + Duration::from_secs(30));
         let slot = Slot::reserve(units::ServerId(1));
-        let start = Start { permit, slot, order: Box::new(order), lease, route, again: false };
+        let start = Start { permit, slot, order: Box::new(order), lease, trunks: None, again: false };
         self.later(0, Event::Shard(Input::Start(Box::new(start))));
     }
 
-    fn later(&mut self, ms: u64, event: Event) {
+    pub(super) fn later(&mut self, ms: u64, event: Event) {
         self.sequence += 1;
         self.agenda.insert((self.now.mono + Duration::from_millis(ms), self.sequence), event);
     }
 
     /// Runs until nothing is left to do or so much virtual time has passed.
-    fn run(&mut self, ms: u64) {
+    pub(super) fn run(&mut self, ms: u64) {
         let end = self.now.mono + Duration::from_millis(ms);
         loop {
             let phone = self.phone.deadline().map(|(at, _)| at);
@@ -188,10 +202,15 @@ impl World {
                 let (flow, from, bytes) = (FLOW, addr(PHONE), octets.as_slice());
                 self.shard.handle(self.now, Input::Sip(SipInput::Received { flow, transport, from, bytes }));
             }
-            Event::ToPhone(octets) => {
+            Event::ToPhone(to, octets) => {
+                self.at = to;
                 let (flow, from, bytes) = (FLOW, addr(OURS), octets.as_slice());
                 let input = SipInput::Received { flow, transport, from, bytes };
                 self.phone.handle(self.now, input).expect("the network never errs");
+            }
+            Event::Line(span, octets) => {
+                let input = TdmInput::Frame { span, octets: &octets };
+                self.shard.handle(self.now, Input::Tdm(input));
             }
             Event::PhoneHangsUp(leg) => {
                 // The call may be over already.
@@ -238,7 +257,8 @@ impl World {
             srtp: None,
             ptime_ms: 20,
         });
-        match if self.invites > 1 { self.second } else { self.manner } {
+        let usual = if self.invites > 1 { self.second } else { self.manner };
+        match self.manners.get(&self.at).copied().flatten().unwrap_or(usual) {
             Phone::Silent => act(Action::Ring { media: None }),
             Phone::Refuses(status) => {
                 let cause = if status == 500 { Cause::TEMPORARY } else { Cause::BUSY };
@@ -266,12 +286,26 @@ impl World {
 
     fn carry_out(&mut self, output: Output) {
         match output {
-            Output::Sip(SipOutput::Transmit { bytes, .. }) => self.later(5, Event::ToPhone(bytes)),
+            Output::Sip(SipOutput::Transmit { to, bytes, .. }) => {
+                self.sent.push((self.now.mono, to, bytes.clone()));
+                if self.manners.get(&to) != Some(&None) {
+                    self.later(5, Event::ToPhone(to, bytes));
+                }
+            }
             Output::Reserve(token, _) => {
                 let bearer = BearerId { worker: 0, generation: 0, index: self.sequence };
                 let place = Some((bearer, addr("127.0.0.1:20000")));
                 self.later(0, Event::Shard(Input::Reserved(token, place)));
             }
+            Output::ReserveSlot(token) => {
+                let bearer = BearerId { worker: 0, generation: 0, index: self.sequence };
+                self.later(0, Event::Shard(Input::Reserved(token, Some((bearer, addr("0.0.0.0:0"))))));
+            }
+            Output::OpenSlot { bearer, .. } => {
+                self.later(1, Event::Shard(Input::Report(Report::Opened { bearer, port: 0 })));
+            }
+            // Spans 1 and 2 are wired to each other.
+            Output::Tdm(TdmOutput::Frame { span, octets }) => self.later(5, Event::Line(3 - span, octets)),
             Output::Capture { bearer, name, .. } => {
                 self.capturing.push((name, bearer));
                 let report = Report::Voice { bearer, on: true };
@@ -358,14 +392,14 @@ impl World {
         }
     }
 
-    fn records(&self) -> Vec<&Record> {
+    pub(super) fn records(&self) -> Vec<&Record> {
         let record = |ask: &'_ Ask| if let Ask::Append(records) = ask { Some(records.clone()) } else { None };
         assert!(self.asked.iter().filter_map(record).all(|r| r.len() == 1));
         self.asked.iter().filter_map(|a| if let Ask::Append(r) = a { r.first() } else { None }).collect()
     }
 
     /// Every call ended once, its slot came back, and nothing is left behind.
-    fn is_clean(&self) {
+    pub(super) fn is_clean(&self) {
         assert_eq!(self.shard.calls(), 0, "{:?}", self.shard.view(self.now));
         assert!(self.shard.common.bearers.is_empty() && self.shard.legs.is_empty());
         assert!(self.shard.deadlines.is_empty() && self.shard.common.tokens.is_empty());

@@ -5,7 +5,8 @@
 //! slips are counted. Nothing here blocks.
 
 use crate::card::{Card, CardError, CardInfo, CardReport, Offload, SpanKind, Tick};
-use crate::tdm::oe::{Counts, ETHER_TYPE, PACKET_MAX, Packet, Port};
+use crate::tdm::oe::{Buffer, Counts, ETHER_TYPE, PACKET_MAX, Packet, Port};
+use std::collections::VecDeque;
 use std::io::{Error, ErrorKind};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::net::UnixDatagram;
@@ -27,8 +28,8 @@ pub struct Span {
 enum Line {
     /// A packet socket, and the Ethernet header that each packet begins with.
     Ethernet { socket: OwnedFd, header: [u8; 14] },
-    /// A Unix socket of ours, and the peer's name.
-    Unix { socket: UnixDatagram, own: PathBuf, peer: PathBuf },
+    /// A Unix socket of ours, the peer's name, and what found its queue full: the kernel keeps ten datagrams by default.
+    Unix { socket: UnixDatagram, own: PathBuf, peer: PathBuf, waiting: VecDeque<([u8; PACKET_MAX], usize)> },
 }
 
 /// See the module.
@@ -42,6 +43,8 @@ pub struct Tdmoe {
 
 /// Packets read of one exchange, at most: a burst after a pause fits.
 const PACKETS_MAX: usize = 256;
+/// Packets that wait for a peer on this host which does not read; then the oldest is lost.
+const WAITING_MAX: usize = 128;
 
 impl Tdmoe {
     /// On a network interface, to a peer's address.
@@ -57,7 +60,7 @@ impl Tdmoe {
         header[6..12].copy_from_slice(&own);
         header[12..].copy_from_slice(&ETHER_TYPE.to_be_bytes());
         let line = Line::Ethernet { socket, header };
-        Ok(Self::new(format!("tdmoe {interface}"), line, spans))
+        Ok(Self::new(format!("tdmoe {interface}"), line, spans, Buffer::WIRE))
     }
 
     /// Over Unix datagrams: `own` is made (and removed at the end), `peer` may come later.
@@ -71,14 +74,15 @@ impl Tdmoe {
         }
         let socket = UnixDatagram::bind(own)?;
         socket.set_nonblocking(true)?;
-        let line = Line::Unix { socket, own: own.to_owned(), peer: peer.to_owned() };
-        Ok(Self::new(format!("tdmoe {}", own.display()), line, spans))
+        let waiting = VecDeque::with_capacity(WAITING_MAX);
+        let line = Line::Unix { socket, own: own.to_owned(), peer: peer.to_owned(), waiting };
+        Ok(Self::new(format!("tdmoe {}", own.display()), line, spans, Buffer::HOST))
     }
 
-    fn new(name: String, line: Line, spans: &[Span]) -> Self {
+    fn new(name: String, line: Line, spans: &[Span], buffer: Buffer) -> Self {
         let info =
             CardInfo { name, spans: spans.iter().map(|s| s.kind).collect(), offload: Offload::default() };
-        let ports = spans.iter().map(|s| Port::new(s.kind, s.subaddress, &s.d_channels)).collect();
+        let ports = spans.iter().map(|s| Port::new(s.kind, s.subaddress, &s.d_channels, buffer)).collect();
         Self { info, line, ports, next: 0 }
     }
 
@@ -173,7 +177,7 @@ impl Card for Tdmoe {
 
 impl Line {
     /// A packet that cannot be sent is lost, as on any line: the peer counts it.
-    fn send(&self, packet: &[u8]) {
+    fn send(&mut self, packet: &[u8]) {
         match self {
             Line::Ethernet { socket, header } => {
                 let parts = [part(header), part(packet)];
@@ -184,7 +188,21 @@ impl Line {
                 // SAFETY: the parts point to `header` and `packet`, which outlive the call; the kernel only reads them.
                 unsafe { libc::sendmsg(socket.as_raw_fd(), &raw const message, libc::MSG_DONTWAIT) };
             }
-            Line::Unix { socket, peer, .. } => drop(socket.send_to(packet, peer)),
+            Line::Unix { socket, peer, waiting, .. } => {
+                if waiting.len() == WAITING_MAX {
+                    waiting.pop_front();
+                }
+                let mut kept = [0; PACKET_MAX];
+                kept[..packet.len()].copy_from_slice(packet);
+                waiting.push_back((kept, packet.len()));
+                while let Some((octets, len)) = waiting.front() {
+                    match socket.send_to(&octets[..*len], &*peer) {
+                        Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                        // Sent, or there is nobody: then it is lost, as on a wire that is cut.
+                        _ => waiting.pop_front(),
+                    };
+                }
+            }
         }
     }
 
@@ -307,7 +325,7 @@ mod tests {
     fn judge(mut cards: [Tdmoe; 2]) {
         assert!(cards[0].send_frame(0, 16, &[1, 2, 3, 4]) && cards[0].send_frame(1, 24, &[5, 6, 7, 8, 9]));
         for heard in run(&mut cards, 60) {
-            assert!(heard.windows(2).skip(8).all(|w| w[1] == w[0].wrapping_add(1)), "{heard:?}");
+            assert!(heard.windows(2).skip(24).all(|w| w[1] == w[0].wrapping_add(1)), "{heard:?}");
         }
         assert_eq!(cards[1].receive_frame(0, 16, &mut [0; 16]), Some(4));
         assert_eq!(cards[1].receive_frame(1, 24, &mut [0; 16]), Some(5));

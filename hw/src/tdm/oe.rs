@@ -73,10 +73,22 @@ impl<'a> Packet<'a> {
     }
 }
 
-/// Milliseconds of the peer that are kept, at most; more means that its clock is faster.
-const BUFFER_MS_MAX: usize = 24;
-/// Milliseconds that are waited for before the buffer is read.
-const BUFFER_MS: usize = 3;
+/// How much of the peer's voice is kept between its clock and ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Buffer {
+    /// Milliseconds that are waited for before the first is read: the delay.
+    pub ms: usize,
+    /// Milliseconds kept at most; more means that the peer's clock is faster.
+    pub ms_max: usize,
+}
+
+impl Buffer {
+    /// For a wire.
+    pub const WIRE: Buffer = Buffer { ms: 3, ms_max: 24 };
+    /// For a peer that is a program on the same host and shares its cores.
+    pub const HOST: Buffer = Buffer { ms: 12, ms_max: 60 };
+}
+
 /// Without a packet for so long there is a defect, ms.
 const SILENT_MS: u64 = 20;
 /// Frames waiting at a D-channel before the oldest is lost.
@@ -116,6 +128,7 @@ pub struct Port {
     /// The peer's milliseconds, oldest first, and how many there are.
     buffer: VecDeque<[u8; 32 * SAMPLES]>,
     filling: bool,
+    limits: Buffer,
     d_channels: Vec<DChannel>,
     bits_out: [u8; 32],
     bits_in: [u8; 32],
@@ -133,7 +146,7 @@ pub struct Port {
 impl Port {
     /// A span of `kind` at this subaddress, with HDLC in these slots (from 1). A T1 or E1 has 24 or 31 channels.
     #[must_use]
-    pub fn new(kind: SpanKind, subaddress: u16, d_channels: &[u8]) -> Self {
+    pub fn new(kind: SpanKind, subaddress: u16, d_channels: &[u8], limits: Buffer) -> Self {
         let d_channel = |&slot: &u8| DChannel {
             slot,
             encoder: hdlc::Encoder::new(),
@@ -150,8 +163,9 @@ impl Port {
             subaddress,
             sequence: 0,
             heard_sequence: None,
-            buffer: VecDeque::with_capacity(BUFFER_MS_MAX + 1),
+            buffer: VecDeque::with_capacity(limits.ms_max + 1),
             filling: true,
+            limits,
             d_channels: d_channels.iter().filter(|s| (1..=kind.slots()).contains(s)).map(d_channel).collect(),
             bits_out: [0; 32],
             bits_in: [0; 32],
@@ -240,20 +254,21 @@ impl Port {
                 self.reports.push_back(CardReport::Bits { span: 0, slot, abcd });
             }
         }
-        if self.buffer.len() >= BUFFER_MS_MAX {
+        let Buffer { ms, ms_max } = self.limits;
+        if self.buffer.len() >= ms_max {
             // The peer's clock is faster, or we were late: back to the shortest delay.
             self.counts.overruns += 1;
-            self.buffer.drain(..BUFFER_MS_MAX - BUFFER_MS);
+            self.buffer.drain(..ms_max - ms);
             self.slip(-1);
         }
-        let mut ms = [0; 32 * SAMPLES];
-        ms[..channels * SAMPLES].copy_from_slice(&packet.voice[..channels * SAMPLES]);
-        self.buffer.push_back(ms);
+        let mut whole = [0; 32 * SAMPLES];
+        whole[..channels * SAMPLES].copy_from_slice(&packet.voice[..channels * SAMPLES]);
+        self.buffer.push_back(whole);
     }
 
     /// The next millisecond of the peer into `rx`, eight octets of each slot; then time goes on by one.
     pub fn hear(&mut self, rx: &mut [u8]) {
-        if self.filling && self.buffer.len() >= BUFFER_MS {
+        if self.filling && self.buffer.len() >= self.limits.ms {
             self.filling = false;
         }
         let next = if self.filling { None } else { self.buffer.pop_front() };
@@ -348,7 +363,7 @@ mod tests {
     use units::Seed;
 
     fn pair() -> [Port; 2] {
-        [Port::new(SpanKind::E1, 7, &[16]), Port::new(SpanKind::E1, 7, &[16])]
+        [(); 2].map(|()| Port::new(SpanKind::E1, 7, &[16], Buffer::WIRE))
     }
 
     /// One millisecond of both; packets that `keep` refuses are lost. What each heard in slot 1.
@@ -362,17 +377,17 @@ mod tests {
                 ports[1 - end].receive(&Packet::parse(&packet[..len]).expect("our own"));
             }
         }
-        for end in 0..2 {
+        for (port, heard) in ports.iter_mut().zip(&mut heard) {
             let mut rx = [0; 31 * 8];
-            ports[end].hear(&mut rx);
-            heard[end] = rx[0];
+            port.hear(&mut rx);
+            *heard = rx[0];
         }
         heard
     }
 
     #[test]
     fn a_packet_of_a_t1_is_226_octets_with_ethernet_and_bits_are_nibbles_from_the_right() {
-        let mut port = Port::new(SpanKind::T1, 3, &[24]);
+        let mut port = Port::new(SpanKind::T1, 3, &[24], Buffer::WIRE);
         let mut packet = [0; PACKET_MAX];
         let len = port.send(&[0x55; 192], &mut packet);
         // The figure that was measured at the kernel: 14 of Ethernet, 8 of head, 12 of bits, 192 of voice.
@@ -440,7 +455,10 @@ mod tests {
             tick(&mut ports, 1, &mut || !rng.chance(0.05));
         });
         let counts = ports[0].counts();
-        assert!((150..350).contains(&counts.lost) && ports[0].buffer.len() <= BUFFER_MS_MAX, "{counts:?}");
+        assert!(
+            (150..350).contains(&counts.lost) && ports[0].buffer.len() <= Buffer::WIRE.ms_max,
+            "{counts:?}"
+        );
         // A peer whose clock is ten percent fast.
         let mut packet = [0; PACKET_MAX];
         for n in 0..2_000 {
@@ -450,20 +468,20 @@ mod tests {
                 ports[0].receive(&Packet::parse(&packet[..len]).expect("our own"));
             }
         }
-        assert!(ports[0].counts().overruns > 5 && ports[0].buffer.len() <= BUFFER_MS_MAX);
+        assert!(ports[0].counts().overruns > 5 && ports[0].buffer.len() <= Buffer::WIRE.ms_max);
     }
 
     #[test]
     fn babble_is_no_packet() {
         let mut rng = Seed(5).rng();
-        let mut port = Port::new(SpanKind::T1, 0, &[24]);
+        let mut port = Port::new(SpanKind::T1, 0, &[24], Buffer::WIRE);
         for _ in 0..50_000 {
             let mut octets: Vec<u8> = (0..rng.below(300)).map(|_| rng.next_u64().to_le_bytes()[0]).collect();
             if let Some(samples) = octets.get_mut(2) {
                 *samples = 8;
             }
             if let Some(packet) = Packet::parse(&octets) {
-                (0..40).for_each(|c| drop(packet.abcd(c)));
+                assert!((0..40).filter_map(|c| packet.abcd(c)).all(|b| b < 16));
                 port.receive(&packet);
             }
         }

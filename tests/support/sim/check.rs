@@ -40,7 +40,7 @@ pub fn judge(sim: &mut Sim) -> Day {
     let left = sim.left();
     assert_eq!(left, super::Left::default(), "seed {seed}: something was not handed back");
     assert!(sim.facts.is_empty(), "seed {seed}: {:?}", sim.facts);
-    for log in &sim.logs {
+    for log in sim.logs.iter().filter(|_| sim.plan.application == "app.vxml") {
         heard(log, seed, sim.plan.weather.loss);
     }
     day.answered = sim.logs.iter().filter(|l| l.answered).count();
@@ -119,7 +119,7 @@ fn is_agent(number: &str) -> bool {
 
 /// Who answered and stayed heard the first prompt (or what loss left of it).
 fn heard(log: &CallLog, seed: u64, loss: f64) {
-    if !log.complete || log.hearing.prompts < 3 || log.person == "impatient" || log.person == "patient" {
+    if !log.complete || log.hearing.prompts < 3 || log.person == "impatient" {
         return;
     }
     let reference =

@@ -3,7 +3,6 @@
 
 use super::plan::Plan;
 use super::site::SITE;
-use control::call::route::Route;
 use control::config::{self, Config};
 use control::desk::{self, Desk, Judge};
 use control::dispatch::{self, Dispatcher, Scheme, ServerReport, Shares};
@@ -106,7 +105,6 @@ struct Giving {
 /// See the module.
 pub(super) struct Intake {
     waiting: Vec<Giving>,
-    config: Config,
     settings: Settings,
     rng: Rng,
     n: u32,
@@ -114,7 +112,7 @@ pub(super) struct Intake {
 }
 
 impl Intake {
-    pub(super) fn new(plan: &Plan, config: Config, seed: Seed) -> Self {
+    pub(super) fn new(plan: &Plan, config: &Config, seed: Seed) -> Self {
         let mut rng = seed.rng();
         let start = units::Mono::from_ms(1_500);
         let mut waiting: Vec<Giving> = (0..plan.orders)
@@ -126,9 +124,9 @@ impl Intake {
             })
             .collect();
         waiting.sort_by_key(|g| std::cmp::Reverse(g.at));
-        let settings = Settings::of(&config).expect("sound rules");
+        let settings = Settings::of(config).expect("sound rules");
         let application = format!("{SITE}{}", plan.application);
-        Self { waiting, config, settings, rng, n: 0, application }
+        Self { waiting, settings, rng, n: 0, application }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -217,13 +215,6 @@ impl Intake {
         let zones = facts(&order, &self.settings).zones;
         let due = schedule::first_due(&order, &zones, now.wall);
         (order, parsed.digests[0], due)
-    }
-
-    pub(super) fn route(&self, order: &Order) -> Route {
-        let tenant = self.config.tenants.first();
-        let ring = self.config.policy.ring_max.ms;
-        let routes = Route::all(&self.config.trunks, tenant, order, "10.0.0.1", ring).expect("a trunk");
-        routes.into_iter().next().expect("one trunk")
     }
 }
 

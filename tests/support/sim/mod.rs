@@ -107,7 +107,7 @@ impl Sim {
             world,
             wire: Wire::new(plan.weather, seed.derive(6)),
             site: Site::new(plan.manners, plan.pages, seed.derive(7).rng()),
-            intake: Intake::new(&plan, config, seed.derive(8)),
+            intake: Intake::new(&plan, &config, seed.derive(8)),
             plan,
             later: BTreeMap::new(),
             laters: 0,
@@ -355,13 +355,12 @@ impl Sim {
 
     fn start(&mut self, start: desk::Start) {
         self.slots_out += 1;
-        let route = self.intake.route(&start.order);
         let call = CallStart {
             permit: start.permit,
             slot: start.slot,
             order: start.order,
             lease: start.lease,
-            route,
+            trunks: None,
             again: false,
         };
         self.shard(shard::Input::Start(Box::new(call)));

@@ -165,7 +165,7 @@ person talks number 9990001
   ring 0.2s..1s
   answer
   tone ced 3s
-  wait 1s
+  wait 4s
   hangup
 person stays number 9990002
   ring 0.2s..1s

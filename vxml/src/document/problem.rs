@@ -99,6 +99,7 @@ fn value_section(tag: Tag, name: &str) -> &'static str {
         (_, "timeout" | "maxtime" | "finalsilence" | "connecttimeout" | "fetchtimeout") => {
             "VoiceXML 2.0 §6.5"
         }
+        (Tag::Break, _) => "SSML 1.0 §3.2.3",
         (Tag::Property, _) => "VoiceXML 2.0 §6.3",
         (_, "fetchhint" | "maxage" | "maxstale") => "VoiceXML 2.0 §6.1.1",
         (_, "dtmf") => "VoiceXML 2.0 §2.2.2",

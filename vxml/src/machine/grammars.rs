@@ -6,7 +6,7 @@ use crate::catch::Event;
 use crate::document::{Document, NodeId, Tag};
 use crate::grammar::sisr::{self, Semantics};
 use crate::grammar::{self, Fault, Grammar, GrammarError, Inline, Mode, Network, Parse};
-use crate::session::{FetchRequest, Fetched, Listen, ListenId, Resource};
+use crate::session::{Bargein, FetchRequest, Fetched, Listen, ListenId, Resource};
 use engine::Value;
 use std::sync::Arc;
 
@@ -137,7 +137,16 @@ impl Session {
             lang: self.lang(),
             maxnbest: self.property("maxnbest").and_then(|n| n.trim().parse().ok()).unwrap_or(1),
             record_utterance: self.property_is("recordutterance", "true"),
-            hotword: self.property_is("bargeintype", "hotword"),
+            hotword: self.hotword(),
+        }
+    }
+
+    /// §4.1.5: what may cut the prompts that are about to be played; a prompt's own `bargeintype` wins over the property.
+    fn hotword(&self) -> bool {
+        let mut kinds = self.queue.iter().map(|p| p.bargein).filter(|b| *b != Bargein::None).peekable();
+        match kinds.peek() {
+            Some(_) => kinds.all(|b| b == Bargein::Hotword),
+            None => self.property_is("bargeintype", "hotword"),
         }
     }
 

@@ -134,6 +134,12 @@ impl Session {
 
     pub(crate) fn disconnect(&mut self, doc: &Document, node: NodeId) -> Result<(), Event> {
         let values = self.values(doc, node)?;
+        if self.hung_up {
+            // §1.5.4: nobody is left to disconnect from; the final processing ends here, as by <exit>.
+            let reason = self.disconnect_reason();
+            self.end(reason, values);
+            return Ok(());
+        }
         // §5.3.11: what is queued is heard before the line is cut.
         self.flush_queue();
         self.emit(Output::Disconnect { values });

@@ -3,8 +3,8 @@
 use super::script::Step;
 use crate::prompt::segments_text;
 use crate::session::{
-    Exit, ExitReason, FetchError, FetchRequest, Fetched, Hypothesis, Input, Listen, ListenId, Output,
-    PlayEnd, PlayId, Prompt, Record, Recording, Segment, Trace, Transfer, TransferEnd, TransferKind,
+    Bargein, Exit, ExitReason, FetchError, FetchRequest, Fetched, Hypothesis, Input, Listen, ListenId,
+    Output, PlayEnd, PlayId, Prompt, Record, Recording, Segment, Trace, Transfer, TransferEnd, TransferKind,
 };
 use crate::{Documents, Session, SessionConfig};
 use serde_json::{Value, json};
@@ -110,7 +110,8 @@ pub struct Run<'a> {
     playing: VecDeque<Playing>,
     play_began: Mono,
     listening: Option<Listen>,
-    bargein: bool,
+    /// Until when what plays may not be cut.
+    uncut_until: Mono,
     transferring: Option<Transfer>,
     capturing: Option<(ListenId, Mono)>,
     recordings: u32,
@@ -141,7 +142,7 @@ impl<'a> Run<'a> {
             playing: VecDeque::new(),
             play_began: Mono(0),
             listening: None,
-            bargein: true,
+            uncut_until: Mono(0),
             transferring: None,
             capturing: None,
             recordings: 0,
@@ -362,8 +363,11 @@ impl<'a> Run<'a> {
         if self.playing.is_empty() {
             self.play_began = self.now.mono;
         }
-        self.bargein = prompts.iter().all(|p| p.bargein != crate::session::Bargein::None);
         self.playing.push_back((id, ms, marks));
+        if prompts.iter().any(|p| p.bargein == Bargein::None) {
+            let total: u64 = self.playing.iter().map(|(_, ms, _)| ms).sum();
+            self.uncut_until = self.play_began + Duration::from_millis(total);
+        }
     }
 
     fn length_ms(&self, s: &Segment) -> u64 {
@@ -415,10 +419,7 @@ impl<'a> Run<'a> {
     }
 
     fn turn_begins(&self) -> Mono {
-        let total: u64 = self.playing.iter().map(|(_, ms, _)| ms).sum();
-        let after = self.play_began + Duration::from_millis(total);
-        let cut = self.now.mono + Duration::from_millis(500);
-        if self.playing.is_empty() || self.bargein { cut } else { after + Duration::from_millis(500) }
+        self.now.mono.max(self.uncut_until) + Duration::from_millis(500)
     }
 
     fn act(&mut self, id: ListenId, step: Option<Step>, at: Mono) {

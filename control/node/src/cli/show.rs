@@ -11,15 +11,39 @@ pub(super) fn table(question: &Question, answer: &Value) -> String {
         Question::Call(_) => call(answer),
         Question::Workers => lines(answer),
         Question::Servers => servers(answer),
+        Question::Trunks => trunks(answer),
         Question::Spans => rows(answer, &["span", "switchtype", "alarm", "d_channel", "idle", "calls"]),
         Question::Span(_) => span(answer),
         Question::Why(_) => serde_json::to_string_pretty(answer).unwrap_or_default(),
-        Question::Block(..) | Question::Clear(_) | Question::Reload | Question::Drain => plain(answer),
+        Question::Tenants(None) => {
+            rows(answer, &["name", "id", "mail_level_min", "hours", "orders_a_second_max"])
+        }
+        Question::Tenants(Some(_)) | Question::Provision(_) | Question::Forecast(..) => {
+            serde_json::to_string_pretty(answer).unwrap_or_default()
+        }
+        Question::Block(..)
+        | Question::Clear(_)
+        | Question::Reload
+        | Question::Drain
+        | Question::Trunk(..) => plain(answer),
     }
 }
 
+const TRUNK_COLUMNS: [&str; 9] =
+    ["name", "group", "address", "state", "calls", "calls_max", "sent", "answered", "failed"];
+
 fn calls(answer: &Value) -> String {
     rows(answer, &["attempt", "order", "tenant", "direction", "stage", "age_ms"])
+}
+
+/// The trunks, and below them why one is not up.
+fn trunks(answer: &Value) -> String {
+    let mut text = rows(answer, &TRUNK_COLUMNS);
+    for trunk in answer.as_array().into_iter().flatten().filter(|t| !plain(&t["why"]).is_empty()) {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "\n{}: {}", plain(&trunk["name"]), plain(&trunk["why"]));
+    }
+    text
 }
 
 /// One process shows itself; in a cluster, all of them.

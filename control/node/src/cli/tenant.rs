@@ -1,25 +1,28 @@
-//! `carillon tenant`: who may order, as the configuration says, and new API keys. Keys are shown by name only.
+//! `carillon tenant`: who may order, their keys and limits. What the file says is read from the file; what is changed
+//! is changed in the running node, over its admin socket. Keys are shown once, when they are made.
 
-use super::{Format, no, print};
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use super::{Format, Running, no, print};
+use crate::admin::Question;
+use crate::provision::{Change, new_key, told};
 use clap::Subcommand;
-use control::config::Tenant;
-use serde_json::{Value, json};
+use control::config::Scope;
+use serde_json::{Map, Value};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// What is asked about tenants.
 #[derive(Debug, Subcommand)]
 pub(super) enum Tenants {
-    /// All tenants.
+    /// All tenants of the configuration file; with `--running` those in force in the running node.
     List {
         /// The configuration.
         #[arg(long, default_value = "/etc/carillon/carillon.toml")]
         config: PathBuf,
-        /// How the answer is printed.
-        #[arg(short, long, default_value = "table")]
-        output: Format,
+        /// Ask the running node instead.
+        #[arg(long)]
+        running: bool,
+        #[command(flatten)]
+        node: Running,
     },
     /// One tenant, and what holds for it.
     Show {
@@ -28,39 +31,137 @@ pub(super) enum Tenants {
         /// The configuration.
         #[arg(long, default_value = "/etc/carillon/carillon.toml")]
         config: PathBuf,
-        /// How the answer is printed.
-        #[arg(short, long, default_value = "table")]
-        output: Format,
+        /// Ask the running node instead.
+        #[arg(long)]
+        running: bool,
+        #[command(flatten)]
+        node: Running,
     },
-    /// Make a random API key and print the line for the configuration. Nothing is written anywhere.
+    /// Make a tenant in the running node.
+    Add {
+        /// Its name.
+        name: String,
+        /// Words of `[[tenants]]`: `orders_rate=5/s`, `hours=08:00-20:00`, `mail_from=["@a.example"]`.
+        #[arg(value_parser = word)]
+        words: Vec<(String, Value)>,
+        #[command(flatten)]
+        node: Running,
+    },
+    /// Change limits of a tenant in the running node; `WORD=null` takes a word away.
+    Limits {
+        /// Its name.
+        name: String,
+        /// What changes: `orders_rate=5/s`.
+        #[arg(value_parser = word, required = true)]
+        words: Vec<(String, Value)>,
+        #[command(flatten)]
+        node: Running,
+    },
+    /// Take a tenant and its keys away in the running node.
+    Remove {
+        /// Its name.
+        name: String,
+        #[command(flatten)]
+        node: Running,
+    },
+    /// API keys.
     Key {
+        #[command(subcommand)]
+        what: Keys,
+    },
+}
+
+/// What is asked about keys.
+#[derive(Debug, Subcommand)]
+pub(super) enum Keys {
+    /// Make a random key and print the line for the configuration. Nothing is written anywhere.
+    New {
         /// What the key is to be called.
         #[arg(default_value = "main", value_parser = key_name)]
         name: String,
     },
+    /// Make a key in the running node; it is printed once, and only its digest is kept.
+    Add {
+        /// Whose.
+        tenant: String,
+        /// What the key is to be called.
+        #[arg(value_parser = key_name)]
+        name: String,
+        /// What it may do (order, read, lists); none: everything a tenant may.
+        #[arg(long = "scope", value_parser = scope)]
+        scopes: Vec<Scope>,
+        /// From where: `10.1.0.0/16`; none: from anywhere.
+        #[arg(long = "network")]
+        networks: Vec<String>,
+        #[command(flatten)]
+        node: Running,
+    },
+    /// Take a key away in the running node.
+    Remove {
+        /// Whose.
+        tenant: String,
+        /// Which.
+        name: String,
+        #[command(flatten)]
+        node: Running,
+    },
 }
-
-/// Octets of chance in a key: nobody guesses 256 bits.
-const KEY_OCTETS: usize = 32;
 
 impl Tenants {
     pub(super) fn run(self) -> ExitCode {
-        let (path, name, output) = match self {
-            Tenants::List { config, output } => (config, None, output),
-            Tenants::Show { name, config, output } => (config, Some(name), output),
-            Tenants::Key { name } => {
-                print(&key_line(&name, &crate::clock::random::<KEY_OCTETS>()));
-                return ExitCode::SUCCESS;
+        match self {
+            Tenants::List { running: true, node, .. } => node.ask(&Question::Tenants(None)),
+            Tenants::Show { running: true, name, node, .. } => node.ask(&Question::Tenants(Some(name))),
+            Tenants::List { config, node, .. } => said(answer(&config, None, node.output)),
+            Tenants::Show { config, name, node, .. } => said(answer(&config, Some(&name), node.output)),
+            Tenants::Add { name, words, node } => {
+                change(&node, Change::Set { name, words: map(words), new: true })
             }
-        };
-        match answer(&path, name.as_deref(), output) {
-            Ok(text) => {
-                print(&text);
+            Tenants::Limits { name, words, node } => {
+                change(&node, Change::Set { name, words: map(words), new: false })
+            }
+            Tenants::Remove { name, node } => change(&node, Change::Remove { name }),
+            Tenants::Key { what: Keys::New { name } } => {
+                print(&key_line(&name, &new_key()));
                 ExitCode::SUCCESS
             }
-            Err(why) => no(&why),
+            Tenants::Key { what: Keys::Add { tenant, name, scopes, networks, node } } => {
+                change(&node, Change::AddKey { name: tenant, key: name, scopes, networks })
+            }
+            Tenants::Key { what: Keys::Remove { tenant, name, node } } => {
+                change(&node, Change::RemoveKey { name: tenant, key: name })
+            }
         }
     }
+}
+
+fn change(node: &Running, change: Change) -> ExitCode {
+    node.ask(&Question::Provision(change))
+}
+
+fn said(answer: Result<String, String>) -> ExitCode {
+    match answer {
+        Ok(text) => {
+            print(&text);
+            ExitCode::SUCCESS
+        }
+        Err(why) => no(&why),
+    }
+}
+
+fn map(words: Vec<(String, Value)>) -> Map<String, Value> {
+    words.into_iter().collect()
+}
+
+/// `word=value`; the value is JSON if it reads as JSON, else a text.
+pub(super) fn word(text: &str) -> Result<(String, Value), String> {
+    let (name, value) = text.split_once('=').ok_or("a word with its value is wanted: orders_rate=5/s")?;
+    let value = serde_json::from_str(value).unwrap_or_else(|_| Value::from(value));
+    Ok((name.trim().to_owned(), value))
+}
+
+fn scope(text: &str) -> Result<Scope, String> {
+    serde_json::from_value(Value::from(text)).map_err(|_| "one of order, read, lists".into())
 }
 
 fn answer(path: &Path, name: Option<&str>, output: Format) -> Result<String, String> {
@@ -83,27 +184,6 @@ fn answer(path: &Path, name: Option<&str>, output: Format) -> Result<String, Str
     })
 }
 
-/// A tenant without its secrets.
-fn told(t: &Tenant) -> Value {
-    let shown = |list: &[units::Private<String>]| -> Vec<String> {
-        list.iter().map(|v| v.expose().clone()).collect()
-    };
-    json!({
-        "name": t.name,
-        "id": t.id,
-        "keys": t.keys.keys().cloned().collect::<Vec<_>>().join(", "),
-        "mail_from": shown(&t.mail_from),
-        "mail_level_min": t.mail_level_min,
-        "caller_ids": shown(&t.caller_ids),
-        "webhooks_signed": t.webhook_secret.is_some(),
-        "trunks": if t.trunks.is_empty() { "all".to_owned() } else { t.trunks.join(", ") },
-        "orders_a_second_max": t.orders_rate.milli_hz / 1_000,
-        "orders_waiting_max": t.orders_waiting_max,
-        "hours": t.hours.as_deref().unwrap_or("any"),
-        "purposes": t.purposes,
-    })
-}
-
 /// A bare key of TOML, so that the line can be pasted as it is.
 fn key_name(text: &str) -> Result<String, String> {
     let plain = text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
@@ -114,15 +194,15 @@ fn key_name(text: &str) -> Result<String, String> {
     }
 }
 
-fn key_line(name: &str, octets: &[u8]) -> String {
-    format!("keys = {{ {name} = \"ck_{}\" }}", URL_SAFE_NO_PAD.encode(octets))
+fn key_line(name: &str, key: &str) -> String {
+    format!("keys = {{ {name} = \"{key}\" }}")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const CONFIG: &str = "[[tenants]]\nname = \"acme\"\nid = 7\nwebhook_secret = \"whsec_hush\"\n\
+    const CONFIG: &str = "[[tenants]]\nname = \"acme\"\nid = 7\nwebhook_secret = \"hush-hush-hush-hush\"\n\
         keys = { main = \"hush-hush\", spare = \"hush-too\" }\n";
 
     fn file() -> tempfile::NamedTempFile {
@@ -136,7 +216,7 @@ mod tests {
         let file = file();
         for (name, output) in [(None, Format::Table), (None, Format::Json), (Some("ACME"), Format::Table)] {
             let said = answer(file.path(), name, output).expect("an answer");
-            assert!(said.contains("acme") && said.contains("main, spare"), "{said}");
+            assert!(said.contains("acme") && said.contains("main") && said.contains("spare"), "{said}");
             assert!(!said.contains("hush"), "{said}");
         }
         let said = answer(file.path(), Some("nobody"), Format::Json);
@@ -145,9 +225,19 @@ mod tests {
 
     #[test]
     fn a_key_line_is_what_the_configuration_reads() {
-        let text = format!("[[tenants]]\nname = \"a\"\nid = 1\n{}\n", key_line("main", &[255; KEY_OCTETS]));
+        let key = new_key();
+        let text = format!("[[tenants]]\nname = \"a\"\nid = 1\n{}\n", key_line("main", &key));
         let config = control::config::parse("t", &text).expect("reads");
-        assert_eq!(config.tenants[0].keys["main"].expose(), &format!("ck_{}8", "_".repeat(42)));
+        assert_eq!(config.tenants[0].keys["main"].plain(), Some(key.as_str()));
+        assert_eq!(key.len(), 46, "32 octets in base64 after ck_");
         assert!(key_name("a b").is_err() && key_name("").is_err() && key_name("web-2_x").is_ok());
+    }
+
+    #[test]
+    fn words_are_json_or_text() {
+        assert_eq!(word("orders_rate=5/s"), Ok(("orders_rate".into(), Value::from("5/s"))));
+        assert_eq!(word("mail_level_min=2"), Ok(("mail_level_min".into(), Value::from(2))));
+        assert_eq!(word("hours=null"), Ok(("hours".into(), Value::Null)));
+        assert!(word("hours").is_err() && scope("fly").is_err() && scope("read") == Ok(Scope::Read));
     }
 }

@@ -24,7 +24,7 @@ impl Parts {
     pub(crate) fn offer(&self, offer: Offer, answers: &Answers) {
         let Some(ours) = &self.ours else { return };
         let Offer { server, pass, lease, order, slot } = offer;
-        let trunks = self.routes(&order).map(|routes| routes.into_iter().map(|r| r.trunk).collect());
+        let trunks = self.plan(&order, None).map(|plan| plan.ways.into_iter().map(|way| way.trunk).collect());
         let errand = Errand::Offer { lease: lease.clone(), pass, trunks: trunks.unwrap_or_default() };
         let (bus, store, answers) = (Arc::clone(&ours.bus), ours.store.clone(), answers.clone());
         tokio::spawn(async move {

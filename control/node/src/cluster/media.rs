@@ -93,9 +93,8 @@ impl Parts {
             }
         };
         self.reply(answer, true);
-        let (order, lease, nth) = (claimed.order.clone(), claimed.lease.clone(), claimed.attempts + 1);
+        let (order, lease) = (claimed.order.clone(), claimed.lease.clone());
         self.step(Input::Taken(Box::new(claimed)), answers).await;
-        self.place(Placing { permit, slot, order, lease, nth, trunks: Some(trunks), again: false }, answers)
-            .await;
+        self.place(Placing { permit, slot, order, lease, trunks: Some(trunks), again: false }, answers).await;
     }
 }

@@ -129,9 +129,9 @@ impl Watcher {
     }
 
     async fn look(&mut self, others: &[Node]) -> bool {
-        for server in self.watch.look(now(), others) {
+        for (server, life) in self.watch.look(now(), others) {
             tracing::warn!(server = server.0, "a process is dead; what it held is taken over");
-            if !self.tell(Message::Dead(server)).await {
+            if !self.tell(Message::Dead(server, life)).await {
                 return false;
             }
         }

@@ -43,6 +43,12 @@ type Flight = Shared<BoxFuture<'static, Result<Fetched, FetchError>>>;
 /// Whose cookies: the shard and the call.
 pub type Jar = (u16, CallId);
 
+impl std::fmt::Debug for Fetcher {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Fetcher")
+    }
+}
+
 impl Fetcher {
     /// A fetcher by these rules.
     ///

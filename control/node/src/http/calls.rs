@@ -1,5 +1,6 @@
 //! `/v1/calls`: order, dry run, read, list, cancel.
 
+use super::auth::{Signable, manifest};
 use super::view::{Call, status_url};
 use super::{Api, Caller, Problem};
 use crate::intake::Arrival;
@@ -10,6 +11,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use control::order::form::{self, Fields};
 use control::order::httpsig;
+use control::order::mail::{self, Attachment};
 use control::order::{Origin, Reason, Refusal};
 use control::store::{Answer, Ask};
 use serde::Deserialize;
@@ -32,18 +34,34 @@ pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<String, Problem> {
     }
 }
 
+/// The fields of a body, by its type, and what came with them.
+pub(super) fn fields_and_parts(
+    api: &Api,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<(Fields, Vec<Attachment>), Problem> {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    if !kind.trim_start().to_ascii_lowercase().starts_with("multipart/") {
+        return fields(api, headers, body).map(|fields| (fields, Vec::new()));
+    }
+    digest(headers, body)?;
+    let settings = api.intake.settings.load();
+    mail::multipart(kind, body, &settings.mail, &settings.order).map_err(|r| Problem::refused(vec![r]))
+}
+
+/// RFC 9530: a digest that is there must be right; a signature covers the digest, not the body.
+fn digest(headers: &HeaderMap, body: &[u8]) -> Result<(), Problem> {
+    let Some(digest) = headers.get("content-digest") else { return Ok(()) };
+    let right = digest.to_str().is_ok_and(|d| httpsig::content_digest(d, body).is_ok());
+    if right { Ok(()) } else { Err(Problem::refused(vec![Refusal::new("Content-Digest", Reason::Digest)])) }
+}
+
 /// The fields of a body, by its type.
 pub(super) fn fields(api: &Api, headers: &HeaderMap, body: &[u8]) -> Result<Fields, Problem> {
     let kind = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
     let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     let limits = api.intake.settings.load().order;
-    // RFC 9530: a digest that is there must be right; a signature covers the digest, not the body.
-    if let Some(digest) = headers.get("content-digest") {
-        let right = digest.to_str().is_ok_and(|d| httpsig::content_digest(d, body).is_ok());
-        if !right {
-            return Err(Problem::refused(vec![Refusal::new("Content-Digest", Reason::Digest)]));
-        }
-    }
+    digest(headers, body)?;
     let unknown = || {
         let title = "Send application/json, application/yaml or application/xml";
         Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "media-type", title)
@@ -51,24 +69,73 @@ pub(super) fn fields(api: &Api, headers: &HeaderMap, body: &[u8]) -> Result<Fiel
     form::by_type(&kind, body, &limits).ok_or_else(unknown)?.map_err(|r| Problem::refused(vec![r]))
 }
 
+/// What is asked, by whom: by a key, or by whoever signed the manifest.
+struct Asked {
+    tenant: units::TenantId,
+    by: String,
+    fields: Fields,
+    parts: Vec<Attachment>,
+}
+
+fn asked(
+    api: &Api,
+    caller: Result<Caller, Problem>,
+    headers: &HeaderMap,
+    body: &[u8],
+    (action, path, request_id): (&str, &str, &str),
+) -> Result<Asked, Problem> {
+    let (fields, mut parts) = fields_and_parts(api, headers, body)?;
+    let signable = Signable { action, path, parts: &parts };
+    let origin = || Origin::Http { key: String::new() };
+    let signed = manifest(api, headers, &signable, |tenant| {
+        let arrival = Arrival { tenant, origin: origin(), request_id, attached: &parts, campaign: None };
+        Ok(api.intake.read(&fields, arrival, (api.intake.now)())?.canonical)
+    })?;
+    let (tenant, by) = match signed {
+        Some((signer, covered)) => {
+            // A key that is sent along must be the same tenant's; what is not covered is ignored.
+            let signed_by = signer.tenant()?;
+            if let Ok(Caller::Tenant(other, _)) = &caller
+                && *other != signed_by.0
+            {
+                return Err(Problem::new(
+                    StatusCode::FORBIDDEN,
+                    "signature",
+                    "Key and manifest are two tenants'",
+                ));
+            }
+            parts.retain(|p| covered.contains(&p.cid));
+            (signed_by.0, signed_by.1.to_owned())
+        }
+        None => {
+            let caller = caller?;
+            let (tenant, key) = caller.tenant()?;
+            (tenant, key.to_owned())
+        }
+    };
+    Ok(Asked { tenant, by, fields, parts })
+}
+
 /// `POST /v1/calls`.
 pub(super) async fn create(
     State(api): State<Api>,
-    caller: Caller,
+    caller: Result<Caller, Problem>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Problem> {
-    let (tenant, key) = caller.tenant()?;
+    if let (Err(problem), false) = (&caller, headers.contains_key("call-manifest")) {
+        return Err(problem.clone());
+    }
     let request_id = idempotency_key(&headers)?;
-    let fields = fields(&api, &headers, &body)?;
+    let asked = asked(&api, caller, &headers, &body, ("call", "/v1/calls", &request_id))?;
     let arrival = Arrival {
-        tenant,
-        origin: Origin::Http { key: key.to_owned() },
+        tenant: asked.tenant,
+        origin: Origin::Http { key: asked.by },
         request_id: &request_id,
-        attached: &[],
+        attached: &asked.parts,
         campaign: None,
     };
-    let accepted = api.intake.accept(&fields, arrival).await?;
+    let accepted = api.intake.accept(&asked.fields, arrival).await?;
     metrics::counter!("carillon_http_orders_total").increment(accepted.len() as u64);
     let calls: Vec<_> = accepted
         .iter()
@@ -79,27 +146,32 @@ pub(super) async fn create(
         .collect();
     let first = accepted.first().map(|a| a.id.to_string()).unwrap_or_default();
     let location = status_url(&first);
-    let body = json!({ "id": first, "status_url": location, "calls": calls });
+    let mut body = json!({ "id": first, "status_url": location, "calls": calls });
+    if let Some(series) = accepted.iter().find_map(|a| a.campaign) {
+        body["campaign"] = json!(series.to_string());
+    }
     Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(body)).into_response())
 }
 
 /// `POST /v1/calls:dryrun`.
 pub(super) async fn dry_run(
     State(api): State<Api>,
-    caller: Caller,
+    caller: Result<Caller, Problem>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Problem> {
-    let (tenant, key) = caller.tenant()?;
-    let fields = fields(&api, &headers, &body)?;
+    if let (Err(problem), false) = (&caller, headers.contains_key("call-manifest")) {
+        return Err(problem.clone());
+    }
+    let asked = asked(&api, caller, &headers, &body, ("dryrun", "/v1/calls:dryrun", "dry-run"))?;
     let arrival = Arrival {
-        tenant,
-        origin: Origin::Http { key: key.to_owned() },
+        tenant: asked.tenant,
+        origin: Origin::Http { key: asked.by },
         request_id: "dry-run",
-        attached: &[],
+        attached: &asked.parts,
         campaign: None,
     };
-    let decisions = api.intake.dry_run(&fields, arrival)?;
+    let decisions = api.intake.dry_run(&asked.fields, arrival)?;
     Ok(Json(json!({ "decisions": decisions })).into_response())
 }
 
@@ -155,6 +227,44 @@ pub(super) async fn redial(
     api.intake.store.ask(Ask::Redial { tenant, order }).await?;
     api.intake.wake(status.order.priority, tenant, (api.intake.now)().wall);
     Ok((StatusCode::ACCEPTED, Json(json!({ "id": id }))).into_response())
+}
+
+/// `POST /v1/calls/{id}:replay`: the webhooks hear again how the call stands.
+pub(super) async fn act(
+    State(api): State<Api>,
+    caller: Caller,
+    Path(target): Path<String>,
+) -> Result<Response, Problem> {
+    let (tenant, _) = caller.tenant()?;
+    let id = target.strip_suffix(":replay").ok_or_else(Problem::not_found)?;
+    let order = order_id(id)?;
+    api.intake.store.ask(Ask::Replay { tenant, order }).await?;
+    Ok((StatusCode::ACCEPTED, Json(json!({ "id": id, "replayed": true }))).into_response())
+}
+
+/// `GET /v1/calls/{id}/recordings/{name}`: a recording of the call's session.
+pub(super) async fn recording(
+    State(api): State<Api>,
+    caller: Caller,
+    Path((id, name)): Path<(String, String)>,
+) -> Result<Response, Problem> {
+    let order = order_id(&id)?;
+    let ask = Ask::Status { tenant: caller.scope(), order };
+    let Answer::Status(Some(status)) = api.intake.store.ask(ask).await? else {
+        return Err(Problem::not_found());
+    };
+    // Only what the call's own session recorded; names alone open nothing.
+    let result: serde_json::Value =
+        status.result.as_deref().and_then(|r| serde_json::from_str(r).ok()).unwrap_or_default();
+    let own = result["recordings"].as_array().is_some_and(|all| all.iter().any(|r| r == name.as_str()));
+    let (folder, vault) = api.recordings.clone().filter(|_| own).ok_or_else(Problem::not_found)?;
+    let path = crate::prompts::recording_path(&folder, &name).ok_or_else(Problem::not_found)?;
+    let read = tokio::task::spawn_blocking(move || vault.read_file(&path)).await;
+    match read {
+        Ok(Ok(octets)) => Ok(([(header::CONTENT_TYPE, "audio/x-wav")], octets).into_response()),
+        Ok(Err(error)) if error.kind() == std::io::ErrorKind::NotFound => Err(Problem::not_found()),
+        _ => Err(Problem::unavailable()),
+    }
 }
 
 /// Parameters of a list.

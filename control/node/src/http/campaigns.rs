@@ -43,6 +43,11 @@ async fn load(api: &Api, tenant: Option<TenantId>, id: CampaignId) -> Result<Cam
     if tenant.is_none_or(|t| t == campaign.tenant) { Ok(campaign) } else { Err(Problem::not_found()) }
 }
 
+/// A campaign for its page.
+pub(super) async fn owned(api: &Api, tenant: Option<TenantId>, id: &str) -> Result<Campaign, Problem> {
+    load(api, tenant, campaign_id(id)?).await
+}
+
 async fn save(api: &Api, campaign: &Campaign, mut more: Vec<Keep>) -> Result<(), Problem> {
     let value = serde_json::to_vec(campaign).map_err(|_| Problem::from(Error::Corrupt))?;
     more.push(Keep { shelf: Shelf::Campaigns, name: head(campaign.id), value: Some(value) });
@@ -83,7 +88,7 @@ pub(super) async fn create(
     if name.is_empty() || name.len() > 200 || name.chars().any(char::is_control) {
         return Err(refusal("name", Reason::NotA("a name of at most 200 octets")));
     }
-    if let Some(own) = ["to", "request_id"].into_iter().find(|f| common.contains_key(*f)) {
+    if let Some(own) = ["to", "request_id", "repeat"].into_iter().find(|f| common.contains_key(*f)) {
         return Err(refusal(own, Reason::NotAllowed));
     }
     probe(&api, tenant, &common)?;
@@ -130,6 +135,36 @@ fn probe(api: &Api, tenant: TenantId, common: &Fields) -> Result<(), Problem> {
     api.intake.dry_run(&fields, arrival).map(|_| ()).map_err(Problem::from)
 }
 
+/// `GET /v1/campaigns`: by their ids; `next` is the cursor of the page after.
+pub(super) async fn list(
+    State(api): State<Api>,
+    caller: Caller,
+    axum::extract::RawQuery(query): axum::extract::RawQuery,
+) -> Result<Response, Problem> {
+    let mut after = None;
+    let mut limit = 100_u32;
+    for (name, value) in url::form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
+        match name.as_ref() {
+            "cursor" => after = Some(head(campaign_id(&value)?)),
+            _ => {
+                limit = value
+                    .parse()
+                    .ok()
+                    .filter(|n| (1..=1_000).contains(n))
+                    .ok_or_else(|| refusal("limit", Reason::NotA("a number from 1 to 1000")))?
+            }
+        }
+    }
+    let ask = Ask::KeptFrom { shelf: Shelf::Campaigns, prefix: "head/".into(), after, limit };
+    let Answer::KeptFrom(kept) = api.intake.store.ask(ask).await? else { return Err(Problem::unavailable()) };
+    let full = kept.len() == usize::try_from(limit).unwrap_or(usize::MAX);
+    let next = kept.last().filter(|_| full).and_then(|(n, _)| n.strip_prefix("head/").map(str::to_owned));
+    let all = kept.iter().filter_map(|(_, v)| serde_json::from_slice::<Campaign>(v).ok());
+    let own: Vec<Value> =
+        all.filter(|c| caller.scope().is_none_or(|t| t == c.tenant)).map(|c| shown(&c)).collect();
+    Ok(Json(json!({ "campaigns": own, "next": next })).into_response())
+}
+
 /// `GET /v1/campaigns/{id}`.
 pub(super) async fn read(
     State(api): State<Api>,
@@ -139,14 +174,20 @@ pub(super) async fn read(
     Ok(Json(shown(&load(&api, caller.scope(), campaign_id(&id)?).await?)).into_response())
 }
 
-/// `POST /v1/campaigns/{id}:start`, `:pause`, `:resume`, `:abort`.
+/// `POST /v1/campaigns/{id}:start`, `:pause`, `:resume`, `:abort`, `:forecast`.
 pub(super) async fn act(
     State(api): State<Api>,
     caller: Caller,
     Path(target): Path<String>,
+    body: Bytes,
 ) -> Result<Response, Problem> {
     let (tenant, _) = caller.tenant()?;
     let (id, word) = target.split_once(':').ok_or_else(Problem::not_found)?;
+    if word == "forecast" {
+        let campaign = load(&api, Some(tenant), campaign_id(id)?).await?;
+        let assume = api.intake.assumed(&body).map_err(|r| Problem::refused(vec![r]))?;
+        return Ok(Json(api.intake.forecast(&campaign, &assume).await?).into_response());
+    }
     if !["start", "pause", "resume", "abort"].contains(&word) {
         return Err(Problem::not_found());
     }

@@ -123,6 +123,7 @@ pub(super) fn routes() -> axum::Router<Api> {
         .route("/console/calls", get(calls))
         .route("/console/calls/{id}", get(call))
         .route("/console/calls/{id}/cancel", post(cancel))
+        .route("/console/campaigns/{id}", get(campaign))
         .route("/console/style.css", get(style))
         .layer(axum::middleware::map_response(headers))
 }
@@ -164,8 +165,15 @@ fn form(body: &[u8]) -> HashMap<String, String> {
     url::form_urlencoded::parse(body).into_owned().take(64).collect()
 }
 
-async fn do_login(State(api): State<Api>, headers: HeaderMap, body: Bytes) -> Response {
-    let cookie = form(&body).get("key").and_then(|k| sign_in(&api, k)).filter(|_| own_origin(&headers));
+async fn do_login(
+    State(api): State<Api>,
+    peer: Option<axum::Extension<axum::extract::ConnectInfo<super::Peer>>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let peer = peer.map(|axum::Extension(axum::extract::ConnectInfo(peer))| peer);
+    let from = super::peer::address(peer, &headers, &api.intake.settings.load().trusted_proxies);
+    let cookie = form(&body).get("key").and_then(|k| sign_in(&api, k, from)).filter(|_| own_origin(&headers));
     match cookie {
         Some(cookie) => ([(header::SET_COOKIE, cookie)], Redirect::to("/console/order")).into_response(),
         None => page(StatusCode::FORBIDDEN, &LoginPage { wrong: true }),
@@ -312,6 +320,54 @@ fn call_page(s: &Status) -> CallPage {
     }
 }
 
+#[derive(Template)]
+#[template(path = "campaign.html")]
+struct CampaignPage {
+    name: String,
+    stage: String,
+    running: bool,
+    facts: Vec<(&'static str, String)>,
+    calls: Vec<Row>,
+}
+
+/// Calls of a campaign that its page shows, and calls of the tenant that are looked through for them.
+const SHOWN_MAX: usize = 50;
+const LOOKED_MAX: u32 = 1_000;
+
+async fn campaign(State(api): State<Api>, SignedIn(caller): SignedIn, Path(id): Path<String>) -> Response {
+    let Ok(campaign) = super::campaigns::owned(&api, caller.scope(), &id).await else {
+        return Problem::not_found().into_response();
+    };
+    let ask = Ask::List { tenant: caller.scope(), after: None, state: None, limit: LOOKED_MAX };
+    let Ok(Answer::List(statuses)) = api.intake.store.ask(ask).await else {
+        return Problem::unavailable().into_response();
+    };
+    let own = statuses.iter().filter(|s| s.order.campaign == Some(campaign.id)).take(SHOWN_MAX);
+    let calls = own.map(row_of).collect();
+    let facts = vec![
+        ("Campaign", campaign.id.to_string()),
+        ("Made", rfc3339(campaign.created)),
+        ("Rows read", campaign.rows.to_string()),
+        ("Orders", campaign.accepted.to_string()),
+        ("Rows refused", campaign.refused.to_string()),
+    ];
+    let running = campaign.stage == control::campaign::Stage::Running;
+    page(
+        StatusCode::OK,
+        &CampaignPage { name: campaign.name, stage: word(&campaign.stage), running, facts, calls },
+    )
+}
+
+fn row_of(s: &Status) -> Row {
+    Row {
+        id: s.order.id.to_string(),
+        to: s.order.to.expose().clone(),
+        state: state_text(s.state, s.disposition),
+        accepted: rfc3339(s.accepted),
+        attempts: s.attempts,
+    }
+}
+
 #[derive(Deserialize)]
 struct Cursor {
     cursor: Option<String>,
@@ -328,13 +384,7 @@ async fn calls(
         return Problem::unavailable().into_response();
     };
     let next = statuses.last().filter(|_| statuses.len() == 50).map(|s| s.order.id.to_string());
-    let rows = statuses.iter().map(|s| Row {
-        id: s.order.id.to_string(),
-        to: s.order.to.expose().clone(),
-        state: state_text(s.state, s.disposition),
-        accepted: rfc3339(s.accepted),
-        attempts: s.attempts,
-    });
+    let rows = statuses.iter().map(row_of);
     page(StatusCode::OK, &CallsPage { calls: rows.collect(), next: next.unwrap_or_default() })
 }
 

@@ -8,11 +8,16 @@ mod console;
 mod events;
 mod lists;
 mod openapi;
+mod peer;
+mod people;
 mod problem;
 mod session;
+mod strict;
+mod tenants;
 mod view;
 
 pub use auth::Caller;
+pub use peer::{Peer, Tls};
 pub use problem::Problem;
 pub use session::Sealer;
 
@@ -25,7 +30,6 @@ use axum::routing::{get, post, put};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 /// What the handlers share.
@@ -35,6 +39,8 @@ pub struct Api {
     pub intake: Arc<Intake>,
     /// Renders `/metrics`.
     pub metrics: Option<metrics_exporter_prometheus::PrometheusHandle>,
+    /// Where recordings lie, and what they are sealed by; none: there are none.
+    pub recordings: Option<(std::path::PathBuf, Arc<crate::vault::Vault>)>,
     /// Seals the sessions of the pages.
     pub sealer: Sealer,
     /// Largest request body, octets.
@@ -49,17 +55,26 @@ pub fn router(api: Api) -> Router {
     Router::new()
         .route("/v1/calls", post(calls::create).get(calls::list))
         .route("/v1/calls:dryrun", post(calls::dry_run))
-        .route("/v1/calls/{id}", get(calls::read).delete(calls::cancel))
         .route("/v1/calls/{id}/redial", post(calls::redial))
+        .route("/v1/calls/{id}", get(calls::read).delete(calls::cancel).post(calls::act))
+        .route("/v1/calls/{id}/recordings/{name}", get(calls::recording))
         .route("/v1/calls/{id}/events", get(events::events))
         .route("/v1/decisions/{id}", get(lists::decision))
         .route("/v1/suppressions", get(lists::suppressions))
         .route("/v1/suppressions/{number}", put(lists::suppress).delete(lists::release))
         .route("/v1/records", get(lists::records))
-        .route("/v1/campaigns", post(campaigns::create))
+        .route("/v1/campaigns", post(campaigns::create).get(campaigns::list))
         .route("/v1/campaigns/{id}", get(campaigns::read).post(campaigns::act))
         .route("/v1/campaigns/{id}/contacts", put(campaigns::upload))
         .route("/v1/campaigns/{id}/errors", get(campaigns::errors))
+        .route("/v1/customers", get(people::list).put(people::upload))
+        .route("/v1/customers/{number}", get(people::read).put(people::put).delete(people::forget))
+        .route("/v1/policies", get(people::policies))
+        .route("/v1/policies/{name}", get(people::policy).put(people::store).delete(people::drop_policy))
+        .route("/v1/tenants", get(tenants::list))
+        .route("/v1/tenants/{name}", get(tenants::read).put(tenants::put).delete(tenants::remove))
+        .route("/v1/tenants/{name}/keys/{key}", put(tenants::add_key).delete(tenants::remove_key))
+        .layer(axum::middleware::from_fn(strict::parameters))
         .merge(console::routes())
         .layer(axum::middleware::from_fn_with_state(places, crowd))
         .route("/openapi.json", get(openapi::serve))
@@ -68,6 +83,7 @@ pub fn router(api: Api) -> Router {
         .route("/metrics", get(metrics))
         .fallback(|| async { Problem::new(StatusCode::NOT_FOUND, "not-found", "There is nothing here") })
         .layer(DefaultBodyLimit::max(api.body_bytes_max))
+        .layer(axum::middleware::map_response(strict::as_problem))
         .with_state(api)
 }
 
@@ -115,8 +131,12 @@ async fn metrics(State(api): State<Api>) -> impl IntoResponse {
 ///
 /// # Errors
 /// The listener's.
-pub async fn serve(listener: TcpListener, router: Router, mut stop: watch::Receiver<bool>) -> io::Result<()> {
-    axum::serve(listener, router)
+pub async fn serve<L>(listener: L, router: Router, mut stop: watch::Receiver<bool>) -> io::Result<()>
+where
+    L: axum::serve::Listener<Addr: std::fmt::Debug>,
+    Peer: for<'a> axum::extract::connect_info::Connected<axum::serve::IncomingStream<'a, L>>,
+{
+    axum::serve(listener, router.into_make_service_with_connect_info::<Peer>())
         .with_graceful_shutdown(async move {
             let _ = stop.wait_for(|s| *s).await;
         })

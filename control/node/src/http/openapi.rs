@@ -53,6 +53,8 @@ struct OrderRequest {
     doubt: Option<String>,
     /// Forgive slips in VoiceXML.
     lenient: Option<bool>,
+    /// Again and again: a rule of RFC 5545 such as `FREQ=WEEKLY;BYDAY=MO;BYHOUR=9;COUNT=10`, on the callee's clock.
+    repeat: Option<String>,
 }
 
 /// RFC 9457.
@@ -186,6 +188,19 @@ macro_rules! describe_one {
     };
 }
 
+macro_rules! describe_two {
+    ($name:ident, $method:ident, $path:literal, $summary:literal, $one:literal, $two:literal, $($ok:tt)*) => {
+        #[utoipa::path($method, path = $path, summary = $summary, params(($one = String, Path), ($two = String, Path)),
+            responses($($ok)*,
+                (status = 400, description = "Wrong", body = ProblemDetails, content_type = "application/problem+json"),
+                (status = 401, description = "No known key", body = ProblemDetails, content_type = "application/problem+json"),
+                (status = 403, description = "Not allowed to this key", body = ProblemDetails, content_type = "application/problem+json"),
+                (status = 404, description = "No such thing", body = ProblemDetails, content_type = "application/problem+json"),
+                (status = 409, description = "Not in this state", body = ProblemDetails, content_type = "application/problem+json")))]
+        fn $name() {}
+    };
+}
+
 describe_one!(
     read,
     get,
@@ -255,7 +270,7 @@ describe_one!(
     act,
     post,
     "/v1/campaigns/{id}",
-    "`{id}:start`, `:pause`, `:resume`, `:abort`",
+    "`{id}:start`, `:pause`, `:resume`, `:abort`, and `:forecast` (how long, how many blocked and why, peak channels)",
     "id",
     (status = 200, description = "Its state", body = Value)
 );
@@ -288,6 +303,195 @@ describe!(records, get, "/v1/records", "Call records as JSON, JSON lines or CSV"
         (status = 400, description = "Wrong", body = ProblemDetails, content_type = "application/problem+json"),
         (status = 401, description = "No known key", body = ProblemDetails, content_type = "application/problem+json"),
         (status = 404, description = "No such call", body = ProblemDetails, content_type = "application/problem+json")));
+describe_one!(
+    replay,
+    post,
+    "/v1/calls/{id}",
+    "`{id}:replay`: tell the webhooks again how the call stands",
+    "id",
+    (status = 202, description = "Queued", body = Value)
+);
+describe_two!(
+    recording,
+    get,
+    "/v1/calls/{id}/recordings/{name}",
+    "A recording of the call's session",
+    "id",
+    "name",
+    (status = 200, description = "WAV", content_type = "audio/x-wav", body = String)
+);
+describe!(customers, get, "/v1/customers", "The own customers",
+    params(("cursor" = Option<String>, Query), ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000)),
+    responses((status = 200, description = "A page", body = Value),
+        (status = 400, description = "Wrong", body = ProblemDetails, content_type = "application/problem+json"),
+        (status = 401, description = "No known key", body = ProblemDetails, content_type = "application/problem+json"),
+        (status = 403, description = "Not a tenant's key", body = ProblemDetails, content_type = "application/problem+json")));
+describe!(
+    upload_customers,
+    put,
+    "/v1/customers",
+    "Many customers at once: text/csv with a header row, application/jsonl, or a JSON array",
+    request_body(content = String, content_type = "text/csv"),
+    responses(
+        (status = 200, description = "How many were entered, and which rows were refused", body = Value),
+        (
+            status = 400,
+            description = "Wrong",
+            body = ProblemDetails,
+            content_type = "application/problem+json"
+        ),
+        (
+            status = 401,
+            description = "No known key",
+            body = ProblemDetails,
+            content_type = "application/problem+json"
+        ),
+        (
+            status = 403,
+            description = "Not a tenant's key",
+            body = ProblemDetails,
+            content_type = "application/problem+json"
+        ),
+        (
+            status = 413,
+            description = "Too large",
+            body = ProblemDetails,
+            content_type = "application/problem+json"
+        ),
+        (
+            status = 415,
+            description = "Not a list",
+            body = ProblemDetails,
+            content_type = "application/problem+json"
+        )
+    )
+);
+describe_one!(
+    customer,
+    get,
+    "/v1/customers/{number}",
+    "One customer",
+    "number",
+    (status = 200, description = "What is known", body = Value)
+);
+describe_one!(
+    put_customer,
+    put,
+    "/v1/customers/{number}",
+    "Zone, language, hours, consents, opt_out of a customer",
+    "number",
+    (status = 200, description = "It holds", body = Value)
+);
+describe_one!(
+    forget_customer,
+    delete,
+    "/v1/customers/{number}",
+    "Forget a customer; suppressions stay",
+    "number",
+    (status = 204, description = "Forgotten")
+);
+describe!(
+    policies,
+    get,
+    "/v1/policies",
+    "The own stored rule sets",
+    responses(
+        (status = 200, description = "Their names", body = Value),
+        (
+            status = 401,
+            description = "No known key",
+            body = ProblemDetails,
+            content_type = "application/problem+json"
+        )
+    )
+);
+describe_one!(
+    policy,
+    get,
+    "/v1/policies/{name}",
+    "One rule set",
+    "name",
+    (status = 200, description = "The set", body = Value)
+);
+describe_one!(
+    put_policy,
+    put,
+    "/v1/policies/{name}",
+    "Store a rule set: `default` holds for all own orders, others for those that name them",
+    "name",
+    (status = 200, description = "It holds", body = Value)
+);
+describe_one!(
+    drop_policy,
+    delete,
+    "/v1/policies/{name}",
+    "Take a rule set away",
+    "name",
+    (status = 204, description = "Done")
+);
+describe!(
+    tenants,
+    get,
+    "/v1/tenants",
+    "Who may order; a tenant sees itself",
+    responses(
+        (status = 200, description = "Tenants without their secrets", body = Value),
+        (
+            status = 401,
+            description = "No known key",
+            body = ProblemDetails,
+            content_type = "application/problem+json"
+        )
+    )
+);
+describe_one!(
+    tenant,
+    get,
+    "/v1/tenants/{name}",
+    "One tenant",
+    "name",
+    (status = 200, description = "What holds for it", body = Value)
+);
+describe_one!(
+    put_tenant,
+    put,
+    "/v1/tenants/{name}",
+    "Make a tenant, or change its limits (operator)",
+    "name",
+    (status = 200, description = "What holds for it", body = Value)
+);
+describe_one!(
+    drop_tenant,
+    delete,
+    "/v1/tenants/{name}",
+    "Take a tenant away (operator)",
+    "name",
+    (status = 204, description = "Done")
+);
+describe_two!(
+    add_key,
+    put,
+    "/v1/tenants/{name}/keys/{key}",
+    "Make a key; the answer holds it, once (operator)",
+    "name",
+    "key",
+    (status = 201, description = "The key", body = Value)
+);
+describe_two!(
+    drop_key,
+    delete,
+    "/v1/tenants/{name}/keys/{key}",
+    "Take a key away (operator)",
+    "name",
+    "key",
+    (status = 204, description = "Done")
+);
+describe!(campaigns, get, "/v1/campaigns", "The own campaigns",
+    params(("cursor" = Option<String>, Query), ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000)),
+    responses((status = 200, description = "A page", body = Value),
+        (status = 400, description = "Wrong", body = ProblemDetails, content_type = "application/problem+json"),
+        (status = 401, description = "No known key", body = ProblemDetails, content_type = "application/problem+json"),
+        (status = 404, description = "No such cursor", body = ProblemDetails, content_type = "application/problem+json")));
 describe!(
     create_campaign,
     post,
@@ -344,7 +548,9 @@ impl Modify for Key {
 #[openapi(
     info(title = "Carillon", description = "Order telephone calls that run VoiceXML applications."),
     paths(create, list, dry_run, read, cancel, redial, events, decision, suppress, release, suppressions, records,
-        create_campaign, campaign, act, upload, campaign_errors),
+        create_campaign, campaigns, campaign, act, upload, campaign_errors, replay, recording, customers, upload_customers,
+        customer, put_customer, forget_customer, policies, policy, put_policy, drop_policy, tenants, tenant, put_tenant,
+        drop_tenant, add_key, drop_key),
     components(schemas(OrderRequest, ProblemDetails)),
     security(("key" = [])),
     modifiers(&Key)

@@ -12,6 +12,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use control::order::canon;
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
+use std::net::IpAddr;
 use units::TenantId;
 
 /// A session lives so long, ms.
@@ -57,9 +58,9 @@ impl Sealer {
 }
 
 /// A cookie for whoever shows a tenant's key.
-pub(super) fn sign_in(api: &Api, key: &str) -> Option<String> {
+pub(super) fn sign_in(api: &Api, key: &str, from: Option<IpAddr>) -> Option<String> {
     let settings = api.intake.settings.load();
-    let (tenant, name) = whose_key(&settings, key.trim())?;
+    let (tenant, name) = whose_key(&settings, key.trim(), from)?;
     let sealed = api.sealer.seal(tenant, &name, (api.intake.now)().wall.0 + LIFE_MS);
     Some(format!("{COOKIE}={sealed}; Path=/console; HttpOnly; SameSite=Strict; Max-Age={}", LIFE_MS / 1_000))
 }

@@ -1,7 +1,7 @@
 //! A call as its owner reads it.
 
 use control::order::time::rfc3339;
-use control::order::{Application, Disposition, State};
+use control::order::{Application, Disposition, Origin, State};
 use control::policy::Decision;
 use control::store::Status;
 use serde::Serialize;
@@ -25,6 +25,11 @@ pub(super) struct Call {
     priority: u8,
     purpose: control::order::Purpose,
     campaign: Option<String>,
+    /// The attempt whose caller this call was placed for, by a transfer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parent: Option<String>,
+    /// What the order proved: 0..=3.
+    authority_level: u8,
     seq: u64,
     /// The last judgement.
     decision: Option<Value>,
@@ -58,6 +63,11 @@ impl From<&Status> for Call {
             priority: o.priority,
             purpose: o.purpose,
             campaign: o.campaign.map(|c| c.to_string()),
+            parent: o.parent().map(|p| p.to_string()),
+            authority_level: match &o.origin {
+                Origin::Mail { level, .. } => *level,
+                _ => 3,
+            },
             seq: s.seq,
             next_allowed_at: judged.and_then(|d| d.next_allowed_at).map(rfc3339),
             decision,

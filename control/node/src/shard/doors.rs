@@ -8,6 +8,7 @@ use crate::ears::Ears;
 use crate::fetch::Fetcher;
 use crate::prompts::{Attachments, Prompts, recording_path};
 use crate::store::Handle;
+use crate::vault::Vault;
 use arc_swap::ArcSwap;
 use control::call::Captured;
 use control::call::play::{Loaded, Wanted};
@@ -47,6 +48,7 @@ pub(super) struct Parts {
     pub(super) spans: Vec<super::Span>,
     pub(super) recorder: Arc<Recorder>,
     pub(super) recordings: PathBuf,
+    pub(super) vault: Arc<Vault>,
     pub(super) store: Handle,
     pub(super) fetcher: Arc<ArcSwap<Fetcher>>,
     pub(super) prompts: Arc<Prompts>,
@@ -65,6 +67,7 @@ pub(super) struct Doors {
     pub(super) spans: Vec<super::Span>,
     recorder: Arc<Recorder>,
     recordings: PathBuf,
+    vault: Arc<Vault>,
     store: Handle,
     fetcher: Arc<ArcSwap<Fetcher>>,
     prompts: Arc<Prompts>,
@@ -99,6 +102,7 @@ impl Doors {
             spans: parts.spans,
             recorder: parts.recorder,
             recordings: parts.recordings,
+            vault: parts.vault,
             store: parts.store,
             fetcher: parts.fetcher,
             prompts: parts.prompts,
@@ -248,12 +252,19 @@ impl Doors {
         match report {
             Report::CaptureEnded { bearer, end, length, sound, .. } => {
                 let kept = self.captures.remove(&bearer)?;
-                let post = self.post.clone();
+                let (post, vault) = (self.post.clone(), Arc::clone(&self.vault));
                 tokio::task::spawn_local(async move {
                     while kept.recording.state() == State::Running {
                         tokio::time::sleep(CAPTURE_POLL).await;
                     }
+                    let path = kept.path.clone();
                     let recording = kept.complete();
+                    let sealed = tokio::task::spawn_blocking(move || vault.seal_file(&path)).await;
+                    if let Ok(Err(error)) = sealed
+                        && recording.is_some()
+                    {
+                        tracing::error!(%error, "a recording lies unsealed");
+                    }
                     let captured = Captured { end, length, sound, recording };
                     drop(post.send(Inbox::Captured(bearer, captured)).await);
                 });

@@ -1,6 +1,7 @@
 //! The shell of one shard: a thread with a current-thread runtime that owns the pure [`Shard`], its SIP sockets and
 //! its hand on the workers. Whatever takes time is done elsewhere and comes back through the inbox.
 
+mod busy;
 mod doors;
 mod prompts;
 mod sip;
@@ -18,12 +19,14 @@ use control::call::play::Wanted;
 use control::call::{Captured, Start};
 use control::shard::{CallView, Denied, Fact, Finished, Heard, Input, Output, Settings, Shard, Token};
 use control::store::{Answer, Ask, Error as StoreError};
+use control::trunk::{Standing, TrunkView};
 use dataplane::io::host::ControlEnd;
 use dataplane::io::recorder::Recorder;
 use dataplane::pool::Prompt;
 use doors::Doors;
 use signalling::leg::Transport;
 use signalling::sip::endpoint::{FlowId, Input as SipInput, Output as SipOutput};
+use signalling::sip::locate::{self, Target};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -61,6 +64,12 @@ pub enum Inbox {
     Captured(BearerId, Captured),
     /// New settings.
     Settings(Arc<Settings>),
+    /// Where a trunk that has a name is now.
+    Located(String, locate::Wanted, Vec<Target>),
+    /// An operator's order about a trunk.
+    Trunk(String, Standing),
+    /// How the trunks stand.
+    Trunks(oneshot::Sender<Vec<TrunkView>>),
     /// Take no new calls; with `true` end those that are up.
     Drain(bool),
     /// End one call.
@@ -104,6 +113,8 @@ pub struct Parts {
     pub recorder: Arc<Recorder>,
     /// Where recordings go.
     pub recordings: PathBuf,
+    /// What they are sealed by.
+    pub vault: Arc<crate::vault::Vault>,
     /// The store.
     pub store: Handle,
     /// The fetcher in force.
@@ -118,10 +129,32 @@ pub struct Parts {
     pub finished: mpsc::Sender<Box<Finished>>,
     /// Transfers are asked for there, too.
     pub desk: crate::desk::Way,
-    /// Calls that are up, told to the dispatcher.
-    pub calls: Arc<AtomicU32>,
+    /// Its load, told to the dispatcher.
+    pub load: Arc<Load>,
     /// The main runtime, where what takes time is done.
     pub elsewhere: tokio::runtime::Handle,
+}
+
+/// What a shard says of its load.
+#[derive(Debug)]
+pub struct Load {
+    /// Calls that are up.
+    pub calls: AtomicU32,
+    /// Calls that the trunks which work could carry.
+    pub trunk_calls: AtomicU32,
+    /// Set-ups in 1,000 s that they take.
+    pub trunk_pace: AtomicU32,
+}
+
+impl Default for Load {
+    /// Nothing is up, and nothing is known of trunks yet.
+    fn default() -> Self {
+        Self {
+            calls: AtomicU32::new(0),
+            trunk_calls: AtomicU32::new(u32::MAX),
+            trunk_pace: AtomicU32::new(u32::MAX),
+        }
+    }
 }
 
 /// A bound socket.
@@ -168,8 +201,10 @@ pub fn start(parts: Parts) -> std::io::Result<(Post, JoinHandle<()>)> {
 struct Shell {
     shard: Shard,
     doors: Doors,
-    calls: Arc<AtomicU32>,
+    load: Arc<Load>,
+    settings: Arc<Settings>,
     draining: bool,
+    busy: busy::Busy,
     /// When the input that is being handled was taken up.
     taken: units::Mono,
     /// Inputs that a door answered at once.
@@ -188,6 +223,7 @@ impl Shell {
             spans: parts.spans,
             recorder: parts.recorder,
             recordings: parts.recordings,
+            vault: parts.vault,
             store: parts.store,
             fetcher: parts.fetcher,
             prompts: parts.prompts,
@@ -200,8 +236,10 @@ impl Shell {
         Ok(Self {
             shard,
             doors,
-            calls: parts.calls,
+            load: parts.load,
+            settings: parts.settings,
             draining: false,
+            busy: busy::Busy::default(),
             taken: units::Mono(0),
             next: VecDeque::new(),
         })
@@ -213,6 +251,8 @@ impl Shell {
         let mut datagram = vec![0; 65_536];
         // The spans' D-channels are asked for at the start.
         self.drain();
+        // With these the endpoint learns whom to listen to, to ask whether they live, and where to register.
+        self.handle(Input::Settings(Arc::clone(&self.settings)));
         loop {
             self.reports();
             if self.draining && self.shard.calls() == 0 {
@@ -245,7 +285,10 @@ impl Shell {
 
     fn count(&self) {
         let calls = u32::try_from(self.shard.calls()).unwrap_or(u32::MAX);
-        self.calls.store(calls, Ordering::Relaxed);
+        self.load.calls.store(calls, Ordering::Relaxed);
+        let room = self.shard.trunk_room(crate::clock::now()).unwrap_or((u32::MAX, u32::MAX));
+        self.load.trunk_calls.store(room.0, Ordering::Relaxed);
+        self.load.trunk_pace.store(room.1, Ordering::Relaxed);
         metrics::gauge!("carillon_calls").set(f64::from(calls));
         self.count_spans();
     }
@@ -298,6 +341,13 @@ impl Shell {
             Inbox::Heard(bearer, id, heard) => self.handle(Input::Heard(bearer, id, heard)),
             Inbox::Captured(bearer, captured) => self.handle(Input::Captured(bearer, captured)),
             Inbox::Settings(settings) => self.handle(Input::Settings(settings)),
+            Inbox::Located(name, wanted, targets) => {
+                self.doors.sip.named(&wanted.host, &targets);
+                self.handle(Input::Located(name, targets));
+            }
+            Inbox::Trunk(name, standing) => self.handle(Input::Trunk(name, standing)),
+            // Who asked may have gone.
+            Inbox::Trunks(answer) => drop(answer.send(self.shard.trunks(crate::clock::now()))),
             Inbox::Drain(hard) => {
                 self.draining = true;
                 self.handle(Input::Drain(hard));
@@ -319,6 +369,7 @@ impl Shell {
     fn handle(&mut self, input: Input<'_>) {
         let now = crate::clock::now();
         self.taken = now.mono;
+        self.busy.pass(now.mono, self.shard.calls());
         let shard = &mut self.shard;
         if catch_unwind(AssertUnwindSafe(|| shard.handle(now, input))).is_err() {
             metrics::counter!("carillon_calls_broken_total").increment(1);
@@ -347,6 +398,7 @@ impl Shell {
                 Output::Fact(fact) => told(&fact),
                 output => {
                     self.count_late(&output);
+                    self.busy.see(&output);
                     self.next.extend(self.doors.carry_out(output));
                 }
             }
@@ -359,6 +411,17 @@ fn told(fact: &Fact) {
         Fact::Refused { cause, why } => {
             metrics::counter!("carillon_inbound_refused_total").increment(1);
             tracing::info!(cause = cause.0, why, "an incoming call was refused");
+        }
+        Fact::TrunkTaken(trunk) => {
+            metrics::counter!("carillon_trunk_calls_total", "trunk" => trunk.clone()).increment(1);
+            metrics::gauge!("carillon_trunk_calls", "trunk" => trunk.clone()).increment(1.0);
+        }
+        Fact::TrunkReturned { trunk, failed } => {
+            metrics::gauge!("carillon_trunk_calls", "trunk" => trunk.clone()).decrement(1.0);
+            if *failed {
+                metrics::counter!("carillon_trunk_failures_total", "trunk" => trunk.clone()).increment(1);
+                tracing::warn!(trunk, "a trunk failed a call");
+            }
         }
         Fact::SipRefused(why) => tracing::warn!(why, "sip"),
         Fact::Stray(bearer) => tracing::debug!(?bearer, "a report for no call"),

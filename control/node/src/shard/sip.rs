@@ -3,6 +3,7 @@
 use super::{Inbox, Listener, Post};
 use signalling::leg::Transport;
 use signalling::sip::endpoint::{FlowId, Output};
+use signalling::sip::locate::Target;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -34,6 +35,8 @@ pub(super) struct Sip {
     streams: BTreeMap<FlowId, (SocketAddr, mpsc::Sender<Vec<u8>>)>,
     /// Connections that are being made, with what waits for them.
     opening: BTreeMap<SocketAddr, Vec<Vec<u8>>>,
+    /// Names of peers, which their certificates must bear.
+    names: BTreeMap<SocketAddr, String>,
     next: Arc<AtomicU32>,
 }
 
@@ -43,8 +46,10 @@ const STREAM_FIRST: u32 = 1_024;
 const STREAM_QUEUE_MAX: usize = 1_024;
 /// Streams at a time.
 const STREAMS_MAX: usize = 10_000;
-/// A connection is made within this.
-const CONNECT_MAX: Duration = Duration::from_secs(4);
+/// A connection is made within this; a peer that is silent leaves time for another way within two seconds.
+const CONNECT_MAX: Duration = Duration::from_millis(1_500);
+/// A TLS handshake is done within this.
+const HANDSHAKE_MAX: Duration = Duration::from_secs(4);
 /// Octets read from a stream at a time.
 const READ_OCTETS: usize = 16_384;
 
@@ -58,7 +63,8 @@ impl Sip {
             }
         }
         let next = Arc::new(AtomicU32::new(STREAM_FIRST));
-        Ok(Self { udp, listeners, tls, streams: BTreeMap::new(), opening: BTreeMap::new(), next })
+        let (streams, opening, names) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        Ok(Self { udp, listeners, tls, streams, opening, names, next })
     }
 
     /// Starts accepting; the UDP sockets come back for the shard's loop.
@@ -85,6 +91,11 @@ impl Sip {
             }
             Output::PeerLoad { peer, reduce_percent, validity_ms } => {
                 tracing::info!(%peer, reduce_percent, validity_ms, "a peer asks for fewer new calls");
+            }
+            Output::Registered { name, registered, status } => {
+                metrics::gauge!("carillon_trunk_registered", "trunk" => name.clone())
+                    .set(f64::from(u8::from(registered)));
+                tracing::info!(trunk = name, registered, status, "registration");
             }
             Output::Leg(..) | Output::Dialog(..) => {}
         }
@@ -136,7 +147,8 @@ impl Sip {
         self.opening.insert(to, vec![octets]);
         let (post, tls) = (post.clone(), self.tls.clone());
         let flow = FlowId(self.next.fetch_add(1, Ordering::Relaxed));
-        tokio::task::spawn_local(connect(transport, to, flow, post, tls));
+        let name = self.names.get(&to).cloned();
+        tokio::task::spawn_local(connect((transport, to, name), flow, post, tls));
     }
 
     pub(super) fn opened(&mut self, flow: FlowId, to: SocketAddr, writer: mpsc::Sender<Vec<u8>>) {
@@ -145,6 +157,13 @@ impl Sip {
         }
         if self.streams.len() < STREAMS_MAX {
             self.streams.insert(flow, (to, writer));
+        }
+    }
+
+    /// These addresses were found for a host name.
+    pub(super) fn named(&mut self, host: &str, targets: &[Target]) {
+        if self.names.len() < STREAMS_MAX {
+            self.names.extend(targets.iter().map(|target| (target.addr, host.to_owned())));
         }
     }
 
@@ -189,7 +208,7 @@ async fn accept(
         tokio::task::spawn_local(async move {
             match (transport, acceptor) {
                 (Transport::Tls, Some(acceptor)) => {
-                    let shaken = tokio::time::timeout(CONNECT_MAX, acceptor.accept(stream)).await;
+                    let shaken = tokio::time::timeout(HANDSHAKE_MAX, acceptor.accept(stream)).await;
                     if let Ok(Ok(stream)) = shaken {
                         converse(stream, transport, from, flow, post).await;
                     }
@@ -201,7 +220,12 @@ async fn accept(
     }
 }
 
-async fn connect(transport: Transport, to: SocketAddr, flow: FlowId, post: Post, tls: Option<Tls>) {
+async fn connect(
+    (transport, to, name): (Transport, SocketAddr, Option<String>),
+    flow: FlowId,
+    post: Post,
+    tls: Option<Tls>,
+) {
     let connected = tokio::time::timeout(CONNECT_MAX, TcpStream::connect(to)).await;
     let Ok(Ok(stream)) = connected else {
         drop(post.send(Inbox::Unreachable(transport, to)).await);
@@ -209,8 +233,10 @@ async fn connect(transport: Transport, to: SocketAddr, flow: FlowId, post: Post,
     };
     match (transport, tls) {
         (Transport::Tls, Some(tls)) => {
-            let name = rustls_pki_types::ServerName::from(to.ip());
-            match tokio::time::timeout(CONNECT_MAX, tls.connector.connect(name, stream)).await {
+            // RFC 5922 §4: the certificate must name whom we set out to reach, not whom DNS led us to.
+            let named = name.and_then(|name| rustls_pki_types::ServerName::try_from(name).ok());
+            let name = named.unwrap_or_else(|| rustls_pki_types::ServerName::from(to.ip()));
+            match tokio::time::timeout(HANDSHAKE_MAX, tls.connector.connect(name, stream)).await {
                 Ok(Ok(stream)) => converse(stream, transport, to, flow, post).await,
                 _ => drop(post.send(Inbox::Unreachable(transport, to)).await),
             }

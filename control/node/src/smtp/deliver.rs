@@ -1,20 +1,27 @@
 //! A whole mail: who sent it, what it asks for, and the SMTP reply that says what became of it.
 
-use super::prove::{Dkim, Prover};
-use crate::intake::{Accepted, Arrival, Declined, Intake, Settings, takes_mail_from};
-use control::order::mail::{self, Mail, Seen, Turned};
-use control::order::proof;
+use super::prove::{Came, Dkim, Pins, Proof, Prover};
+use crate::intake::{Accepted, Arrival, Declined, Intake, Settings, Tenant, is_listed, takes_mail_from};
+use control::campaign::{Form, RowLimits, Rows};
+use control::config::{MailTls, Scope};
+use control::order::form::Fields;
+use control::order::mail::{self, Attachment, Mail, Seen, Turned, Written};
+use control::order::proof::{self, Expected, SignatureField};
 use control::order::smtp::{Action, Envelope, Rcpt, Reply};
 use control::order::time::rfc3339;
-use control::order::{Origin, Refusal};
+use control::order::{Application, Origin, Parsed, Reason, Refusal, canon};
 use control::policy::{Decision, Verdict};
 use control::store::{Answer, Ask, Error};
-use units::{OrderId, Private};
+use serde_json::Value;
+use std::collections::HashMap;
+use std::net::IpAddr;
+use units::{OrderId, Private, TenantId};
 
-/// Deals with a mail; one reply for each recipient.
+/// Deals with a mail; one reply for each recipient. `peer` is known where the sender's own server talks to us.
 pub async fn deliver(
     intake: &Intake,
     prover: Option<&Prover>,
+    peer: Option<IpAddr>,
     envelope: &Envelope,
     raw: &[u8],
 ) -> Vec<Reply> {
@@ -34,13 +41,26 @@ pub async fn deliver(
             return vec![turned_reply(&turned); envelope.rcpts.len()];
         }
     };
-    let dkim = match prover {
-        Some(prover) => prover.dkim(raw, mail.from.expose(), (intake.now)().wall).await,
-        None => Dkim::Unproven,
-    };
+    let mut proofs: HashMap<TenantId, Proof> = HashMap::new();
     let mut replies = Vec::with_capacity(envelope.rcpts.len());
     for rcpt in &envelope.rcpts {
-        let reply = one(intake, &settings, envelope, rcpt, &mail, dkim).await;
+        let proof = match (proofs.get(&rcpt.tenant), settings.tenants.get(&rcpt.tenant), prover) {
+            (Some(known), ..) => *known,
+            (None, Some(tenant), Some(prover)) => {
+                let came = Came {
+                    author: mail.from.expose(),
+                    reverse_path: envelope.from.expose(),
+                    helo: &envelope.helo,
+                    peer,
+                    host: &settings.directory.hostname,
+                };
+                let proof = prover.prove(raw, came, &Pins::of(&tenant.config), (intake.now)().wall).await;
+                proofs.insert(rcpt.tenant, proof);
+                proof
+            }
+            _ => Proof::NONE,
+        };
+        let reply = one(intake, &settings, envelope, rcpt, &mail, proof).await;
         let result = if reply.code == 250 { "accepted" } else { "refused" };
         metrics::counter!("carillon_mails_total", "result" => result).increment(1);
         replies.push(reply);
@@ -59,112 +79,253 @@ async fn one(
     envelope: &Envelope,
     rcpt: &Rcpt,
     mail: &Mail,
-    dkim: Dkim,
+    proof: Proof,
 ) -> Reply {
-    let level = match authority(settings, envelope, rcpt, mail, dkim) {
-        Ok(level) => level,
+    let case = match Case::of(intake, settings, envelope, rcpt, mail, proof) {
+        Ok(case) => case,
         Err(reply) => return reply,
     };
     match rcpt.action {
-        Action::Call => call(intake, rcpt, mail, level).await,
-        Action::DryRun => dry_run(intake, rcpt, mail, level),
-        Action::Cancel => about(intake, rcpt, mail, true).await,
-        Action::Status => about(intake, rcpt, mail, false).await,
+        Action::Call => case.call().await,
+        Action::DryRun => case.dry_run(),
+        Action::Cancel => case.about(true).await,
+        Action::Status => case.about(false).await,
     }
 }
 
-/// Which authority level the mail reaches, if that is enough for the tenant: 3 by AUTH with a key, 2 by a token, 1 by
-/// DKIM, 0 by nothing.
-fn authority(
-    settings: &Settings,
-    envelope: &Envelope,
-    rcpt: &Rcpt,
-    mail: &Mail,
-    dkim: Dkim,
-) -> Result<u8, Reply> {
-    let denied = || Reply::new(550, "5.7.1", "This sender proves too little to be obeyed");
-    let tenant = settings.tenants.get(&rcpt.tenant).ok_or_else(denied)?;
-    let name = &tenant.config.name;
-    let token = mail.proofs.token.as_deref().is_some_and(|t| {
-        let id = request_id(mail);
-        let keys = tenant.config.keys.values().map(|k| k.expose().as_str());
-        proof::token_fits(t, keys, name, rcpt.action.word(), &id)
-    });
-    let level = match dkim {
-        _ if envelope.authenticated == Some(rcpt.tenant) => 3,
-        _ if token => 2,
-        Dkim::Proven => 1,
-        Dkim::Unproven | Dkim::Later => 0,
+fn denied() -> Reply {
+    Reply::new(550, "5.7.1", "This sender proves too little to be obeyed")
+}
+
+/// A mail that may be obeyed: what it proves, and which of its parts count.
+struct Case<'a> {
+    intake: &'a Intake,
+    rcpt: &'a Rcpt,
+    mail: &'a Mail,
+    level: u8,
+    /// The request, with the people of an attached list.
+    fields: Fields,
+    /// Under a manifest only what it names; else all that came.
+    parts: Vec<Attachment>,
+}
+
+impl<'a> Case<'a> {
+    /// Decides the authority level: 3 by AUTH with a key or a signed manifest, 2 by a token, 1 by DKIM, 0 by nothing;
+    /// and whether that is enough for the tenant and for what the mail asks.
+    fn of(
+        intake: &'a Intake,
+        settings: &Settings,
+        envelope: &Envelope,
+        rcpt: &'a Rcpt,
+        mail: &'a Mail,
+        proof: Proof,
+    ) -> Result<Self, Reply> {
+        let tenant = settings.tenants.get(&rcpt.tenant).ok_or_else(denied)?;
+        transport(tenant, envelope)?;
+        let fields = with_list(mail).map_err(|r| refused_reply(&[r], mail.written))?;
+        let mut case = Self { intake, rcpt, mail, level: 0, fields, parts: mail.attachments.clone() };
+        let parsed = case.parsed()?;
+        let signed = case.manifest(tenant, parsed.as_ref())?;
+        case.level = match proof.dkim {
+            _ if envelope.authenticated == Some(rcpt.tenant) || signed => 3,
+            _ if case.token(tenant) => 2,
+            Dkim::Proven => 1,
+            Dkim::Unproven | Dkim::Later => 0,
+        };
+        let Proof { spf, dmarc, arc, .. } = proof;
+        let (level, action) = (case.level, rcpt.action.word());
+        tracing::info!(tenant = tenant.config.name, action, level, dkim = ?proof.dkim, spf, dmarc, arc, "a mail was judged");
+        let known = level >= 2 || takes_mail_from(tenant, &mail.from);
+        if !(known && level >= tenant.config.mail_level_min) {
+            let later = Reply::new(451, "4.7.5", "The sender cannot be verified now, try again later");
+            return Err(if known && proof.dkim == Dkim::Later { later } else { denied() });
+        }
+        case.enough(tenant, parsed.as_ref())?;
+        Ok(case)
+    }
+
+    /// The request as it would be ordered; none for mails about an order.
+    fn parsed(&self) -> Result<Option<Parsed>, Reply> {
+        if !matches!(self.rcpt.action, Action::Call | Action::DryRun) {
+            return Ok(None);
+        }
+        if self.mail.written == Written::Nowhere {
+            return Err(refused_reply(&[Refusal::new("body", Reason::NoForm)], Written::Nowhere));
+        }
+        let read = self.intake.read(&self.fields, self.arrival(), (self.intake.now)());
+        read.map(Some).map_err(|declined| declined_reply(&declined, self.mail.written))
+    }
+
+    /// Is there a manifest, signed by one of the tenant's signers? One that proves nothing is never passed over.
+    fn manifest(&mut self, tenant: &Tenant, parsed: Option<&Parsed>) -> Result<bool, Reply> {
+        let (Some(encoded), Some(field)) = (&self.mail.proofs.manifest, &self.mail.proofs.signature) else {
+            return Ok(false);
+        };
+        let canonical = match (parsed, named_order(self.mail)) {
+            (Some(parsed), _) => parsed.canonical.clone(),
+            (None, Some(order)) => about_canonical(order),
+            (None, None) => return Ok(false),
+        };
+        let expected = Expected {
+            tenant: &tenant.config.name,
+            action: self.rcpt.action.word(),
+            rcpt: &self.rcpt.address,
+            canonical: &canonical,
+            parts: &self.mail.attachments,
+            now: (self.intake.now)().wall,
+        };
+        let proven = SignatureField::read(field).and_then(|field| {
+            let key = tenant.config.signers.get(&field.keyid).map(|s| s.0);
+            proof::manifest(encoded, &field, key.as_ref(), expected)
+        });
+        match proven {
+            Ok(manifest) => {
+                // What the signature does not cover is ignored, never merely trusted.
+                self.parts.retain(|p| manifest.parts.iter().any(|m| m.id == p.cid));
+                Ok(true)
+            }
+            Err(why) => {
+                let text = format!("The manifest proves nothing: {why:?}");
+                Err(Reply::new(550, "5.7.1", text))
+            }
+        }
+    }
+
+    fn token(&self, tenant: &Tenant) -> bool {
+        let id = request_id(self.mail);
+        let keys = tenant.config.keys.values().filter(|k| k.may(Scope::Order)).filter_map(|k| k.plain());
+        let fits = |t: &str| proof::token_fits(t, keys, &tenant.config.name, self.rcpt.action.word(), &id);
+        self.mail.proofs.token.as_deref().is_some_and(fits)
+    }
+
+    /// What a level may ask for. A tenant that demands nothing of its mail (0, for tests) gets everything for it.
+    fn enough(&self, tenant: &Tenant, parsed: Option<&Parsed>) -> Result<(), Reply> {
+        let Some(parsed) = parsed.filter(|_| tenant.config.mail_level_min > 0) else { return Ok(()) };
+        let Some(order) = parsed.orders.first() else { return Ok(()) };
+        let application = match &order.application {
+            Application::Registered(_) => 1,
+            Application::Url(url) if is_listed(tenant, url) => 1,
+            Application::Url(_) | Application::Attached(_) => 3,
+        };
+        let own_words = !order.params.is_empty() || order.message.is_some();
+        let asks = [
+            ("application", application),
+            ("to", if parsed.orders.len() > 1 { 3 } else { 1 }),
+            ("params", if own_words { 2 } else { 1 }),
+        ];
+        let reached = self.level;
+        let over = asks.into_iter().find(|(_, needed)| *needed > reached);
+        let Some((field, needed)) = over else { return Ok(()) };
+        let refusal = Refusal::new(field, Reason::Level { needed, reached });
+        Err(Reply::new(550, "5.7.1", self.mail.written.words(&refusal)))
+    }
+
+    fn arrival(&self) -> Arrival<'_> {
+        Arrival {
+            tenant: self.rcpt.tenant,
+            origin: Origin::Mail {
+                message_id: self.mail.message_id.clone(),
+                reply_to: self.mail.reply_to.clone().unwrap_or_else(|| Private::new(String::new())),
+                level: self.level,
+            },
+            request_id: &self.mail.message_id,
+            attached: &self.parts,
+            campaign: None,
+        }
+    }
+
+    async fn call(&self) -> Reply {
+        match self.intake.accept(&self.fields, self.arrival()).await {
+            Ok(accepted) => accepted_reply(&accepted),
+            Err(declined) => declined_reply(&declined, self.mail.written),
+        }
+    }
+
+    fn dry_run(&self) -> Reply {
+        match self.intake.dry_run(&self.fields, self.arrival()) {
+            Ok(decisions) => {
+                let text = decisions.iter().map(verdict_text).collect::<Vec<_>>().join(", ");
+                Reply::new(250, "2.0.0", format!("dry run: {text}"))
+            }
+            Err(declined) => declined_reply(&declined, self.mail.written),
+        }
+    }
+
+    /// Cancels an order or tells where it stands; the subject names it: `call_…`.
+    async fn about(&self, cancel: bool) -> Reply {
+        let Some(order) = named_order(self.mail) else {
+            return Reply::new(554, "5.6.0", "Name the call (call_...) in the subject");
+        };
+        let tenant = self.rcpt.tenant;
+        let ask =
+            if cancel { Ask::Cancel { tenant, order } } else { Ask::Status { tenant: Some(tenant), order } };
+        match self.intake.store.ask(ask).await {
+            Ok(Answer::Cancelled(true)) => Reply::new(250, "2.0.0", format!("{order} cancelled")),
+            Ok(Answer::Cancelled(false)) => Reply::new(250, "2.0.0", format!("{order} is being cancelled")),
+            Ok(Answer::Status(Some(s))) => {
+                let state = format!("{:?}", s.state).to_ascii_lowercase();
+                Reply::new(250, "2.0.0", format!("{order} {state}, {} attempts", s.attempts))
+            }
+            Ok(_) | Err(Error::NotFound) => Reply::new(550, "5.1.1", "No such call"),
+            Err(Error::Conflict) => Reply::new(550, "5.5.0", "It is over already"),
+            Err(_) => Reply::new(451, "4.3.0", "Not now, try again later"),
+        }
+    }
+}
+
+/// The request of a mail; if it names nobody to call, the people of the contact list that came along (CSV with a header
+/// row, or JSON lines). One bad row refuses the mail: there is no half of a mail.
+fn with_list(mail: &Mail) -> Result<Fields, Refusal> {
+    let mut fields = mail.fields.clone();
+    if fields.is_empty() || fields.contains_key("to") {
+        return Ok(fields);
+    }
+    let form_of = |kind: &str| match kind {
+        "text/csv" => Some(Form::Csv),
+        "application/jsonl" | "application/x-ndjson" => Some(Form::Jsonl),
+        _ => None,
     };
-    let known = level >= 2 || takes_mail_from(tenant, &mail.from);
-    if known && level >= tenant.config.mail_level_min {
-        return Ok(level);
+    let found = mail.attachments.iter().find_map(|a| Some((a, form_of(&a.media_type)?)));
+    let Some((list, form)) = found else { return Ok(fields) };
+    let mut rows = Rows::resume(form, Vec::new(), 0, 0, RowLimits::default());
+    rows.push(&list.content);
+    let mut people = Vec::new();
+    while let Some(row) = rows.next_row()?.map_or_else(|| rows.finish(), |row| Ok(Some(row)))? {
+        let own =
+            row.fields.map_err(|r| Refusal::new(format!("row {}: {}", row.number, r.field), r.reason))?;
+        people.push(Value::Object(own));
     }
-    if known && dkim == Dkim::Later {
-        return Err(Reply::new(451, "4.7.5", "The sender cannot be verified now, try again later"));
+    fields.insert("to".into(), Value::Array(people));
+    Ok(fields)
+}
+
+/// TLS as the tenant wants it.
+fn transport(tenant: &Tenant, envelope: &Envelope) -> Result<(), Reply> {
+    match (tenant.config.mail_tls, envelope.tls) {
+        (MailTls::Required, false) => {
+            Err(Reply::new(530, "5.7.0", "This recipient takes mail by STARTTLS only"))
+        }
+        (MailTls::Refused, true) => {
+            Err(Reply::new(550, "5.7.1", "This recipient takes mail in the clear only"))
+        }
+        _ => Ok(()),
     }
-    Err(denied())
+}
+
+/// The order that a mail is about.
+fn named_order(mail: &Mail) -> Option<OrderId> {
+    mail.subject.expose().split_whitespace().find_map(|w| w.parse::<OrderId>().ok())
+}
+
+/// What a manifest of `cancel` or `status` is over.
+fn about_canonical(order: OrderId) -> String {
+    canon::jcs(&serde_json::json!({ "call": order.to_string() }))
 }
 
 /// The request id that a token is bound to: the request's own, or the Message-ID.
 fn request_id(mail: &Mail) -> String {
     let own = mail.fields.get("request_id").and_then(|v| v.as_str());
     own.unwrap_or(&mail.message_id).to_owned()
-}
-
-fn arrival<'a>(rcpt: &Rcpt, mail: &'a Mail, level: u8) -> Arrival<'a> {
-    Arrival {
-        tenant: rcpt.tenant,
-        origin: Origin::Mail {
-            message_id: mail.message_id.clone(),
-            reply_to: mail.reply_to.clone().unwrap_or_else(|| Private::new(String::new())),
-            level,
-        },
-        request_id: &mail.message_id,
-        attached: &mail.attachments,
-        campaign: None,
-    }
-}
-
-async fn call(intake: &Intake, rcpt: &Rcpt, mail: &Mail, level: u8) -> Reply {
-    match intake.accept(&mail.fields, arrival(rcpt, mail, level)).await {
-        Ok(accepted) => accepted_reply(&accepted),
-        Err(declined) => declined_reply(&declined),
-    }
-}
-
-fn dry_run(intake: &Intake, rcpt: &Rcpt, mail: &Mail, level: u8) -> Reply {
-    match intake.dry_run(&mail.fields, arrival(rcpt, mail, level)) {
-        Ok(decisions) => {
-            let text = decisions.iter().map(verdict_text).collect::<Vec<_>>().join(", ");
-            Reply::new(250, "2.0.0", format!("dry run: {text}"))
-        }
-        Err(declined) => declined_reply(&declined),
-    }
-}
-
-/// Cancels an order or tells where it stands; the subject or the body names it: `call_…`.
-async fn about(intake: &Intake, rcpt: &Rcpt, mail: &Mail, cancel: bool) -> Reply {
-    let named = mail.subject.expose().split_whitespace().find_map(|w| w.parse::<OrderId>().ok());
-    let Some(order) = named else {
-        return Reply::new(554, "5.6.0", "Name the call (call_...) in the subject");
-    };
-    let ask = if cancel {
-        Ask::Cancel { tenant: rcpt.tenant, order }
-    } else {
-        Ask::Status { tenant: Some(rcpt.tenant), order }
-    };
-    match intake.store.ask(ask).await {
-        Ok(Answer::Cancelled(true)) => Reply::new(250, "2.0.0", format!("{order} cancelled")),
-        Ok(Answer::Cancelled(false)) => Reply::new(250, "2.0.0", format!("{order} is being cancelled")),
-        Ok(Answer::Status(Some(s))) => {
-            let state = format!("{:?}", s.state).to_ascii_lowercase();
-            Reply::new(250, "2.0.0", format!("{order} {state}, {} attempts", s.attempts))
-        }
-        Ok(_) | Err(Error::NotFound) => Reply::new(550, "5.1.1", "No such call"),
-        Err(Error::Conflict) => Reply::new(550, "5.5.0", "It is over already"),
-        Err(_) => Reply::new(451, "4.3.0", "Not now, try again later"),
-    }
 }
 
 fn accepted_reply(accepted: &[Accepted]) -> Reply {
@@ -183,14 +344,15 @@ fn verdict_text(d: &Decision) -> String {
     }
 }
 
-fn declined_reply(declined: &Declined) -> Reply {
+fn declined_reply(declined: &Declined, written: Written) -> Reply {
     match declined {
-        Declined::Refused(refusals) => refused_reply(refusals),
+        Declined::Refused(refusals) => refused_reply(refusals, written),
         Declined::Policy(place, d) => {
             let rule = d.decisive().map_or("policy", |b| &b.rule).to_owned();
             let later =
                 d.next_allowed_at.map_or_else(String::new, |t| format!(", possible from {}", rfc3339(t)));
-            Reply::new(550, "5.7.1", format!("to[{place}] is not allowed by {rule}{later}"))
+            let to = written.field(&format!("to[{place}]"));
+            Reply::new(550, "5.7.1", format!("{to} is not allowed by {rule}{later}"))
         }
         Declined::Conflict => Reply::new(554, "5.6.0", "This request id was used with other content"),
         Declined::TooFast(ms) => Reply::new(451, "4.7.0", format!("Too fast, try again in {ms} ms")),
@@ -203,8 +365,8 @@ fn declined_reply(declined: &Declined) -> Reply {
     }
 }
 
-fn refused_reply(refusals: &[Refusal]) -> Reply {
-    Reply { code: 554, enhanced: "5.6.0", text: refusals.iter().map(ToString::to_string).collect() }
+fn refused_reply(refusals: &[Refusal], written: Written) -> Reply {
+    Reply { code: 554, enhanced: "5.6.0", text: refusals.iter().map(|r| written.words(r)).collect() }
 }
 
 fn turned_reply(turned: &Turned) -> Reply {
@@ -221,6 +383,6 @@ fn turned_reply(turned: &Turned) -> Reply {
         Turned::Authors => format("From must name one author".into()),
         Turned::TooMany(what) => format(format!("The mail has too many {what}")),
         Turned::Control => format("The header holds a control character".into()),
-        Turned::Refused(refusals) => refused_reply(refusals),
+        Turned::Refused(refusals) => refused_reply(refusals, Written::Nowhere),
     }
 }

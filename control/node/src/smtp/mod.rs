@@ -6,11 +6,12 @@ mod deliver;
 mod prove;
 
 pub use deliver::deliver;
-pub use prove::{Dkim, Pins, Prover};
+pub use prove::{Came, Dkim, Pins, Proof, Prover};
 
 use crate::intake::Intake;
 use control::order::smtp::{Output, Role, Session};
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -48,8 +49,8 @@ pub async fn serve(listener: TcpListener, door: Door, mut stop: watch::Receiver<
             accepted = listener.accept() => accepted,
             () = stopped(&mut stop) => return Ok(()),
         };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
+        let (stream, peer) = match accepted {
+            Ok((stream, peer)) => (stream, peer.ip()),
             Err(e) => {
                 // EMFILE and its kin pass: a listener that ends here would have to be restarted by hand.
                 tracing::warn!(error = %e, "accept failed");
@@ -65,7 +66,7 @@ pub async fn serve(listener: TcpListener, door: Door, mut stop: watch::Receiver<
         let stop = stop.clone();
         tokio::spawn(async move {
             metrics::counter!("carillon_smtp_sessions_total").increment(1);
-            if let Err(e) = converse(stream, &door, stop).await {
+            if let Err(e) = converse(stream, peer, &door, stop).await {
                 tracing::debug!(error = %e, "mail session ended early");
             }
             drop(place);
@@ -83,15 +84,20 @@ async fn turn_away(mut stream: TcpStream) {
 }
 
 /// One connection: in the clear first, then, if the peer asks, under TLS.
-async fn converse(mut stream: TcpStream, door: &Door, stop: watch::Receiver<bool>) -> io::Result<()> {
+async fn converse(
+    mut stream: TcpStream,
+    peer: IpAddr,
+    door: &Door,
+    stop: watch::Receiver<bool>,
+) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let settings = door.intake.settings.load_full();
     let mut session = Session::new(door.role, settings.directory.clone(), settings.mail, door.tls.is_some());
-    if talk(&mut stream, &mut session, door, stop.clone()).await? {
+    if talk(&mut stream, peer, &mut session, door, stop.clone()).await? {
         let Some(tls) = &door.tls else { return Ok(()) };
         let mut stream = tokio::time::timeout(IDLE, tls.accept(stream)).await??;
         session.encrypted();
-        talk(&mut stream, &mut session, door, stop).await?;
+        talk(&mut stream, peer, &mut session, door, stop).await?;
         stream.shutdown().await?;
     }
     Ok(())
@@ -100,6 +106,7 @@ async fn converse(mut stream: TcpStream, door: &Door, stop: watch::Receiver<bool
 /// Runs the session on a stream; true if TLS is to be started on it.
 async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut S,
+    peer: IpAddr,
     session: &mut Session,
     door: &Door,
     mut stop: watch::Receiver<bool>,
@@ -114,10 +121,13 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
                     return Ok(true);
                 }
                 Output::Authenticate { user, password } => {
-                    session.authenticated(authenticate(door, user.expose(), password.expose()));
+                    session.authenticated(authenticate(door, peer, user.expose(), password.expose()));
                 }
                 Output::Mail(envelope, text) => {
-                    let replies = deliver(&door.intake, door.prover.as_deref(), &envelope, &text).await;
+                    // Behind a mail server the peer is that server, not the sender.
+                    let sender = (door.role == Role::Smtp).then_some(peer);
+                    let prover = door.prover.as_deref();
+                    let replies = deliver(&door.intake, prover, sender, &envelope, &text).await;
                     session.settled(&replies);
                 }
                 Output::Close => {
@@ -146,10 +156,11 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
     }
 }
 
-/// A tenant's name and any of its keys.
-fn authenticate(door: &Door, user: &str, password: &str) -> Option<TenantId> {
+/// A tenant's name and any of its keys that may order.
+fn authenticate(door: &Door, peer: IpAddr, user: &str, password: &str) -> Option<TenantId> {
     let settings = door.intake.settings.load();
-    let (tenant, _) = crate::intake::whose_key(&settings, password)?;
-    let named = settings.tenants.get(&tenant).is_some_and(|t| t.config.name.eq_ignore_ascii_case(user));
-    named.then_some(tenant)
+    let (tenant, key) = crate::intake::whose_key(&settings, password, Some(peer))?;
+    let tenant_of = &settings.tenants.get(&tenant)?.config;
+    let may = tenant_of.keys.get(&key).is_some_and(|k| k.may(control::config::Scope::Order));
+    (may && tenant_of.name.eq_ignore_ascii_case(user)).then_some(tenant)
 }

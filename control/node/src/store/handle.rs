@@ -2,8 +2,10 @@
 //! in one transaction (group commit) and answers after the commit. Questions that only read go to a second thread with
 //! its own connection where the store has one.
 
+use crate::vault::Vault;
 use control::store::{Answer, Ask, Error, Store};
 use std::io;
+use std::sync::Arc;
 use std::thread;
 use tokio::sync::{mpsc, oneshot};
 use units::Now;
@@ -33,9 +35,17 @@ type Waiting = (Ask, oneshot::Sender<Result<Answer, Error>>);
 pub struct Handle {
     writer: mpsc::Sender<Waiting>,
     reader: mpsc::Sender<Waiting>,
+    vault: Option<Arc<Vault>>,
 }
 
 impl Handle {
+    /// From now on what this handle brings to the store lies sealed there, and is opened for who asks by it.
+    #[must_use]
+    pub fn sealed(mut self, vault: Arc<Vault>) -> Self {
+        self.vault = Some(vault);
+        self
+    }
+
     /// Starts the writer thread over a store, and a reader thread if there is a second connection.
     ///
     /// # Errors
@@ -51,18 +61,25 @@ impl Handle {
             Some(reader) => spawn("store-reader", reader, limits, clock())?,
             None => writer.clone(),
         };
-        Ok(Self { writer, reader })
+        Ok(Self { writer, reader, vault: None })
     }
 
     /// Asks, and waits for the answer: after the commit, for what writes.
     ///
     /// # Errors
     /// The store's; [`Error::Unavailable`] also when its thread is gone.
-    pub async fn ask(&self, ask: Ask) -> Result<Answer, Error> {
+    pub async fn ask(&self, mut ask: Ask) -> Result<Answer, Error> {
+        if let Some(vault) = &self.vault {
+            vault.on_the_way_in(&mut ask);
+        }
         let queue = if ask.reads_only() { &self.reader } else { &self.writer };
         let (answer, waits) = oneshot::channel();
         queue.send((ask, answer)).await.map_err(|_| Error::Unavailable)?;
-        waits.await.map_err(|_| Error::Unavailable)?
+        let mut answered = waits.await.map_err(|_| Error::Unavailable)?;
+        if let (Some(vault), Ok(answer)) = (&self.vault, &mut answered) {
+            vault.on_the_way_out(answer);
+        }
+        answered
     }
 }
 

@@ -28,12 +28,9 @@ impl World {
         }
         let attempt = attempt_of(order.id, 1);
         let lease = Lease { order: order.id, attempt, epoch: 1, until: Wall(i64::MAX) };
-        let text = "[[trunks]]\nname=\"t\"\naddress=\"127.0.0.1:5070\"\ncaller_id=\"+15550100\"\n";
-        let trunks = config::parse("t", text).expect("reads").trunks;
-        let route = Route::all(&trunks, None, &order, OURS, 20_000).expect("one").remove(0);
         let permit = Permit::mint(order.id, attempt, 1, self.now.mono + Duration::from_secs(2));
         let slot = Slot::reserve(units::ServerId(1));
-        let start = Start { permit, slot, order: Box::new(order), lease, route, again: false };
+        let start = Start { permit, slot, order: Box::new(order), lease, trunks: None, again: false };
         self.later(3, Event::Shard(Input::Start(Box::new(start))));
     }
 

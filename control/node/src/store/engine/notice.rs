@@ -5,7 +5,7 @@ use super::{Batch, Fail, id};
 use crate::store::db::{Columns, Db};
 use control::order::{Disposition, ResultTo};
 use control::store::{Answer, Error, Notice};
-use units::{OrderId, Wall};
+use units::{OrderId, TenantId, Wall};
 
 /// A notice that was handed out is not handed out again for so long.
 const HIDE_MS: i64 = 60_000;
@@ -44,6 +44,23 @@ impl<D: Db> Batch<'_, D> {
             self.queue(order, target, head.seq, body)?;
         }
         Ok(())
+    }
+
+    /// Queues anew what the webhooks were told last.
+    pub(super) fn replay(&mut self, tenant: TenantId, order: OrderId) -> Result<Answer, Fail> {
+        let Answer::Status(Some(status)) = self.status(Some(tenant), order)? else {
+            return Err(Error::NotFound.into());
+        };
+        let json = |text: Option<&str>| text.and_then(|t| serde_json::from_str::<serde_json::Value>(t).ok());
+        let body = serde_json::json!({
+            "id": order, "request_id": status.order.request_id, "seq": status.seq, "state": status.state,
+            "disposition": status.disposition, "attempts": status.attempts, "at_ms": status.changed.0,
+            "decision": json(status.decision.as_deref()), "result": json(status.result.as_deref()), "replayed": true,
+        });
+        for target in status.order.results_to.iter().filter(|t| matches!(t, ResultTo::Webhook(_))) {
+            self.queue(order, target, status.seq, body.to_string())?;
+        }
+        Ok(Answer::Done)
     }
 
     fn queue(&mut self, order: OrderId, target: &ResultTo, seq: u64, body: String) -> Result<(), Fail> {

@@ -27,6 +27,7 @@ const LINES: &str = "WITH RECURSIVE t(tenant) AS (SELECT min(tenant) FROM ready 
      SELECT (SELECT min(r.tenant) FROM ready r WHERE r.priority = ?1 AND r.tenant > t.tenant) FROM t \
      WHERE t.tenant IS NOT NULL) SELECT t.tenant, (SELECT min(r.due) FROM ready r WHERE r.priority = ?1 \
      AND r.tenant = t.tenant) FROM t WHERE t.tenant IS NOT NULL";
+const LIFE: &str = "SELECT epoch FROM servers WHERE id = ?1";
 const FIRST_LAPSE: &str = "SELECT min(until) FROM live WHERE claimed = 1";
 const FIRST_EXPIRY: &str = "SELECT min(expires) FROM live WHERE claimed = 0";
 
@@ -84,6 +85,16 @@ impl<D: Db> Batch<'_, D> {
             self.touch(order);
         }
         Ok(Answer::Orphans(orphans))
+    }
+
+    /// As [`Self::orphans`], unless the dead process lives again: then what it left is its own.
+    pub(super) fn adopt(&mut self, from: ServerId, to: ServerId, life: u64) -> Result<Answer, Fail> {
+        let row = self.db.read(LIFE, &[from.0.into()])?.into_iter().next();
+        let newest = row.map(|row| Columns::of(row).u64()).transpose()?;
+        if life > 0 && newest.is_some_and(|newest| newest != life) {
+            return Ok(Answer::Orphans(Vec::new()));
+        }
+        self.orphans(from, to)
     }
 
     pub(super) fn body(&mut self, accepted: i64, order: u128) -> Result<Order, Fail> {

@@ -24,6 +24,7 @@ fn number(shelf: Shelf) -> i64 {
         Shelf::Seen => 5,
         Shelf::Customers => 6,
         Shelf::Errands => 7,
+        Shelf::Policies => 8,
     }
 }
 

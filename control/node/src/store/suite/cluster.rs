@@ -232,8 +232,10 @@ impl World {
         for output in outputs {
             if self.processes[which].life != life {
                 // It died at an earlier one: the rest never was.
-                if let Output::Offer(offer) = output {
-                    drop(offer.slot.release(Cause::NORMAL));
+                match output {
+                    Output::Offer(offer) => drop(offer.slot.release(Cause::NORMAL)),
+                    Output::Start(start) => drop(start.slot.release(Cause::NORMAL)),
+                    _ => {}
                 }
                 continue;
             }
@@ -449,7 +451,7 @@ impl World {
         if let Some(load) = load {
             let id = self.processes[which].id;
             (0..CONTROLS).for_each(|to| self.say(to, Mail::Load(id, load)));
-            return;
+            return self.step(which, Input::Report(load.report(id)));
         }
         let life = self.processes[which].life;
         self.look(which, &nodes[1..]);
@@ -466,9 +468,9 @@ impl World {
 
     fn look(&mut self, which: usize, others: &[Node]) {
         let (mono, life) = (self.mono, self.processes[which].life);
-        for dead in self.processes[which].watch.look(mono, others) {
+        for (dead, died_in) in self.processes[which].watch.look(mono, others) {
             if self.processes[which].life == life {
-                self.step(which, Input::Dead(dead));
+                self.step(which, Input::Dead(dead, died_in));
             }
         }
         // The bus is not the only way for a load.

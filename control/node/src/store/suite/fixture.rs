@@ -119,6 +119,7 @@ pub(super) fn order(n: u32) -> Order {
         doubt: Doubt::AtMostOnce,
         campaign: None,
         lenient: false,
+        repeat: None,
     }
 }
 

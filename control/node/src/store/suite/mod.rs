@@ -61,4 +61,5 @@ suite!(
     shelves_keep_things_by_name,
     a_claim_that_changes_hands_fences_who_claimed,
     no_more_orders_wait_than_may,
+    a_transfers_order_is_claimed_as_it_is_accepted_or_not_at_all,
 );

@@ -397,7 +397,7 @@ pub(super) fn adopted_orders_belong_to_the_new_owner(bed: &mut Bed) {
     bed.accept(order(1));
     let held = bed.claim_one();
     assert!(bed.intent(&held.lease).is_ok());
-    let adopt = Ask::Adopt { from: ServerId(1), to: ServerId(2) };
+    let adopt = Ask::Adopt { from: ServerId(1), to: ServerId(2), life: 0 };
     assert!(matches!(bed.ask(adopt), Ok(Answer::Orphans(o)) if o.len() == 1));
     assert!(matches!(bed.ask(Ask::Orphans { owner: ServerId(1) }), Ok(Answer::Orphans(o)) if o.is_empty()));
     assert!(matches!(bed.ask(Ask::Orphans { owner: ServerId(2) }), Ok(Answer::Orphans(o)) if o.len() == 1));
@@ -611,4 +611,34 @@ pub(super) fn no_more_orders_wait_than_may(bed: &mut Bed) {
     assert_eq!(accept(bed, 8, 1, room), Err(Error::Full { tenant: true }), "it waits until it is over");
     assert!(bed.finish(&claimed.lease, Disposition::Completed).is_ok());
     assert_eq!(accept(bed, 8, 1, Room { tenant: 2, all: 99 }), Ok(()));
+}
+
+pub(super) fn a_transfers_order_is_claimed_as_it_is_accepted_or_not_at_all(bed: &mut Bed) {
+    let second = |n: u32| Ask::Second {
+        order: Box::new(order(n)),
+        caps: vec![cap("agent", 1, HOUR, 0)],
+        decision: "{}".into(),
+        lease_ms: 10_000,
+        owner: ServerId(1),
+    };
+    assert!(matches!(bed.ask(second(1)), Ok(Answer::CapsTaken)));
+    assert!(bed.claim(5, 10).is_empty(), "nobody else can claim it");
+    let lease = Lease {
+        order: order(1).id,
+        attempt: attempt_of(order(1).id, 1),
+        epoch: 1,
+        until: Wall(START + 10_000),
+    };
+    assert!(matches!(bed.intent(&lease), Ok(Answer::Done)));
+    assert_eq!(bed.state(lease.order), (State::Calling, None, 1));
+    // What a cap forbids leaves nothing behind.
+    assert!(matches!(bed.ask(second(2)), Ok(Answer::Capped { rule, .. }) if rule == "agent-1"));
+    assert!(matches!(bed.ask(Ask::Status { tenant: None, order: order(2).id }), Ok(Answer::Status(None))));
+    assert!(matches!(bed.finish(&lease, Disposition::Completed), Ok(Answer::Done)));
+    assert_eq!(bed.state(lease.order), (State::Done, Some(Disposition::Completed), 1));
+    // One that was never dialled lapses; whoever claims it then sees what it is.
+    bed.pass(HOUR + 1);
+    assert!(matches!(bed.ask(second(3)), Ok(Answer::CapsTaken)));
+    bed.pass(10_001);
+    assert_eq!(bed.claim_one().lease.epoch, 2);
 }

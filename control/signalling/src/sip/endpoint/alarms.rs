@@ -11,6 +11,7 @@ pub(super) enum Who {
     Tx(u64),
     Leg(u64),
     Probe(usize),
+    Registration(usize),
     Stream(u32),
 }
 

@@ -101,7 +101,11 @@ impl Endpoint {
 
     /// A response for one of our transactions.
     pub(super) fn responded(&mut self, now: Now, tx: u64, owner: Owner, m: &Message<'_>, core: &Core<'_>) {
-        let Owner::Leg(id, purpose) = owner else { return self.probe_answered(owner, m) };
+        let (id, purpose) = match owner {
+            Owner::Leg(id, purpose) => (id, purpose),
+            Owner::Registration(n) => return self.register_answered(now, n, m),
+            Owner::Probe(_) | Owner::Nobody => return self.probe_answered(owner, m),
+        };
         let status = m.status().unwrap_or(500);
         let known = self.with_leg(id, |this, leg| {
             if status >= 300 && purpose != Purpose::Cancel && this.retried(now, leg, tx, purpose, m) {
@@ -134,7 +138,11 @@ impl Endpoint {
 
     /// One of our requests was never answered, or its transport failed.
     pub(super) fn unanswered(&mut self, now: Now, owner: Owner) {
-        let Owner::Leg(id, purpose) = owner else { return };
+        let (id, purpose) = match owner {
+            Owner::Leg(id, purpose) => (id, purpose),
+            Owner::Registration(n) => return self.register_unanswered(now, n),
+            Owner::Probe(_) | Owner::Nobody => return,
+        };
         self.with_leg(id, |this, leg| match purpose {
             Purpose::Invite => this.invite_unanswered(now, leg),
             // RFC 3261 §12.2.1.2, RFC 4028 §10: no answer at all is a 408, and ends the dialog.

@@ -14,6 +14,7 @@ mod overload;
 mod probe;
 mod receive;
 mod refer;
+mod register;
 mod reliable;
 mod reply;
 mod request;
@@ -30,6 +31,7 @@ pub use overload::Load;
 
 use crate::leg::{Action, Ended, Indication, Transport};
 use crate::sip::dialog::DialogSnapshot;
+use crate::sip::register::Registration;
 use alarms::{Alarms, Who};
 use ids::{Keyed, Namer};
 use leg::{Leg, Phase};
@@ -75,6 +77,15 @@ pub enum Input<'a> {
     AckJournalled(LegId),
     /// How loaded the server is from now on.
     Load(Load),
+    /// Who is listened to, and who is probed, from now on.
+    Peers {
+        /// Sources that are trusted.
+        peers: Vec<Net>,
+        /// Peers asked by OPTIONS.
+        probes: Vec<Probe>,
+        /// Where we register.
+        registrations: Vec<Registration>,
+    },
     /// End the call of a server that died, from its journal.
     TakeOver(Box<DialogSnapshot>, Cause),
     /// A deadline passed.
@@ -110,6 +121,15 @@ pub enum Output {
         peer: SocketAddr,
         /// Reachable.
         up: bool,
+    },
+    /// A registration of ours stands, or does not.
+    Registered {
+        /// Its name.
+        name: String,
+        /// It stands.
+        registered: bool,
+        /// The status that said so; `None`: nobody answered.
+        status: Option<u16>,
     },
     /// A peer asks for fewer new calls (RFC 7339).
     PeerLoad {
@@ -186,16 +206,21 @@ pub struct Endpoint {
     by_caller: HashMap<Box<[u8]>, LegId, Keyed>,
     txs: HashMap<u64, Tx, Keyed>,
     tx_by_key: HashMap<Box<[u8]>, u64, Keyed>,
+    /// Transactions that hang on a stream of their own.
+    tx_by_stream: HashMap<FlowId, HashSet<u64, Keyed>, Keyed>,
     tx_next: u64,
     leg_next: u64,
     alarms: Alarms,
     streams: HashMap<FlowId, receive::Stream, Keyed>,
     out: VecDeque<Output>,
     counters: Counters,
-    health: Vec<probe::Health>,
+    probed: probe::Probed,
+    registered: register::Registered,
     buckets: Buckets,
     keyed: Keyed,
     load: Load,
+    /// Peers that no stream could be opened to: long requests go there by UDP.
+    streamless: HashSet<SocketAddr, Keyed>,
     /// Peers that ask for fewer calls.
     reduced: HashSet<SocketAddr, Keyed>,
 }
@@ -207,8 +232,9 @@ impl Endpoint {
         let mut rng = seed.rng();
         let keyed = Keyed(rng.next_u64(), rng.next_u64());
         let mut alarms = Alarms::default();
-        for n in 0..config.probes.len() {
-            alarms.arm(Who::Probe(n), None, Some(Mono::default()));
+        let mut probed = probe::Probed::default();
+        for probe in &config.probes {
+            alarms.arm(Who::Probe(probed.add(*probe)), None, Some(Mono::default()));
         }
         Self {
             namer: Namer::new(*config.secret.expose()),
@@ -216,13 +242,16 @@ impl Endpoint {
             legs: HashMap::with_hasher(keyed),
             by_tag: HashMap::with_hasher(keyed),
             by_caller: HashMap::with_hasher(keyed),
-            health: vec![probe::Health::default(); config.probes.len()],
+            probed,
+            registered: register::Registered::default(),
             buckets: Buckets::new(config.limits.sources_max),
             keyed,
             load: Load::default(),
+            streamless: HashSet::with_hasher(keyed),
             reduced: HashSet::with_hasher(keyed),
             txs: HashMap::with_hasher(keyed),
             tx_by_key: HashMap::with_hasher(keyed),
+            tx_by_stream: HashMap::with_hasher(keyed),
             tx_next: 0,
             leg_next: 0,
             alarms,
@@ -248,6 +277,11 @@ impl Endpoint {
             Input::Leg(id, action) => return self.act(now, id, action),
             Input::AckJournalled(id) => return self.ack_journalled(now, id),
             Input::Load(load) => self.load = load,
+            Input::Peers { peers, probes, registrations } => {
+                self.config.peers = peers;
+                self.set_probes(now, &probes);
+                self.set_registrations(now, registrations);
+            }
             Input::TakeOver(snapshot, cause) => self.take_over(now, *snapshot, cause),
             Input::Timer => self.due(now),
         }
@@ -315,6 +349,7 @@ impl Endpoint {
                 Who::Leg(id) => self.leg_due(now, LegId(id), at),
                 Who::Stream(flow) => self.stream_due(now, FlowId(flow)),
                 Who::Probe(n) => self.probe_due(now, n),
+                Who::Registration(n) => self.registration_due(now, n),
             }
         }
         let alive = self.txs.len() + self.legs.len() + self.streams.len();
@@ -323,7 +358,7 @@ impl Endpoint {
             self.alarms.sweep(|at, who| match who {
                 Who::Tx(id) => txs.get(&id).is_some_and(|t| t.armed == Some(at)),
                 Who::Leg(id) => legs.get(&LegId(id)).is_some_and(|l| l.armed == Some(at)),
-                Who::Stream(_) | Who::Probe(_) => true,
+                Who::Stream(_) | Who::Probe(_) | Who::Registration(_) => true,
             });
         }
     }

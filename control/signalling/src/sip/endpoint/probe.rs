@@ -1,18 +1,35 @@
 //! OPTIONS probes: whether a peer lives (RFC 3261 §11). Two missed in a row and it is down; one answer and it is up.
 
+use super::Probe;
 use super::alarms::Who;
 use super::request::via_word;
 use super::tx::Owner;
 use super::{Endpoint, Hop, Output};
 use crate::sip::wire::{HeaderId, Message, Writer};
+use std::collections::BTreeMap;
 use units::Now;
 
 /// Probes missed in a row before a peer counts as down.
 const MISSED_MAX: u8 = 2;
 
+/// Peers that are probed, by numbers that are never used again: an alarm of one that is gone finds nothing.
+#[derive(Debug, Default)]
+pub(super) struct Probed {
+    peers: BTreeMap<usize, (Probe, Health)>,
+    next: usize,
+}
+
+impl Probed {
+    pub(super) fn add(&mut self, probe: Probe) -> usize {
+        self.next += 1;
+        self.peers.insert(self.next, (probe, Health::default()));
+        self.next
+    }
+}
+
 /// What is known of a probed peer.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Health {
+struct Health {
     up: Option<bool>,
     missed: u8,
     /// The probe that is out.
@@ -21,11 +38,20 @@ pub(super) struct Health {
 }
 
 impl Endpoint {
+    /// Probes these from now on; what is known of those that stay is kept.
+    pub(super) fn set_probes(&mut self, now: Now, probes: &[Probe]) {
+        self.probed.peers.retain(|_, (probe, _)| probes.contains(probe));
+        for probe in probes {
+            if !self.probed.peers.values().any(|(known, _)| known == probe) {
+                let n = self.probed.add(*probe);
+                self.alarms.arm(Who::Probe(n), None, Some(now.mono));
+            }
+        }
+    }
+
     pub(super) fn probe_due(&mut self, now: Now, n: usize) {
-        let (Some(probe), Some(health)) = (self.config.probes.get(n).copied(), self.health.get_mut(n)) else {
-            return;
-        };
-        let missed = health.tx.take();
+        let Some((probe, health)) = self.probed.peers.get_mut(&n) else { return };
+        let (probe, missed) = (*probe, health.tx.take());
         health.missed = if missed.is_some() { health.missed.saturating_add(1) } else { 0 };
         health.count = health.count.wrapping_add(1);
         let (down, count) = (health.missed >= MISSED_MAX, health.count);
@@ -39,7 +65,7 @@ impl Endpoint {
         let hop = Hop { transport: probe.transport, to: probe.to, flow: None };
         if let Some((bytes, branch)) = self.options(hop, n, count) {
             let tx = self.start_client(now, Owner::Probe(n), hop, &branch, "OPTIONS", bytes);
-            if let Some(health) = self.health.get_mut(n) {
+            if let Some((_, health)) = self.probed.peers.get_mut(&n) {
                 health.tx = Some(tx);
             }
         }
@@ -71,7 +97,7 @@ impl Endpoint {
         if status < 200 {
             return;
         }
-        if let Some(health) = self.health.get_mut(n) {
+        if let Some((_, health)) = self.probed.peers.get_mut(&n) {
             health.tx = None;
             health.missed = 0;
         }
@@ -79,7 +105,7 @@ impl Endpoint {
     }
 
     fn peer_state(&mut self, n: usize, up: bool) {
-        let (Some(probe), Some(health)) = (self.config.probes.get(n), self.health.get_mut(n)) else { return };
+        let Some((probe, health)) = self.probed.peers.get_mut(&n) else { return };
         if health.up != Some(up) {
             health.up = Some(up);
             self.out.push_back(Output::PeerState { peer: probe.to, up });

@@ -94,13 +94,7 @@ impl Endpoint {
         if self.streams.remove(&flow).is_none_or(|s| !s.welcome) {
             return;
         }
-        let lost: Vec<u64> = self
-            .txs
-            .iter()
-            .filter(|(_, tx)| tx.hop.flow == Some(flow) && tx.hop.transport != Transport::Udp)
-            .map(|(id, _)| *id)
-            .collect();
-        for id in lost {
+        for id in self.tx_by_stream.remove(&flow).into_iter().flatten() {
             if let Some(tx) = self.txs.get_mut(&id) {
                 // An answer that is still to come opens a new connection (RFC 3261 §18.2.2).
                 tx.hop.flow = None;
@@ -117,7 +111,9 @@ impl Endpoint {
             .map(|(id, _)| *id)
             .collect();
         for id in lost {
-            self.drive_client(now, id, Some(Client::TransportError), None);
+            if !self.falls_back(now, id) {
+                self.drive_client(now, id, Some(Client::TransportError), None);
+            }
         }
     }
 
@@ -158,7 +154,10 @@ impl Endpoint {
                 self.hear_overload(hop.to, &core);
                 self.drive_client(now, id, Some(Client::Response(status)), Some((m, &core)));
             }
-            _ => self.counters.stray_responses += 1,
+            _ => {
+                self.counters.stray_responses += 1;
+                self.late_answer(now, hop, m);
+            }
         }
     }
 

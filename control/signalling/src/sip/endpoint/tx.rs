@@ -9,13 +9,20 @@ use crate::sip::transaction::{
 use crate::sip::transaction::{client_invite, server_invite};
 use crate::sip::wire::scan::clean;
 use crate::sip::wire::{Core, HeaderId, Limits, Message, Method, Start, Writer, values};
+use std::collections::HashSet;
 use units::{LegId, Mono, Now};
+
+/// A request longer than this does not go by UDP if there is a choice (RFC 3261 §18.1.1).
+const UDP_OCTETS_MAX: usize = 1_300;
+/// How the topmost Via of a request of ours over UDP begins.
+const VIA: &[u8] = b"\r\nVia: SIP/2.0/UDP ";
 
 /// Whose transaction it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Owner {
     Leg(LegId, Purpose),
     Probe(usize),
+    Registration(usize),
     Nobody,
 }
 
@@ -54,6 +61,8 @@ pub(super) struct Tx {
     pub(super) armed: Option<Mono>,
     /// How often the request was sent anew before (credentials, 422).
     pub(super) tries: u8,
+    /// It went by TCP for its size; over UDP it is this.
+    fallback: Option<Box<(Hop, Vec<u8>)>>,
 }
 
 impl Tx {
@@ -141,16 +150,59 @@ impl Endpoint {
         method: &str,
         bytes: Vec<u8>,
     ) -> u64 {
-        let reliable = hop.transport != Transport::Udp;
-        let timers = self.config.timers;
-        let machine = if method == "INVITE" {
+        let (hop, bytes, fallback) = match self.by_stream(hop, &bytes) {
+            Some((stream, rewritten)) => (stream, rewritten, Some(Box::new((hop, bytes)))),
+            None => (hop, bytes, None),
+        };
+        let machine = self.client_machine(now, hop, method);
+        let id = self.add_tx(machine, client_key(branch, method), owner, hop, bytes);
+        if let Some(tx) = self.txs.get_mut(&id) {
+            tx.fallback = fallback;
+        }
+        self.drive_client(now, id, None, None);
+        id
+    }
+
+    fn client_machine(&self, now: Now, hop: Hop, method: &str) -> Machine {
+        let (reliable, timers) = (hop.transport != Transport::Udp, self.config.timers);
+        if method == "INVITE" {
             Machine::ClientInvite(ClientInvite::new(now, reliable, timers))
         } else {
             Machine::ClientOther(ClientOther::new(now, reliable, timers))
-        };
-        let id = self.add_tx(machine, client_key(branch, method), owner, hop, bytes);
+        }
+    }
+
+    /// RFC 3261 §18.1.1: a request that UDP could not carry without fragments goes by a congestion-controlled transport,
+    /// and its Via says so.
+    fn by_stream(&self, hop: Hop, bytes: &[u8]) -> Option<(Hop, Vec<u8>)> {
+        let own = self.config.advertised.tcp?;
+        let short = bytes.len() <= UDP_OCTETS_MAX;
+        if hop.transport != Transport::Udp || short || self.streamless.contains(&hop.to) {
+            return None;
+        }
+        let start = bytes.windows(VIA.len()).position(|w| w == VIA)?;
+        let end = start + bytes.get(start..)?.iter().position(|b| *b == b';')?;
+        let via = format!("\r\nVia: SIP/2.0/TCP {own}");
+        let rewritten = [bytes.get(..start)?, via.as_bytes(), bytes.get(end..)?].concat();
+        Some((Hop { transport: Transport::Tcp, flow: None, ..hop }, rewritten))
+    }
+
+    /// The stream could not be opened: the request goes by UDP after all (RFC 3261 §18.1.1). Whether it does.
+    pub(super) fn falls_back(&mut self, now: Now, id: u64) -> bool {
+        let Some(tx) = self.txs.get_mut(&id) else { return false };
+        let Some(fallback) = tx.fallback.take() else { return false };
+        let invite = matches!(tx.machine, Machine::ClientInvite(_));
+        let (hop, bytes) = *fallback;
+        if self.streamless.len() < self.config.limits.sources_max {
+            self.streamless.insert(hop.to);
+        }
+        (tx.hop, tx.bytes) = (hop, bytes);
+        let machine = self.client_machine(now, hop, if invite { "INVITE" } else { "" });
+        if let Some(tx) = self.txs.get_mut(&id) {
+            tx.machine = machine;
+        }
         self.drive_client(now, id, None, None);
-        id
+        true
     }
 
     /// Starts a server transaction; nothing is sent yet.
@@ -169,7 +221,12 @@ impl Endpoint {
         self.tx_next += 1;
         let id = self.tx_next;
         self.tx_by_key.insert(key.clone(), id);
-        self.txs.insert(id, Tx { machine, key, owner, hop, bytes, ack: None, armed: None, tries: 0 });
+        if let Some(flow) = hop.flow.filter(|_| hop.transport != Transport::Udp) {
+            let keyed = self.keyed;
+            self.tx_by_stream.entry(flow).or_insert_with(|| HashSet::with_hasher(keyed)).insert(id);
+        }
+        let (ack, armed, tries, fallback) = (None, None, 0, None);
+        self.txs.insert(id, Tx { machine, key, owner, hop, bytes, ack, armed, tries, fallback });
         id
     }
 
@@ -307,10 +364,17 @@ impl Endpoint {
     }
 
     pub(super) fn drop_tx(&mut self, id: u64) {
-        if let Some(tx) = self.txs.remove(&id)
-            && self.tx_by_key.get(&tx.key) == Some(&id)
-        {
+        let Some(tx) = self.txs.remove(&id) else { return };
+        if self.tx_by_key.get(&tx.key) == Some(&id) {
             self.tx_by_key.remove(&tx.key);
+        }
+        if let Some(flow) = tx.hop.flow
+            && let Some(on_it) = self.tx_by_stream.get_mut(&flow)
+        {
+            on_it.remove(&id);
+            if on_it.is_empty() {
+                self.tx_by_stream.remove(&flow);
+            }
         }
     }
 

@@ -4,8 +4,8 @@
 //! build the ACK for a non-2xx (its owner does) and never sees the ACK for a 2xx (the dialog's, RFC 3261 §13.2.2.4).
 //! Time is `Now::mono`; every interval comes from [`Timers`].
 
+use super::resend::{Due, Resend};
 use super::{ClientOutput, Outbox, Timers};
-use std::time::Duration;
 use units::{Mono, Now};
 
 /// The machine.
@@ -43,7 +43,7 @@ pub enum Timer {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    Calling { a_at: Option<Mono>, a: Duration, b_at: Mono },
+    Calling(Resend),
     Proceeding,
     Completed { d_at: Mono },
     Accepted { m_at: Mono },
@@ -57,8 +57,7 @@ impl ClientInvite {
         let mut out = Outbox::new();
         out.push(ClientOutput::SendRequest);
         // RFC 3261 §17.1.1.2: timer A starts at T1 and runs over unreliable transports only.
-        let a_at = (!reliable).then(|| now.mono + timers.t1);
-        let state = State::Calling { a_at, a: timers.t1, b_at: now.mono + timers.t1x64() };
+        let state = State::Calling(Resend::new(now.mono, reliable, &timers));
         Self { state, reliable, timers, out }
     }
 
@@ -83,8 +82,10 @@ impl ClientInvite {
     #[must_use]
     pub fn deadline(&self) -> Option<(Mono, Timer)> {
         match self.state {
-            State::Calling { a_at: Some(a), b_at, .. } if a < b_at => Some((a, Timer::A)),
-            State::Calling { b_at, .. } => Some((b_at, Timer::B)),
+            State::Calling(resend) => match resend.next() {
+                (a, false) => Some((a, Timer::A)),
+                (b, true) => Some((b, Timer::B)),
+            },
             State::Completed { d_at } => Some((d_at, Timer::D)),
             State::Accepted { m_at } => Some((m_at, Timer::M)),
             State::Proceeding | State::Terminated => None,
@@ -99,22 +100,21 @@ impl ClientInvite {
 
     fn response(&mut self, now: Mono, status: u16) {
         match (self.state, status) {
-            (State::Calling { .. } | State::Proceeding, 100..=199) => {
+            (State::Calling(_) | State::Proceeding, 100..=199) => {
                 self.state = State::Proceeding;
                 self.out.push(ClientOutput::Deliver);
             }
             // RFC 6026 §7.2: a 2xx moves to Accepted, where further ones still reach the user.
-            (State::Calling { .. } | State::Proceeding, 200..=299) => {
+            (State::Calling(_) | State::Proceeding, 200..=299) => {
                 self.state = State::Accepted { m_at: now + self.timers.t1x64() };
                 self.out.push(ClientOutput::Deliver);
             }
             (State::Accepted { .. }, 200..=299) => self.out.push(ClientOutput::Deliver),
-            (State::Calling { .. } | State::Proceeding, 300..) => {
+            (State::Calling(_) | State::Proceeding, 300..) => {
                 self.out.push(ClientOutput::SendAck);
                 self.out.push(ClientOutput::Deliver);
                 // RFC 3261 §17.1.1.2: timer D is zero over reliable transports.
-                let d = if self.reliable { Duration::ZERO } else { self.timers.d };
-                self.state = State::Completed { d_at: now + d };
+                self.state = State::Completed { d_at: Timers::absorb(now, self.reliable, self.timers.d) };
             }
             (State::Completed { .. }, 300..) => self.out.push(ClientOutput::SendAck),
             _ => {}
@@ -122,14 +122,14 @@ impl ClientInvite {
     }
 
     fn timer(&mut self, now: Mono) {
-        match self.state {
-            State::Calling { b_at, .. } if b_at <= now => self.end(ClientOutput::TimedOut),
-            State::Calling { a_at: Some(at), a, b_at } if at <= now => {
-                // RFC 3261 §17.1.1.2: the interval doubles after each retransmission, without a ceiling.
-                self.state = State::Calling { a_at: Some(now + a * 2), a: a * 2, b_at };
-                self.out.push(ClientOutput::SendRequest);
-            }
-            State::Completed { d_at: at } | State::Accepted { m_at: at } if at <= now => {
+        match &mut self.state {
+            // RFC 3261 §17.1.1.2: the interval doubles after each retransmission, without a ceiling.
+            State::Calling(resend) => match resend.due(now, None) {
+                Due::GiveUp => self.end(ClientOutput::TimedOut),
+                Due::Again => self.out.push(ClientOutput::SendRequest),
+                Due::Nothing => {}
+            },
+            State::Completed { d_at: at } | State::Accepted { m_at: at } if *at <= now => {
                 self.state = State::Terminated;
                 self.out.push(ClientOutput::Gone);
             }

@@ -1,7 +1,7 @@
 //! Client transaction of any method but INVITE: RFC 3261 §17.1.2, figure 6.
 
+use super::resend::{Due, Resend};
 use super::{ClientOutput, Outbox, Timers};
-use std::time::Duration;
 use units::{Mono, Now};
 
 /// The machine.
@@ -28,8 +28,8 @@ pub enum Timer {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    Trying { e_at: Option<Mono>, e: Duration, f_at: Mono },
-    Proceeding { e_at: Option<Mono>, f_at: Mono },
+    Trying(Resend),
+    Proceeding(Resend),
     Completed { k_at: Mono },
     Terminated,
 }
@@ -40,8 +40,7 @@ impl ClientOther {
     pub fn new(now: Now, reliable: bool, timers: Timers) -> Self {
         let mut out = Outbox::new();
         out.push(ClientOutput::SendRequest);
-        let e_at = (!reliable).then(|| now.mono + timers.t1);
-        let state = State::Trying { e_at, e: timers.t1, f_at: now.mono + timers.t1x64() };
+        let state = State::Trying(Resend::new(now.mono, reliable, &timers));
         Self { state, reliable, timers, out }
     }
 
@@ -65,9 +64,9 @@ impl ClientOther {
     #[must_use]
     pub fn deadline(&self) -> Option<(Mono, Timer)> {
         match self.state {
-            State::Trying { e_at, f_at, .. } | State::Proceeding { e_at, f_at } => match e_at {
-                Some(e) if e < f_at => Some((e, Timer::E)),
-                _ => Some((f_at, Timer::F)),
+            State::Trying(resend) | State::Proceeding(resend) => match resend.next() {
+                (e, false) => Some((e, Timer::E)),
+                (f, true) => Some((f, Timer::F)),
             },
             State::Completed { k_at } => Some((k_at, Timer::K)),
             State::Terminated => None,
@@ -78,30 +77,22 @@ impl ClientOther {
         self.out.push(ClientOutput::Deliver);
         self.state = match self.state {
             // RFC 3261 §17.1.2.2: in Proceeding the request goes on being sent, every T2.
-            State::Trying { e_at, f_at, .. } if status < 200 => {
-                State::Proceeding { e_at: e_at.map(|_| now + self.timers.t2), f_at }
-            }
+            State::Trying(resend) if status < 200 => State::Proceeding(resend.every(now, self.timers.t2)),
             same if status < 200 => same,
-            _ => State::Completed { k_at: now + if self.reliable { Duration::ZERO } else { self.timers.t4 } },
+            _ => State::Completed { k_at: Timers::absorb(now, self.reliable, self.timers.t4) },
         };
     }
 
     fn timer(&mut self, now: Mono) {
-        match self.state {
-            State::Trying { f_at, .. } | State::Proceeding { f_at, .. } if f_at <= now => {
-                self.end(ClientOutput::TimedOut);
-            }
-            State::Trying { e_at: Some(at), e, f_at } if at <= now => {
-                // RFC 3261 §17.1.2.2: doubles up to T2.
-                let e = (e * 2).min(self.timers.t2);
-                self.state = State::Trying { e_at: Some(now + e), e, f_at };
-                self.out.push(ClientOutput::SendRequest);
-            }
-            State::Proceeding { e_at: Some(at), f_at } if at <= now => {
-                self.state = State::Proceeding { e_at: Some(now + self.timers.t2), f_at };
-                self.out.push(ClientOutput::SendRequest);
-            }
-            State::Completed { k_at } if k_at <= now => {
+        let ceiling = Some(self.timers.t2);
+        match &mut self.state {
+            // RFC 3261 §17.1.2.2: doubles up to T2; in Proceeding it is T2 already.
+            State::Trying(resend) | State::Proceeding(resend) => match resend.due(now, ceiling) {
+                Due::GiveUp => self.end(ClientOutput::TimedOut),
+                Due::Again => self.out.push(ClientOutput::SendRequest),
+                Due::Nothing => {}
+            },
+            State::Completed { k_at } if *k_at <= now => {
                 self.state = State::Terminated;
                 self.out.push(ClientOutput::Gone);
             }

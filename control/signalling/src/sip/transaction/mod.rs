@@ -5,7 +5,7 @@
 
 pub mod client_invite;
 pub mod client_other;
-
+mod resend;
 pub mod server_invite;
 pub mod server_other;
 
@@ -34,6 +34,13 @@ impl Timers {
     #[must_use]
     pub fn t1x64(&self) -> Duration {
         self.t1 * 64
+    }
+}
+
+impl Timers {
+    /// How long a machine stays to absorb what comes again: not at all over a reliable transport.
+    fn absorb(now: units::Mono, reliable: bool, interval: Duration) -> units::Mono {
+        if reliable { now } else { now + interval }
     }
 }
 

@@ -1,7 +1,7 @@
 //! INVITE server transaction: RFC 3261 §17.2.1, figure 7, with the Accepted state of RFC 6026 §7.1.
 
+use super::resend::{Due, Resend};
 use super::{Outbox, ServerOutput, Timers};
-use std::time::Duration;
 use units::{Mono, Now};
 
 /// The machine.
@@ -44,7 +44,7 @@ pub enum Timer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Proceeding { answered: bool },
-    Completed { g_at: Option<Mono>, g: Duration, h_at: Mono },
+    Completed(Resend),
     Confirmed { i_at: Mono },
     Accepted { l_at: Mono },
     Terminated,
@@ -62,16 +62,16 @@ impl ServerInvite {
         assert!(self.out.is_empty(), "drain before the next input");
         match (self.state, input) {
             (State::Proceeding { .. }, Input::Respond(status)) => self.respond(now.mono, status),
-            (State::Proceeding { answered: true } | State::Completed { .. }, Input::Again) => {
+            (State::Proceeding { answered: true } | State::Completed(_), Input::Again) => {
                 self.out.push(ServerOutput::SendResponse);
             }
-            (State::Completed { .. }, Input::Ack) => {
-                let i = if self.reliable { Duration::ZERO } else { self.timers.t4 };
-                self.state = State::Confirmed { i_at: now.mono + i };
+            (State::Completed(_), Input::Ack) => {
+                let i_at = Timers::absorb(now.mono, self.reliable, self.timers.t4);
+                self.state = State::Confirmed { i_at };
             }
             // RFC 6026 §7.1: ACKs pass through; INVITEs are absorbed, since the user retransmits its 2xx.
             (State::Accepted { .. }, Input::Ack) => self.out.push(ServerOutput::Deliver),
-            (State::Proceeding { .. } | State::Completed { .. }, Input::TransportError) => {
+            (State::Proceeding { .. } | State::Completed(_), Input::TransportError) => {
                 self.end(ServerOutput::Failed);
             }
             (_, Input::Timer) => self.timer(now.mono),
@@ -88,8 +88,10 @@ impl ServerInvite {
     #[must_use]
     pub fn deadline(&self) -> Option<(Mono, Timer)> {
         match self.state {
-            State::Completed { g_at: Some(g), h_at, .. } if g < h_at => Some((g, Timer::G)),
-            State::Completed { h_at, .. } => Some((h_at, Timer::H)),
+            State::Completed(resend) => match resend.next() {
+                (g, false) => Some((g, Timer::G)),
+                (h, true) => Some((h, Timer::H)),
+            },
             State::Confirmed { i_at } => Some((i_at, Timer::I)),
             State::Accepted { l_at } => Some((l_at, Timer::L)),
             State::Proceeding { .. } | State::Terminated => None,
@@ -107,24 +109,20 @@ impl ServerInvite {
         self.state = match status {
             100..=199 => State::Proceeding { answered: true },
             200..=299 => State::Accepted { l_at: now + self.timers.t1x64() },
-            _ => State::Completed {
-                g_at: (!self.reliable).then(|| now + self.timers.t1),
-                g: self.timers.t1,
-                h_at: now + self.timers.t1x64(),
-            },
+            _ => State::Completed(Resend::new(now, self.reliable, &self.timers)),
         };
     }
 
     fn timer(&mut self, now: Mono) {
-        match self.state {
-            State::Completed { h_at, .. } if h_at <= now => self.end(ServerOutput::TimedOut),
-            State::Completed { g_at: Some(at), g, h_at } if at <= now => {
-                // RFC 3261 §17.2.1: doubles up to T2.
-                let g = (g * 2).min(self.timers.t2);
-                self.state = State::Completed { g_at: Some(now + g), g, h_at };
-                self.out.push(ServerOutput::SendResponse);
-            }
-            State::Confirmed { i_at: at } | State::Accepted { l_at: at } if at <= now => {
+        let ceiling = Some(self.timers.t2);
+        match &mut self.state {
+            // RFC 3261 §17.2.1: doubles up to T2.
+            State::Completed(resend) => match resend.due(now, ceiling) {
+                Due::GiveUp => self.end(ServerOutput::TimedOut),
+                Due::Again => self.out.push(ServerOutput::SendResponse),
+                Due::Nothing => {}
+            },
+            State::Confirmed { i_at: at } | State::Accepted { l_at: at } if *at <= now => {
                 self.state = State::Terminated;
                 self.out.push(ServerOutput::Gone);
             }

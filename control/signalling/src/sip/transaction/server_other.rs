@@ -1,7 +1,6 @@
 //! Server transaction of any method but INVITE: RFC 3261 §17.2.2, figure 8.
 
 use super::{Outbox, ServerOutput, Timers};
-use std::time::Duration;
 use units::{Mono, Now};
 
 /// The machine.
@@ -43,9 +42,8 @@ impl ServerOther {
         match (self.state, input) {
             (State::Trying | State::Proceeding, Input::Respond(status)) => {
                 self.out.push(ServerOutput::SendResponse);
-                let j = if self.reliable { Duration::ZERO } else { self.timers.t1x64() };
-                self.state =
-                    if status < 200 { State::Proceeding } else { State::Completed { j_at: now.mono + j } };
+                let j_at = Timers::absorb(now.mono, self.reliable, self.timers.t1x64());
+                self.state = if status < 200 { State::Proceeding } else { State::Completed { j_at } };
             }
             (State::Proceeding | State::Completed { .. }, Input::Again) => {
                 self.out.push(ServerOutput::SendResponse)

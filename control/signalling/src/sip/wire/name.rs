@@ -131,6 +131,7 @@ headers! {
     Event, "Event", b"event", b"o";
     SubscriptionState, "Subscription-State", b"subscription-state";
     Expires, "Expires", b"expires";
+    MinExpires, "Min-Expires", b"min-expires";
     Reason, "Reason", b"reason";
     Diversion, "Diversion", b"diversion";
     HistoryInfo, "History-Info", b"history-info";
@@ -173,6 +174,7 @@ impl HeaderId {
                 | H::Event
                 | H::SubscriptionState
                 | H::Expires
+                | H::MinExpires
                 | H::ContentDisposition
                 | H::RetryAfter
         )
