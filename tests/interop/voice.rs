@@ -19,7 +19,7 @@ use tokio::net::TcpListener;
 use units::Seed;
 
 /// What the ear takes for the end of a prompt.
-const QUIET_MS: u32 = 400;
+const QUIET_MS: u32 = 900;
 
 /// A web server of one document that remembers what it was asked.
 struct Site {
@@ -46,7 +46,7 @@ impl Site {
                         document.to_string()
                     } else {
                         seen.lock().expect("no panic").push(path);
-                        "<vxml version=\"2.1\"><form><block><exit/></block></form></vxml>".to_owned()
+                        "<vxml version=\"2.1\" xmlns=\"http://www.w3.org/2001/vxml\"><form><block><exit/></block></form></vxml>".to_owned()
                     };
                     let head = format!(
                         "HTTP/1.1 200 OK\r\nContent-Type: application/voicexml+xml\r\nContent-Length: {}\r\n\
