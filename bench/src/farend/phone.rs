@@ -66,8 +66,7 @@ pub struct CallLog {
     pub first_sound_us: Option<u64>,
     /// From the begin of each press's last key to the next prompt's begin, us.
     pub reactions_us: Vec<u64>,
-    /// From the begin of a press, or of speech, until the ear was certain that the prompt it cut had ended (its pause
-    /// included), us.
+    /// From the begin of a press, or of speech, to the last sound of the prompt that it cut, us.
     pub talkover_us: Vec<u64>,
     /// From answer to the end, ms.
     pub talk_ms: u64,
