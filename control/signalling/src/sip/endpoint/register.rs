@@ -54,7 +54,7 @@ impl Endpoint {
             let n = self.registered.next;
             let client = Client::new(wanted.expires_s, now.mono, Seed(self.rng.next_u64()));
             // RFC 3261 §10.2.4: numbers grow under one Call-ID, which a restart keeps; so they begin with the time.
-            let seconds = u32::try_from(now.wall.0 / 1_000 & 0x7fff_ffff).unwrap_or(0);
+            let seconds = u32::try_from((now.wall.0 / 1_000) & 0x7fff_ffff).unwrap_or(0);
             let entry = Entry { wanted, client, cseq: seconds, armed: None, challenge: None, stopped: false };
             self.registered.entries.insert(n, entry);
             self.drive_registration(now, n, Input::Due);
