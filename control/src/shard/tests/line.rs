@@ -17,8 +17,7 @@ signalling = \"pri_net\"
 [[trunks]]
 name = \"line\"
 spans = [1]
-prefixes = ["
-    * "]
+prefixes = [\"*\"]
 caller_id = \"+15550100\"
 [[tenants]]
 name = \"acme\"

@@ -198,9 +198,12 @@ impl Call {
     }
 }
 
+/// Whether contents can be read.
+type Readable = fn(&[u8]) -> bool;
+
 /// Mandatory elements there and readable, and none that must be understood and is not (§5.8.6, §5.8.7).
 pub(crate) fn check(message: &Message) -> Result<(), (Cause, Vec<u8>)> {
-    let mandatory: &[(u8, fn(&[u8]) -> bool)] = match message.kind {
+    let mandatory: &[(u8, Readable)] = match message.kind {
         Kind::SETUP => &[(id::BEARER, |b| ie::read_bearer(b, ie::Law::A).is_some())],
         Kind::DISCONNECT => &[(id::CAUSE, |b| ie::read_cause(b).is_some())],
         Kind::STATUS => &[
