@@ -383,7 +383,7 @@ fn sipp_answers_and_echoes_and_sipp_calls() {
     );
 
     let (mut pstn, ours) = network(dir.path());
-    let mut command = Command::new(&sipp);
+    let mut command = Command::new(sipp);
     command.current_dir(dir.path()).args([
         "-sn",
         "uac",

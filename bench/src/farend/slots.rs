@@ -69,7 +69,7 @@ impl Slots {
     }
 
     /// By where a packet came from.
-    pub(super) fn from_road(&mut self, port: u16, from: SocketAddr) -> Option<&mut Slot> {
+    pub(super) fn on_road(&mut self, port: u16, from: SocketAddr) -> Option<&mut Slot> {
         let at = *self.by_road.get(&(port, from))?;
         self.slots[index(at)].as_mut()
     }
@@ -179,9 +179,9 @@ mod tests {
         let from = SocketAddr::from(([127, 0, 0, 1], 4000));
         assert!(slots.book(LegId(1), from) && slots.book(LegId(1), from));
         assert!(slots.taken(0, from) && !slots.taken(1, from));
-        assert_eq!(slots.from_road(0, from).map(|s| s.leg), Some(LegId(1)));
+        assert_eq!(slots.on_road(0, from).map(|s| s.leg), Some(LegId(1)));
         assert!(slots.remove(LegId(1)).is_some() && slots.remove(LegId(1)).is_none());
-        assert!(slots.from_road(0, from).is_none());
+        assert!(slots.on_road(0, from).is_none());
         assert_eq!(slots.insert(slot(2)), at);
         assert!(slots.at(at, LegId(1)).is_none() && slots.at(at, LegId(2)).is_some());
         slots.insert(slot(3));
@@ -190,8 +190,8 @@ mod tests {
         assert_eq!((slots.len(), slots.iter().count()), (2, 2));
         let other = SocketAddr::from(([192, 0, 2, 7], 4000));
         assert!(!slots.learn(1, other) && slots.learn(0, other) && !slots.learn(0, from));
-        assert_eq!(slots.from_road(0, other).map(|s| s.leg), Some(LegId(3)));
+        assert_eq!(slots.on_road(0, other).map(|s| s.leg), Some(LegId(3)));
         slots.remove(LegId(3));
-        assert!(slots.from_road(0, other).is_none() && !slots.learn(0, other));
+        assert!(slots.on_road(0, other).is_none() && !slots.learn(0, other));
     }
 }

@@ -548,10 +548,10 @@ impl World {
     }
 
     fn rtp(&mut self, port: u16, at: Mono, from: SocketAddr, bytes: &[u8]) {
-        if self.slots.from_road(port, from).is_none() && self.slots.learn(port, from) {
+        if self.slots.on_road(port, from).is_none() && self.slots.learn(port, from) {
             self.counts.learned += 1;
         }
-        let Some(Slot { phone, .. }) = self.slots.from_road(port, from) else {
+        let Some(Slot { phone, .. }) = self.slots.on_road(port, from) else {
             self.counts.stray_rtp += 1;
             return;
         };

@@ -137,7 +137,7 @@ fn finish(common: &Common, kind: &str, mut summary: Summary) -> Result<bool, Fai
 pub(crate) fn publish(json: Option<&Path>, html: Option<&Path>, result: &Value) -> Result<(), Failure> {
     let text = serde_json::to_string_pretty(result)?;
     if let Some(path) = json {
-        std::fs::write(path, &text).map_err(|e| format!("--json {}: {e}", path.display()))?;
+        std::fs::write(path, text).map_err(|e| format!("--json {}: {e}", path.display()))?;
     }
     if let Some(path) = html {
         let page = report::page(result);

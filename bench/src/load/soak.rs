@@ -66,13 +66,16 @@ pub async fn soak(options: SoakOptions) -> Result<bool, Box<dyn std::error::Erro
     Ok(clean && grew.is_empty())
 }
 
+/// A figure's name, and where it stands in a sample.
+type Figure = (&'static str, fn(&Sample) -> f64);
+
 /// What each figure did after the warm part, and before the calls were cleared.
 fn slopes(samples: &[Sample], warm_percent: u8) -> Vec<(&'static str, Slope)> {
     let full = samples.iter().map(|s| s.up).max().unwrap_or(0);
     let held: Vec<&Sample> = samples.iter().filter(|s| s.up * 10 >= full * 8).collect();
     let held = &held[held.len() * usize::from(warm_percent.min(90)) / 100..];
     #[expect(clippy::cast_precision_loss, reason = "figures for people")]
-    let figures: [(&'static str, fn(&Sample) -> f64); 6] = [
+    let figures: [Figure; 6] = [
         ("memory", |s| s.server_mib),
         ("threads", |s| s.threads as f64),
         ("files", |s| s.files as f64),

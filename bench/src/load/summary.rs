@@ -103,10 +103,11 @@ impl Summary {
         self.answered += u64::from(log.answered);
         self.complete += u64::from(log.complete);
         self.cleared += u64::from(log.cleared);
-        if let Some(at) = &log.stuck
-            && (self.stuck.len() < REASONS_MAX || self.stuck.contains_key(at))
-        {
-            *self.stuck.entry(format!("{}, {at}", log.person)).or_default() += 1;
+        if let Some(at) = &log.stuck {
+            let at = format!("{}, {at}", log.person);
+            if self.stuck.len() < REASONS_MAX || self.stuck.contains_key(&at) {
+                *self.stuck.entry(at).or_default() += 1;
+            }
         }
         if let Some(status) = log.status {
             *self.refused.entry(status).or_default() += 1;

@@ -211,6 +211,9 @@ fn percentiles(frame: &mut Frame<'_>, area: Rect, face: &Face<'_>) {
     frame.render_widget(table, area);
 }
 
+/// A curve's title, and where its value stands in a sample.
+type Curve<'a> = (&'a str, &'a dyn Fn(&Sample) -> u64);
+
 fn curves(frame: &mut Frame<'_>, area: Rect, face: &Face<'_>) {
     let thirds = Layout::horizontal([Constraint::Ratio(1, 3); 3]).split(area);
     let last = |width: u16, f: &dyn Fn(&Sample) -> u64| -> Vec<u64> {
@@ -219,7 +222,7 @@ fn curves(frame: &mut Frame<'_>, area: Rect, face: &Face<'_>) {
     };
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small and positive")]
     let millicores = |s: &Sample| (s.server_cores * 1000.0) as u64;
-    let charts: [(&str, &dyn Fn(&Sample) -> u64); 3] = [
+    let charts: [Curve<'_>; 3] = [
         (" calls up ", &|s| s.up),
         (" lateness p99, us ", &|s| s.late_p99_us),
         (" server, 1/1000 cores ", &millicores),

@@ -106,7 +106,7 @@ fn finish(
     });
     let text = serde_json::to_string_pretty(&result)?;
     if let Some(path) = &options.json {
-        std::fs::write(path, &text).map_err(|e| format!("--json {}: {e}", path.display()))?;
+        std::fs::write(path, text).map_err(|e| format!("--json {}: {e}", path.display()))?;
     }
     if let Some(path) = &options.html {
         let page = crate::report::page(&result);
