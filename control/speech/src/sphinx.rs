@@ -7,7 +7,7 @@
 
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::path::Path;
-use std::ptr::{NonNull, null, null_mut};
+use std::ptr::{NonNull, null_mut};
 
 /// Why there is no decoder, or why it does not take something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -240,7 +240,7 @@ impl Decoder {
         let mut score = 0;
         // SAFETY: the utterance has ended; the score is written to a local.
         let words = unsafe { (self.library.hypothesis)(self.raw(), &raw mut score) };
-        let words = if words == null() {
+        let words = if words.is_null() {
             None
         } else {
             // SAFETY: a text of the decoder that ends with zero and lives until the next utterance; it is copied here.
