@@ -55,6 +55,8 @@ enum Command {
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() -> ExitCode {
+    // One provider for the whole process; whoever installs it again finds it there.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let result = match Cli::parse().command {
         Command::Demo(options) => demo::run(options).await,
         Command::Pstn(options) => load::pstn(options).await,

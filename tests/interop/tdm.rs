@@ -30,15 +30,18 @@ async fn with_line(kind: SpanKind, sockets: &tempfile::TempDir) -> (Running, Exc
     (run, exchange)
 }
 
-async fn order(run: &Run<'_>, name: &str) -> String {
-    let body =
-        json!({ "to": "+15550100", "application": run.0.web.application(), "purpose": "transactional" });
-    let (code, answer) = run.0.server.post_call(name, &body).await.expect("the API answers");
+async fn order(run: &Running, name: &str) -> String {
+    let body = json!({ "to": "+15550100", "application": run.web.application(), "purpose": "transactional" });
+    let (code, answer) = run.server.post_call(name, &body).await.expect("the API answers");
     assert_eq!(code, 202, "{answer}");
     answer["id"].as_str().expect("an id").to_owned()
 }
 
-struct Run<'a>(&'a Running);
+/// Without what a loaded machine does to the line: its alarms are another test's.
+fn calls(mut seen: Vec<Seen>) -> Vec<Seen> {
+    seen.retain(|s| !matches!(s, Seen::Alarm(_) | Seen::Up));
+    seen
+}
 
 /// What `carillon show span 1 -o json` says.
 fn show(run: &Running) -> Value {
@@ -59,8 +62,8 @@ async fn an_order_over(kind: SpanKind, channels: u64) {
     let sockets = tempfile::tempdir().expect("a folder");
     let (run, exchange) = with_line(kind, &sockets).await;
     assert!(idle(&run, channels), "{}", show(&run));
-    let id = order(&Run(&run), "tdm-1").await;
-    let seen = exchange.saw(Duration::from_secs(40), |s| matches!(s, Seen::Ended(_))).expect("a call");
+    let id = order(&run, "tdm-1").await;
+    let seen = calls(exchange.saw(Duration::from_secs(40), |s| matches!(s, Seen::Ended(_))).expect("a call"));
     let status = run.done(&id, Duration::from_secs(30)).await;
     assert_eq!(status["disposition"], "completed", "{status} {seen:?}");
     assert!(
@@ -91,7 +94,7 @@ async fn a_call_that_comes_in_by_a_line_runs_its_document() {
     let sockets = tempfile::tempdir().expect("a folder");
     let (run, exchange) = with_line(SpanKind::E1, &sockets).await;
     exchange.call("+15559000", "5550123");
-    let seen = exchange.saw(Duration::from_secs(40), |s| matches!(s, Seen::Ended(_))).expect("a call");
+    let seen = calls(exchange.saw(Duration::from_secs(40), |s| matches!(s, Seen::Ended(_))).expect("a call"));
     assert!(matches!(seen[0], Seen::Answered(31)), "{seen:?}");
     assert!(seen.iter().filter(|s| matches!(s, Seen::Prompt(_))).count() >= 2, "{seen:?}");
     run.web.seen(|s| assert_eq!(s.submissions.len(), 1));

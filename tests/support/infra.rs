@@ -62,7 +62,7 @@ impl Postgres {
         let mut command = self.command("postgres");
         command.args(["-D", &data, "-k", &sockets, "-p", &port]);
         command.args(["-c", "listen_addresses=127.0.0.1", "-c", "max_connections=60"]);
-        self.peer = Some(Peer::start(&self.dir.clone(), "postgres", &mut command));
+        self.peer = Some(Peer::start(&self.dir, "postgres", &mut command));
         let up = until(Duration::from_secs(30), || {
             let ready = self.bin.join("pg_isready");
             let asked =
@@ -72,7 +72,7 @@ impl Postgres {
         assert!(
             up,
             "PostgreSQL does not come up:\n{}",
-            self.peer.as_ref().map_or(String::new(), Peer::output)
+            self.peer.as_ref().map_or_else(String::new, Peer::output)
         );
     }
 
@@ -144,7 +144,7 @@ impl Nats {
     /// `None` with a word why, if this machine has none.
     pub fn start(dir: &Path) -> Option<Self> {
         let program = tool("nats-server")?;
-        let mut server = Self { peer: None, program: program.into(), dir: dir.to_owned(), port: free_tcp() };
+        let mut server = Self { peer: None, program, dir: dir.to_owned(), port: free_tcp() };
         server.resume();
         Some(server)
     }

@@ -56,16 +56,17 @@ pub struct CallLog {
     pub complete: bool,
     /// The step that was not, and why.
     pub stuck: Option<String>,
+    /// We ended it before its time, at the end of a run.
+    pub cleared: bool,
     /// Status that ended it, for calls we made and were refused.
     pub status: Option<u16>,
     /// From the call's begin to its answer, ms.
     pub setup_ms: Option<u64>,
     /// From answer to the first sound, us.
     pub first_sound_us: Option<u64>,
-    /// From each press's end to the next prompt's begin, us.
+    /// From the begin of each press's last key to the next prompt's begin, us.
     pub reactions_us: Vec<u64>,
-    /// From the begin of a press, or of speech, until the ear was certain that the prompt it cut had ended (its pause
-    /// included), us.
+    /// From the begin of a press, or of speech, to the last sound of the prompt that it cut, us.
     pub talkover_us: Vec<u64>,
     /// From answer to the end, ms.
     pub talk_ms: u64,
@@ -253,7 +254,8 @@ impl Phone {
     /// The call is over; its log.
     #[must_use]
     pub fn over(mut self, now: Mono) -> CallLog {
-        if self.ear.sounding()
+        if !self.log.cleared
+            && self.ear.sounding()
             && let Some(end) = self.ear.pause(Mono(u64::MAX))
         {
             // A prompt that our own hang-up ended was not cut by the server; and no hang-up is a barge-in.
@@ -274,7 +276,8 @@ impl Phone {
         let waits_for_end =
             matches!(self.person.steps.get(self.at), Some(Step::WaitHangup(_) | Step::NoAnswer(_)));
         self.log.complete = self.log.stuck.is_none() && (self.at >= self.person.steps.len() || waits_for_end);
-        if !self.log.complete && self.log.stuck.is_none() {
+        self.log.cleared &= !self.log.complete;
+        if !self.log.complete && !self.log.cleared && self.log.stuck.is_none() {
             let how = match (self.outgoing && self.answered.is_none(), self.log.status) {
                 (true, Some(_)) => "refused",
                 (true, None) => "never answered",
@@ -290,6 +293,11 @@ impl Phone {
         self.log.silent = !self.log.deaf && self.log.talk_ms > 2_000 && h.loud == 0;
         self.log.audio = self.ear.into_audio();
         self.log
+    }
+
+    /// The run ends: the call is to be ended before its time.
+    pub fn clear(&mut self) {
+        self.log.cleared = true;
     }
 
     /// A status refused our call.
@@ -377,15 +385,15 @@ impl Phone {
     fn press(&mut self, now: Mono, digits: &[Digit], in_band: bool, (hold_ms, gap_ms): (u16, u16)) -> Going {
         let Some(mouth) = &mut self.mouth else { return Going::Waiting };
         let begin = now + std::time::Duration::from_millis(u64::from(mouth.queued_ms()));
-        let mut length = 0;
+        let mut before = 0;
         for &d in digits {
-            length = mouth.queued_ms() + u32::from(hold_ms);
+            before = mouth.queued_ms();
             mouth.press(d, hold_ms, in_band);
             let ends = if mouth.event_type().is_some() && !in_band { 60 } else { 0 };
             mouth.silence(u32::from(gap_ms).saturating_sub(ends));
         }
         self.pressing = self.ear.sounding().then_some(begin);
-        self.pressed = Some(now + std::time::Duration::from_millis(length.into()));
+        self.pressed = Some(now + std::time::Duration::from_millis(before.into()));
         self.ear.expect_cut();
         (self.ended_prompt, self.started) = (None, false);
         Going::On
@@ -426,12 +434,25 @@ impl Phone {
         if taken == digits {
             return Going::On;
         }
-        let doubled = heard.windows(2).filter(|w| w[0] == w[1]).count();
-        let owed = digits.windows(2).filter(|w| w[0] == w[1]).count();
         self.log.wrong_digits += 1;
-        self.log.doubled_digits += u32::try_from(doubled.saturating_sub(owed)).unwrap_or(u32::MAX);
+        self.log.doubled_digits += doubled(taken, digits);
         Going::Stuck("other keys came".into())
     }
+}
+
+/// How many keys only repeat the one before, which was owed once.
+fn doubled(heard: &[Digit], owed: &[Digit]) -> u32 {
+    let (mut at, mut doubled) = (0, 0);
+    for key in heard {
+        if owed.get(at) == Some(key) {
+            at += 1;
+        } else if at > 0 && owed.get(at - 1) == Some(key) {
+            doubled += 1;
+        } else {
+            break;
+        }
+    }
+    doubled
 }
 
 enum Going {
@@ -518,7 +539,7 @@ mod tests {
         p.noticed(Mono::from_ms(1300), ended(680, 1180));
         p.noticed(Mono::from_ms(1400), Noticed::PromptStart);
         let log = p.over(Mono::from_ms(2000));
-        assert_eq!((log.talkover_us, log.reactions_us), (vec![200_000], vec![300_000]));
+        assert_eq!((log.talkover_us, log.reactions_us), (vec![200_000], vec![400_000]));
     }
 
     #[test]

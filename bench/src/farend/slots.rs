@@ -13,6 +13,8 @@ pub(super) struct Slot {
     pub(super) phone: Phone,
     /// Which of our RTP ports it uses.
     pub(super) port: u16,
+    /// Where its packets come from in truth, if that is not what the session description says.
+    pub(super) learned: Option<SocketAddr>,
 }
 
 /// Our port's number and the other side's address.
@@ -25,6 +27,8 @@ pub(super) struct Slots {
     free: Vec<u32>,
     by_leg: HashMap<LegId, u32>,
     by_road: HashMap<Road, u32, BuildHasherDefault<Fold>>,
+    /// By our port's number and the other side's port, for servers with more addresses than they tell.
+    by_port: HashMap<(u16, u16), u32, BuildHasherDefault<Fold>>,
 }
 
 impl Slots {
@@ -47,10 +51,8 @@ impl Slots {
         let at = self.by_leg.remove(&leg)?;
         let slot = self.slots[index(at)].take()?;
         self.free.push(at);
-        if let Some(remote) = slot.phone.remote
-            && self.by_road.get(&(slot.port, remote)) == Some(&at)
-        {
-            self.by_road.remove(&(slot.port, remote));
+        for remote in slot.phone.remote.into_iter().chain(slot.learned) {
+            self.forget(slot.port, remote, at);
         }
         Some(slot)
     }
@@ -84,12 +86,32 @@ impl Slots {
         let Some(slot) = self.slots[index(at)].as_mut() else { return true };
         let old = slot.phone.remote.replace(remote);
         let port = slot.port;
-        if let Some(old) = old
-            && self.by_road.get(&(port, old)) == Some(&at)
-        {
-            self.by_road.remove(&(port, old));
+        if let Some(old) = old {
+            self.forget(port, old, at);
         }
+        self.by_port.insert((port, remote.port()), at);
         self.by_road.insert((port, remote), at).is_none_or(|other| other == at)
+    }
+
+    /// A packet came from an address that nobody told: it belongs to the call whose port it is, if that has no such
+    /// address yet. A server may send from another of its addresses than it writes into its session description.
+    pub(super) fn learn(&mut self, port: u16, from: SocketAddr) -> bool {
+        let Some(&at) = self.by_port.get(&(port, from.port())) else { return false };
+        match self.slots[index(at)].as_mut() {
+            Some(slot) if slot.learned.is_none() => slot.learned = Some(from),
+            _ => return false,
+        }
+        self.by_road.insert((port, from), at);
+        true
+    }
+
+    fn forget(&mut self, port: u16, remote: SocketAddr, at: u32) {
+        if self.by_road.get(&(port, remote)) == Some(&at) {
+            self.by_road.remove(&(port, remote));
+        }
+        if self.by_port.get(&(port, remote.port())) == Some(&at) {
+            self.by_port.remove(&(port, remote.port()));
+        }
     }
 
     /// How many.
@@ -147,7 +169,7 @@ mod tests {
     fn slot(n: u64) -> Slot {
         let s = Scenario::parse("person a\n answer", &|_| None).expect("valid");
         let phone = Phone::new(Mono(0), s.people[0].clone(), String::new(), Ear::new(0, 300, false));
-        Slot { leg: LegId(n), phone, port: 0 }
+        Slot { leg: LegId(n), phone, port: 0, learned: None }
     }
 
     #[test]
@@ -166,5 +188,10 @@ mod tests {
         assert!(slots.book(LegId(2), from));
         assert!(!slots.book(LegId(3), from), "two calls from one address are told");
         assert_eq!((slots.len(), slots.iter().count()), (2, 2));
+        let other = SocketAddr::from(([192, 0, 2, 7], 4000));
+        assert!(!slots.learn(1, other) && slots.learn(0, other) && !slots.learn(0, from));
+        assert_eq!(slots.from_road(0, other).map(|s| s.leg), Some(LegId(3)));
+        slots.remove(LegId(3));
+        assert!(slots.from_road(0, other).is_none() && !slots.learn(0, other));
     }
 }

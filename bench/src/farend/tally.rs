@@ -13,6 +13,8 @@ pub struct Counts {
     pub up: u64,
     /// RTP from an address that belongs to no call.
     pub stray_rtp: u64,
+    /// Calls whose packets came from another address than their session description says.
+    pub learned: u64,
     /// Calls whose packets came from the address of another call: they cannot be judged (use more RTP ports).
     pub ambiguous: u64,
     /// Frames that we owed and did not send, since we were more than 20 ms late.

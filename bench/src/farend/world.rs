@@ -338,7 +338,7 @@ impl World {
         let port = self.port_next;
         self.port_next = (port + 1) % u16::try_from(self.ports.len()).unwrap_or(u16::MAX);
         let phone = self.phone(now, dial.person.clone(), dial.to.clone()).outgoing();
-        self.enlist(Slot { leg, phone, port });
+        self.enlist(Slot { leg, phone, port, learned: None });
         let place = Place {
             to: Private::new(dial.to.clone()),
             from: Private::new(dial.from.clone()),
@@ -360,6 +360,9 @@ impl World {
         self.campaign = None;
         let legs: Vec<LegId> = self.slots.iter().map(|s| s.leg).collect();
         for leg in legs {
+            if let Some(slot) = self.slots.get(leg) {
+                slot.phone.clear();
+            }
             self.sip(now, SipInput::Leg(leg, Action::Clear(Cause::NORMAL)));
         }
     }
@@ -485,7 +488,7 @@ impl World {
         self.ring_up(now.mono, &number);
         let phone = self.phone(now, person, number);
         let port = self.free_port(call.offer.as_ref());
-        self.enlist(Slot { leg, phone, port });
+        self.enlist(Slot { leg, phone, port, learned: None });
         if let Some(offer) = &call.offer {
             self.connect(leg, offer);
         }
@@ -545,6 +548,9 @@ impl World {
     }
 
     fn rtp(&mut self, port: u16, at: Mono, from: SocketAddr, bytes: &[u8]) {
+        if self.slots.from_road(port, from).is_none() && self.slots.learn(port, from) {
+            self.counts.learned += 1;
+        }
         let Some(Slot { phone, .. }) = self.slots.from_road(port, from) else {
             self.counts.stray_rtp += 1;
             return;

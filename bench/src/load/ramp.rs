@@ -111,9 +111,13 @@ pub async fn run_ramp(options: &RampOptions) -> Result<(Value, bool), Box<dyn st
     let title = format!("ramp against {} from sip {}", options.target.target, far.sip_addr());
     let mut session = begin(&options.common, far, &title).await?;
     let from = session.far.sip_addr();
-    let mut search = Search::new(options.first, options.max, options.resolution);
+    let mut search = if options.first == options.max {
+        Search::once(options.max)
+    } else {
+        Search::new(options.first, options.max, options.resolution)
+    };
     let mut stages = Vec::new();
-    while let Some(load) = search.next().filter(|_| !session.interrupted()) {
+    while let Some(load) = search.wanted().filter(|_| !session.interrupted()) {
         let Some(stage) = stage(options, &mut session, from, load).await else { break };
         search.judged(stage.why.is_empty());
         session.note(&told(&stage));

@@ -11,6 +11,7 @@ pub struct Search {
     /// The distance at which it stops, in thousandths of the load.
     resolution_permille: u64,
     again: bool,
+    once: bool,
     over: bool,
 }
 
@@ -27,17 +28,24 @@ impl Search {
             max: max.max(1),
             resolution_permille,
             again: false,
+            once: false,
             over: false,
         }
     }
 
+    /// One load only: does it go well?
+    #[must_use]
+    pub fn once(load: u64) -> Self {
+        Self { once: true, ..Self::new(load, load, 1) }
+    }
+
     /// The next load to try; `None`: it is known.
     #[must_use]
-    pub fn next(&self) -> Option<u64> {
+    pub fn wanted(&self) -> Option<u64> {
         (!self.over).then_some(self.next)
     }
 
-    /// How the load went that [`Search::next`] named.
+    /// How the load went that [`Search::wanted`] named.
     pub fn judged(&mut self, well: bool) {
         let load = self.next;
         if well {
@@ -54,7 +62,7 @@ impl Search {
         };
         let near = self.bad.is_some_and(|bad| (bad - self.good) * 1000 <= bad * self.resolution_permille);
         let top = self.bad.is_none() && self.good == self.max;
-        self.over = near || top || self.next == self.good;
+        self.over = self.once || near || top || self.next == self.good;
     }
 
     /// The largest load that went well; 0: none did.
@@ -77,7 +85,7 @@ mod tests {
     fn find(true_capacity: u64, first: u64, max: u64) -> (u64, u32) {
         let mut s = Search::new(first, max, 2);
         let mut tries = 0;
-        while let Some(load) = s.next() {
+        while let Some(load) = s.wanted() {
             tries += 1;
             assert!(tries < 60, "it ends");
             s.judged(load <= true_capacity);
@@ -105,11 +113,20 @@ mod tests {
     }
 
     #[test]
+    fn one_load_alone_is_tried_and_no_other() {
+        let mut s = Search::once(600);
+        s.judged(false);
+        assert_eq!(s.wanted(), Some(600));
+        s.judged(false);
+        assert_eq!((s.wanted(), s.capacity()), (None, 0));
+    }
+
+    #[test]
     fn one_hiccup_is_forgiven() {
         let mut s = Search::new(100, 100, 2);
         s.judged(false);
-        assert_eq!(s.next(), Some(100));
+        assert_eq!(s.wanted(), Some(100));
         s.judged(true);
-        assert_eq!((s.next(), s.capacity(), s.unbounded()), (None, 100, true));
+        assert_eq!((s.wanted(), s.capacity(), s.unbounded()), (None, 100, true));
     }
 }

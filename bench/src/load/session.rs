@@ -160,6 +160,8 @@ impl Session {
         // A later reading holds all that an earlier one does.
         let _ = lateness.subtract(&self.last.lateness);
         let talk_ms = now.talk_ms.saturating_sub(self.last.talk_ms);
+        // With hardly a call up, a share of nothing says nothing.
+        let cost = |us: u64| if talk_ms < 1_000 { 0.0 } else { per_session_second(us, talk_ms) };
         let cpu = match (&self.server_last, &server) {
             (Some(a), Some(b)) => b.cpu_ms.saturating_sub(a.cpu_ms),
             _ => 0,
@@ -175,8 +177,8 @@ impl Session {
             packets: streams.packets,
             late_p99_us: lateness.value_at_quantile(0.99),
             server_cores: per_session_second(cpu * 1000, took_ms) / 1e6,
-            server_us: per_session_second(cpu * 1000, talk_ms),
-            far_us: per_session_second(now.own.cpu_us - self.last.own.cpu_us, talk_ms),
+            server_us: cost(cpu * 1000),
+            far_us: cost(now.own.cpu_us - self.last.own.cpu_us),
             #[expect(clippy::cast_precision_loss, reason = "MiB")]
             server_mib: seen.resident_kib as f64 / 1024.0,
             threads: seen.threads,

@@ -54,7 +54,13 @@ pub async fn dispatch(options: DispatchOptions) -> Result<bool, Box<dyn std::err
 /// What keeps it from running.
 pub async fn run(options: &DispatchOptions) -> Result<(Value, bool), Box<dyn std::error::Error>> {
     let far = busy_network()?;
-    let size = Size { calls: 2_000, rate: 5_000.0, backend: "plain".into(), trunk: Some(far.sip_addr()) };
+    let size = Size {
+        calls: 2_000,
+        rate: 5_000.0,
+        backend: "plain".into(),
+        interface: None,
+        trunk: Some(far.sip_addr()),
+    };
     let running = Running::start(options.carillon.as_deref(), "carillon-dispatch", &size).await?;
     let begun = Instant::now();
     let given = give(OrdersOptions {

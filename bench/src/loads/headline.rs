@@ -24,6 +24,9 @@ pub struct HeadlineOptions {
     /// Net backend of the server: auto, sockets, xdp or plain.
     #[arg(long, default_value = "auto")]
     pub backend: String,
+    /// Interface of the server for xdp; loopback is `lo`.
+    #[arg(long)]
+    pub interface: Option<String>,
     /// The `carillon` program; default: beside this one.
     #[arg(long)]
     pub carillon: Option<PathBuf>,
@@ -71,7 +74,9 @@ pub async fn run(options: &HeadlineOptions) -> Result<(Value, bool), Box<dyn std
     let most = options.hold.max(options.max);
     #[expect(clippy::cast_precision_loss, reason = "thousands")]
     let rate = most as f64 / ivr::CALL_SECONDS * 1.05;
-    let size = Size { calls: usize::try_from(most)?, rate, backend: options.backend.clone(), trunk: None };
+    let (calls, backend, interface) =
+        (usize::try_from(most)?, options.backend.clone(), options.interface.clone());
+    let size = Size { calls, rate, backend, interface, trunk: None };
     let mut running = Running::start(options.carillon.as_deref(), "carillon-headline", &size).await?;
     if options.keep {
         running.keep();
@@ -124,6 +129,8 @@ fn common(options: &HeadlineOptions, running: &Running, pid: u32) -> Common {
         scenario: Some(running.dir.join("caller.txt")),
         seed: options.seed,
         core: (!options.no_pin).then_some(options.rest_core),
+        // It shares its core with the server's other threads: its ticks are to be punctual all the same.
+        realtime: !options.no_pin,
         server_pid: Some(pid),
         plain: options.plain,
         ..Common::default()

@@ -15,6 +15,8 @@ pub struct Size {
     pub rate: f64,
     /// Net backend: auto, sockets, xdp or plain.
     pub backend: String,
+    /// Its interface, for xdp.
+    pub interface: Option<String>,
     /// Where orders are dialled to; `None`: nowhere.
     pub trunk: Option<SocketAddr>,
 }
@@ -82,6 +84,7 @@ fn config(dir: &Path, at: Addresses, web: SocketAddr, size: &Size) -> String {
     let calls = size.calls + size.calls / 20 + 10;
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at most 10,000")]
     let rate = (size.rate * 2.0).ceil() as u64 + 10;
+    let interface = size.interface.as_ref().map_or(String::new(), |i| format!("interface = \"{i}\"\n"));
     let trunk = size.trunk.map_or(String::new(), |trunk| {
         format!(
             "[[trunks]]\nname = \"far\"\naddress = \"{trunk}\"\nprefixes = [\"+1555\"]\ncaller_id = \"+15550000\"\n\
@@ -104,7 +107,7 @@ trusted = ["127.0.0.1"]
 [media]
 workers = 1
 backend = "{backend}"
-rtp_ports = [{low}, {high}]
+{interface}rtp_ports = [{low}, {high}]
 recordings = "{dir}/recordings"
 
 [smtp]
@@ -162,7 +165,13 @@ mod tests {
     fn the_configuration_is_one_that_carillon_takes() {
         let at = Addresses::free().expect("loopback");
         for trunk in [None, Some(at.sip)] {
-            let size = Size { calls: 5000, rate: 250.0, backend: "auto".into(), trunk };
+            let size = Size {
+                calls: 5000,
+                rate: 250.0,
+                backend: "auto".into(),
+                interface: Some("lo".into()),
+                trunk,
+            };
             let text = config(Path::new("/tmp/x"), at, at.http, &size);
             if let Err(e) = control::config::parse("carillon.toml", &text) {
                 panic!("{e:?}\n{text}");

@@ -281,6 +281,7 @@ mod tests {
 
     #[tokio::test]
     async fn it_is_as_bad_as_told() {
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let options = WebOptions { errors: 0.3, garbage: 0.2, cuts: 0.1, ..WebOptions::good(any) };
         let (site, addr) = Site::start(options).await.expect("loopback");

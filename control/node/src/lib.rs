@@ -26,6 +26,7 @@ pub mod prompts;
 pub mod provision;
 pub mod serve;
 pub mod shard;
+mod sip;
 pub mod smtp;
 pub mod sources;
 pub mod speech;

@@ -10,6 +10,7 @@ use crate::intake::{Bench, Intake};
 use crate::notify::Notifier;
 use crate::prompts::{Attachments, Prompts, recording_path};
 use crate::shard::{self, Inbox, Listener, Post};
+use crate::sip::{bind, endpoint, tls};
 use crate::speech::Speaker;
 use crate::spoken::Spoken;
 use crate::store::{Handle, Limits as StoreLimits};
@@ -25,14 +26,13 @@ use dataplane::io::host::{Config as HostConfig, Host};
 use dataplane::io::net::{Backend as Net, Choice};
 use dataplane::io::recorder::Recorder;
 use signalling::leg::Transport;
-use signalling::sip::endpoint::{Advertised, Endpoint, EndpointConfig, ServerAuth};
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, mpsc, watch};
-use units::{Private, ServerId};
+use units::ServerId;
 
 /// Why the node does not start.
 #[derive(Debug, thiserror::Error)]
@@ -57,7 +57,7 @@ pub enum ServeError {
     Replaced,
 }
 
-fn io(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> ServeError {
+pub(crate) fn io(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> ServeError {
     let what = what.into();
     move |error| ServeError::Io(what, error)
 }
@@ -154,7 +154,12 @@ struct Kept {
 }
 
 impl Kept {
-    fn open(config: &Config, role: Option<Role>, state: &Path, recordings: &Path) -> Result<Self, ServeError> {
+    fn open(
+        config: &Config,
+        role: Option<Role>,
+        state: &Path,
+        recordings: &Path,
+    ) -> Result<Self, ServeError> {
         let vault = vault(config, state)?;
         let store = open_store(config, role)?.sealed(Arc::clone(&vault));
         tokio::spawn(forget_recordings(recordings.to_owned(), config.media.recordings_keep.duration()));
@@ -299,11 +304,6 @@ impl Node {
             among: None,
             store: store.clone(),
         };
-        tokio::spawn(crate::locate::run(crate::locate::Parts {
-            config: Arc::clone(&node.config),
-            changed: Arc::clone(&node.names),
-            shards: node.shards.clone(),
-        }));
         let ours = among.zip(key).map(|(among, key)| node.enter(among, key, over));
         node.desk_task = Some(node.start_desk(ours, server, floor.load, desk_way.1, finished));
         node.start_doors(metrics).await?;
@@ -405,6 +405,11 @@ impl Node {
             tokio::spawn(crate::sources::run(Arc::clone(&self.intake)));
             crate::books::start(&self.store, &self.config);
         }
+        tokio::spawn(crate::locate::run(crate::locate::Parts {
+            config: Arc::clone(&self.config),
+            changed: Arc::clone(&self.names),
+            shards: self.shards.clone(),
+        }));
         let kept = (self.recordings.clone(), Arc::clone(&self.vault));
         crate::doors::start(&self.config.load(), self.role, &self.intake, kept, metrics, &self.stop).await?;
         let path = PathBuf::from(&self.config.load().node.admin_socket);
@@ -509,7 +514,7 @@ impl Node {
         let fetcher = Fetcher::new(&newer.fetch, recordings_of(&self.recordings, &self.vault))?;
         self.intake.take_file(newer)?;
         self.fetcher.store(fetcher);
-        let scheme = desk::Message::Scheme(newer.dispatch.scheme, newer.dispatch.shares());
+        let scheme = desk::Message::Scheme(newer.dispatch.scheme, newer.dispatch.shares(newer.limits.outbound_share));
         self.desk.send(scheme).await.map_err(|_| "the desk is gone".to_owned())?;
         let server = self.among.as_ref().map_or(ServerId(newer.node.server_id), |among| among.member.id);
         let settings = settings(newer, self.media_ip, server);
@@ -631,54 +636,6 @@ fn start_workers(config: &Config) -> Result<(Host, Vec<dataplane::io::host::Cont
         tracing::info!("{worker}");
     }
     Ok((host, ends))
-}
-
-fn endpoint(config: &Config, shard: u16, ip: IpAddr, secret: [u8; 32]) -> Endpoint {
-    let of = |transport| {
-        let listen = config.sip.listen.iter().find(|l| l.transport == transport)?;
-        Some(SocketAddr::new(ip, listen.addr.port()))
-    };
-    let advertised = Advertised { udp: of(Transport::Udp), tcp: of(Transport::Tcp), tls: of(Transport::Tls) };
-    let mut own = EndpointConfig::new(shard, advertised, secret);
-    own.limits = control::limits::endpoint(config);
-    own.answer_unknown = config.sip.answer_unknown;
-    let users = config.sip.users.iter().map(|(name, key)| (Private::new(name.clone()), key.clone()));
-    let (realm, users) = (config.sip.realm.clone(), users.collect::<Vec<_>>());
-    own.auth = (!users.is_empty()).then_some(ServerAuth { realm, users });
-    Endpoint::new(own, clock::seed())
-}
-
-fn bind(config: &Config) -> Result<Vec<(Transport, Listener)>, ServeError> {
-    let mut sockets = Vec::new();
-    for listen in &config.sip.listen {
-        let what = format!("sip.listen {:?} {}", listen.transport, listen.addr);
-        let listener = match listen.transport {
-            Transport::Udp => {
-                let socket = std::net::UdpSocket::bind(listen.addr).map_err(io(&*what))?;
-                socket.set_nonblocking(true).map_err(io(&*what))?;
-                Listener::Udp(socket)
-            }
-            Transport::Tcp | Transport::Tls => {
-                let listener = std::net::TcpListener::bind(listen.addr).map_err(io(&*what))?;
-                listener.set_nonblocking(true).map_err(io(&*what))?;
-                Listener::Tcp(listener)
-            }
-        };
-        sockets.push((listen.transport, listener));
-    }
-    Ok(sockets)
-}
-
-fn tls(config: &Config) -> Result<Option<shard::Tls>, ServeError> {
-    let speaks = config.sip.listen.iter().any(|l| l.transport == Transport::Tls)
-        || config
-            .trunks
-            .iter()
-            .any(|t| t.transport == Some(Transport::Tls) || (t.transport.is_none() && t.figures().is_none()));
-    if !speaks {
-        return Ok(None);
-    }
-    crate::tls::both(&config.sip).map(Some).map_err(|why| ServeError::Setting("sip.tls_certificate", why))
 }
 
 /// 32 secret octets that lie in a file for us alone, made when they are not there. From one of them and the attempt id

@@ -22,6 +22,7 @@ pub mod espeak;
 pub mod flite;
 pub mod frame;
 pub mod grammar;
+pub mod mrcp;
 pub mod recogniser;
 pub mod say;
 pub mod sphinx;

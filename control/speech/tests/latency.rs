@@ -31,7 +31,9 @@ fn measure(name: &str, speak: impl Fn(&Speak) -> Result<(u32, Vec<u8>), Error>) 
     for _ in 0..10 {
         let (begun, before) = (Instant::now(), children());
         match speak(&wish) {
-            Ok((hz, sound)) => seconds = f64::from(u32::try_from(sound.len() / 2).unwrap_or(0)) / f64::from(hz),
+            Ok((hz, sound)) => {
+                seconds = f64::from(u32::try_from(sound.len() / 2).unwrap_or(0)) / f64::from(hz)
+            }
             Err(error) => {
                 println!("SKIPPED: {name}: {error}");
                 return;

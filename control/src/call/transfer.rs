@@ -166,7 +166,10 @@ impl Talk {
     /// What the caller heard meanwhile ends.
     fn hush(&mut self, ctx: &mut Ctx<'_>) {
         let Some(moving) = &mut self.moving else { return };
-        match std::mem::replace(&mut moving.sound, Sound::Nothing) {
+        let sound = moving.sound;
+        // What the two sides say to each other before the answer is parted like a bridge.
+        moving.sound = if sound == Sound::Early { Sound::Early } else { Sound::Nothing };
+        match sound {
             Sound::Audio => self.list.stop(),
             Sound::Ringback => {
                 if let Some(bearer) = self.bearer {
@@ -391,6 +394,7 @@ impl Talk {
         let Some(moving) = self.moving.take() else { return };
         let (cause, how) = match end {
             TransferEnd::Noanswer => (Cause::NO_ANSWER, Disposition::NoAnswer),
+            TransferEnd::Unknown => (Cause::NORMAL, Disposition::Unknown),
             _ if matches!(moving.step, Step::Asked | Step::Ringing) => {
                 (Cause::NORMAL, Disposition::Cancelled)
             }

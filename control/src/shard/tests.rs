@@ -2,6 +2,7 @@
 //! lines each. The same [`Shard`] runs in the node.
 
 mod documents;
+mod line;
 mod transfer;
 mod voice;
 
@@ -82,6 +83,8 @@ pub(super) enum Event {
     Shard(Input<'static>),
     ToShard(Vec<u8>),
     ToPhone(SocketAddr, Vec<u8>),
+    /// A D-channel frame comes in on a span.
+    Line(u16, Vec<u8>),
     PhoneHangsUp(LegId),
 }
 
@@ -205,6 +208,10 @@ impl World {
                 let input = SipInput::Received { flow, transport, from, bytes };
                 self.phone.handle(self.now, input).expect("the network never errs");
             }
+            Event::Line(span, octets) => {
+                let input = TdmInput::Frame { span, octets: &octets };
+                self.shard.handle(self.now, Input::Tdm(input));
+            }
             Event::PhoneHangsUp(leg) => {
                 // The call may be over already.
                 let _ = self.phone.handle(self.now, SipInput::Leg(leg, Action::Clear(Cause::NORMAL)));
@@ -290,6 +297,15 @@ impl World {
                 let place = Some((bearer, addr("127.0.0.1:20000")));
                 self.later(0, Event::Shard(Input::Reserved(token, place)));
             }
+            Output::ReserveSlot(token) => {
+                let bearer = BearerId { worker: 0, generation: 0, index: self.sequence };
+                self.later(0, Event::Shard(Input::Reserved(token, Some((bearer, addr("0.0.0.0:0"))))));
+            }
+            Output::OpenSlot { bearer, .. } => {
+                self.later(1, Event::Shard(Input::Report(Report::Opened { bearer, port: 0 })));
+            }
+            // Spans 1 and 2 are wired to each other.
+            Output::Tdm(TdmOutput::Frame { span, octets }) => self.later(5, Event::Line(3 - span, octets)),
             Output::Capture { bearer, name, .. } => {
                 self.capturing.push((name, bearer));
                 let report = Report::Voice { bearer, on: true };

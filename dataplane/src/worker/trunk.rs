@@ -5,7 +5,7 @@ use crate::codec::Octets;
 use crate::dchannel::Frame;
 use crate::limits::{FRAME, PHASES};
 use crate::report::SpanEvent;
-use hw::card::{Card, CardReport, Tick, alarm};
+use hw::card::{Card, CardReport, SpanKind, Tick, alarm};
 use rtrb::Consumer;
 use std::collections::VecDeque;
 use units::Digit;
@@ -41,6 +41,14 @@ struct DChannel {
 /// Frames that wait at one D-channel: Q.921's window of 7 and its supervisory frames fit.
 const WAITING_MAX: usize = 32;
 
+impl Slot {
+    /// Nobody's, and silent.
+    fn free(kind: SpanKind) -> Self {
+        let silence = idle(kind);
+        Self { place: NOBODY, phase: 0, rx: [silence; FRAME], tx: [silence; FRAME] }
+    }
+}
+
 /// A card with all its slots.
 pub(super) struct Trunk {
     card: Box<dyn Card>,
@@ -58,19 +66,22 @@ fn alarmed(bits: u16) -> SpanEvent {
     SpanEvent::Alarm { bits, dead: bits & alarm::DEAD != 0, defect: bits != 0 }
 }
 
-/// What an idle channel sends: the octet of silence of mu-law and of A-law (ITU-T G.711) differ; this is neither's
-/// loud one, and bearers overwrite it.
-const IDLE: u8 = 0xff;
+/// What an idle slot sends: silence in the law of its line (ITU-T G.711: mu-law on a T1, A-law on an E1).
+fn idle(kind: SpanKind) -> u8 {
+    match kind {
+        SpanKind::T1 => 0xff,
+        SpanKind::E1 => 0xd5,
+    }
+}
 
 impl Trunk {
     pub(super) fn new(card: Box<dyn Card>, d_channels: &[(u16, u8)]) -> Self {
-        let mut firsts = Vec::new();
-        let mut total = 0;
+        let (mut firsts, mut slots) = (Vec::new(), Vec::new());
         for span in &card.info().spans {
-            firsts.push(total);
-            total += usize::from(span.slots());
+            firsts.push(slots.len());
+            slots.extend((0..span.slots()).map(|_| Slot::free(*span)));
         }
-        let slot = || Slot { place: NOBODY, phase: 0, rx: [IDLE; FRAME], tx: [IDLE; FRAME] };
+        let octets = slots.len() * OCTETS;
         let d_channel = |&(span, slot): &(u16, u8)| DChannel {
             span,
             slot,
@@ -79,10 +90,10 @@ impl Trunk {
         Self {
             d_channels: d_channels.iter().map(d_channel).collect(),
             card,
-            slots: (0..total).map(|_| slot()).collect(),
+            slots: slots.into(),
             firsts: firsts.into(),
-            rx: vec![IDLE; total * OCTETS].into(),
-            tx: vec![IDLE; total * OCTETS].into(),
+            rx: vec![0; octets].into(),
+            tx: vec![0; octets].into(),
             failed: 0,
         }
     }
@@ -105,8 +116,9 @@ impl Trunk {
     }
 
     pub(super) fn detach(&mut self, place: u32, span: u16, slot: u8) {
+        let Some(&kind) = self.card.info().spans.get(usize::from(span)) else { return };
         if let Some(slot) = self.index(span, slot).map(|i| &mut self.slots[i]).filter(|s| s.place == place) {
-            *slot = Slot { place: NOBODY, phase: 0, rx: [IDLE; FRAME], tx: [IDLE; FRAME] };
+            *slot = Slot::free(kind);
         }
     }
 

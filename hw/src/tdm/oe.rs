@@ -377,10 +377,10 @@ mod tests {
                 ports[1 - end].receive(&Packet::parse(&packet[..len]).expect("our own"));
             }
         }
-        for end in 0..2 {
+        for (port, heard) in ports.iter_mut().zip(&mut heard) {
             let mut rx = [0; 31 * 8];
-            ports[end].hear(&mut rx);
-            heard[end] = rx[0];
+            port.hear(&mut rx);
+            *heard = rx[0];
         }
         heard
     }
@@ -455,7 +455,10 @@ mod tests {
             tick(&mut ports, 1, &mut || !rng.chance(0.05));
         });
         let counts = ports[0].counts();
-        assert!((150..350).contains(&counts.lost) && ports[0].buffer.len() <= Buffer::WIRE.ms_max, "{counts:?}");
+        assert!(
+            (150..350).contains(&counts.lost) && ports[0].buffer.len() <= Buffer::WIRE.ms_max,
+            "{counts:?}"
+        );
         // A peer whose clock is ten percent fast.
         let mut packet = [0; PACKET_MAX];
         for n in 0..2_000 {

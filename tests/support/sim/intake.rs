@@ -105,7 +105,6 @@ struct Giving {
 /// See the module.
 pub(super) struct Intake {
     waiting: Vec<Giving>,
-    config: Config,
     settings: Settings,
     rng: Rng,
     n: u32,
@@ -113,7 +112,7 @@ pub(super) struct Intake {
 }
 
 impl Intake {
-    pub(super) fn new(plan: &Plan, config: Config, seed: Seed) -> Self {
+    pub(super) fn new(plan: &Plan, config: &Config, seed: Seed) -> Self {
         let mut rng = seed.rng();
         let start = units::Mono::from_ms(1_500);
         let mut waiting: Vec<Giving> = (0..plan.orders)
@@ -125,9 +124,9 @@ impl Intake {
             })
             .collect();
         waiting.sort_by_key(|g| std::cmp::Reverse(g.at));
-        let settings = Settings::of(&config).expect("sound rules");
+        let settings = Settings::of(config).expect("sound rules");
         let application = format!("{SITE}{}", plan.application);
-        Self { waiting, config, settings, rng, n: 0, application }
+        Self { waiting, settings, rng, n: 0, application }
     }
 
     pub(super) fn is_empty(&self) -> bool {

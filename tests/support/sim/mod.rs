@@ -107,7 +107,7 @@ impl Sim {
             world,
             wire: Wire::new(plan.weather, seed.derive(6)),
             site: Site::new(plan.manners, plan.pages, seed.derive(7).rng()),
-            intake: Intake::new(&plan, config, seed.derive(8)),
+            intake: Intake::new(&plan, &config, seed.derive(8)),
             plan,
             later: BTreeMap::new(),
             laters: 0,

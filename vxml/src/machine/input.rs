@@ -185,8 +185,12 @@ impl Session {
 
     fn take_outcome(&mut self) {
         let Phase::Listening(l) = std::mem::replace(&mut self.phase, Phase::Running) else { return };
-        self.awake();
-        match l.outcome.expect("settled before") {
+        let outcome = l.outcome.expect("settled before");
+        // What fails at once fails for ever: a document that tries again and again is one that chases itself.
+        if !matches!(&outcome, Outcome::Event(event) if event.name.starts_with("error")) {
+            self.awake();
+        }
+        match outcome {
             Outcome::Event(event) => self.throw(event),
             Outcome::Answer(mut answer) => {
                 answer.mark = self.heard_mark.take();
@@ -255,7 +259,9 @@ impl Session {
     }
 
     pub(crate) fn on_listen_event(&mut self, id: ListenId, event: Event) {
-        self.awake();
+        if !event.name.starts_with("error") {
+            self.alive();
+        }
         if matches!(&self.phase, Phase::Listening(l) if l.id == id && l.outcome.is_none()) {
             self.settle(Outcome::Event(event));
         }

@@ -96,7 +96,6 @@ impl Session {
         if running != id {
             return;
         }
-        self.awake();
         self.phase = Phase::Running;
         let value = match result {
             Ok(value) => from_json(&value),
@@ -219,13 +218,17 @@ impl Session {
     }
 
     pub(crate) fn on_transfer_ended(&mut self, id: ListenId, end: TransferEnd, duration_ms: u64) {
-        let ours = matches!(&self.phase, Phase::Transferring(t) if t.id == id);
-        if !ours {
-            return;
+        let kind = match &self.phase {
+            Phase::Transferring(t) if t.id == id => t.kind,
+            _ => return,
+        };
+        // A refusal comes at once: a document that asks again and again is one that chases itself.
+        let event = transfer_event(end, kind);
+        if event.as_ref().is_none_or(|event| !event.name.starts_with("error")) {
+            self.awake();
         }
-        self.awake();
         let Phase::Transferring(moving) = std::mem::replace(&mut self.phase, Phase::Running) else { return };
-        if let Some(event) = transfer_event(end, moving.kind) {
+        if let Some(event) = event {
             if event.name.starts_with("connection.disconnect") {
                 self.hung_up = true;
             }

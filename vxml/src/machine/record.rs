@@ -188,7 +188,9 @@ impl Session {
         if !ours {
             return;
         }
-        self.awake();
+        if recording.is_some() || termchar.is_some() {
+            self.alive();
+        }
         if let Err(event) = self.recorded(recording, termchar, maxtime) {
             self.phase = Phase::Running;
             self.throw(event);

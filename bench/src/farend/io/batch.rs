@@ -17,6 +17,8 @@ pub(super) struct Batch {
     addresses: Vec<libc::sockaddr_storage>,
     vectors: Vec<libc::iovec>,
     headers: Vec<libc::mmsghdr>,
+    /// Headers that the last batch wrote to; all others still stand as they were set.
+    dirty: usize,
     lengths: Vec<usize>,
     stamps: Vec<Option<i128>>,
     out: Outgoing,
@@ -132,6 +134,7 @@ impl Batch {
             addresses: vec![address; size],
             vectors: vec![vector; size],
             headers: vec![header; size],
+            dirty: size,
             lengths: vec![0; size],
             stamps: vec![None; size],
             out: Outgoing {
@@ -149,7 +152,8 @@ impl Batch {
 
     /// Receives what is there; how many datagrams.
     pub(super) fn receive(&mut self, socket: &UdpSocket) -> usize {
-        for i in 0..self.data.len() {
+        // The vectors never grow, so pointers into them stay true when the batch itself moves.
+        for i in 0..self.dirty {
             self.vectors[i] =
                 libc::iovec { iov_base: self.data[i].as_mut_ptr().cast(), iov_len: DATAGRAM_MAX };
             let h = &mut self.headers[i].msg_hdr;
@@ -173,6 +177,7 @@ impl Batch {
             )
         };
         let n = usize::try_from(n).unwrap_or(0);
+        self.dirty = n;
         for (i, header) in self.headers.iter().take(n).enumerate() {
             self.lengths[i] = usize::try_from(header.msg_len).unwrap_or(0).min(DATAGRAM_MAX);
             self.stamps[i] = stamp(&header.msg_hdr);

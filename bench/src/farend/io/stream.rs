@@ -114,9 +114,9 @@ impl Streams {
         self.tls = tls;
     }
 
-    /// Whether there is anything to poll.
-    pub(super) fn idle(&self) -> bool {
-        self.listeners.is_empty() && self.connections.is_empty()
+    /// Whether there is nothing to poll at this tick; newcomers may wait some ms.
+    pub(super) fn idle(&self, tick: u64) -> bool {
+        self.connections.is_empty() && (self.listeners.is_empty() || !tick.is_multiple_of(8))
     }
 
     /// Sends a message: by the flow, or by one to `to` that is up or is opened now.
@@ -164,7 +164,7 @@ impl Streams {
         let mut came = Vec::new();
         let mut gone = Vec::new();
         for (&flow, c) in &mut self.connections {
-            let opening = matches!(c.wire, Wire::Opening(_));
+            let opening = c.opening();
             let mut bytes = Vec::new();
             let alive = c.turn(self.tls.as_ref(), &mut bytes);
             if !bytes.is_empty() {
@@ -231,6 +231,15 @@ fn ready(stream: &TcpStream) -> Option<()> {
 }
 
 impl Connection {
+    /// Not up yet: if it ends now, nobody that we may trust answers there.
+    fn opening(&self) -> bool {
+        match &self.wire {
+            Wire::Opening(_) => true,
+            Wire::Plain(_) => false,
+            Wire::Tls(_, tls) => matches!(**tls, rustls::Connection::Client(_)) && tls.is_handshaking(),
+        }
+    }
+
     /// One round of reading and writing; false: it is over.
     fn turn(&mut self, tls: Option<&Tls>, bytes: &mut Vec<u8>) -> bool {
         if let Wire::Opening(opened) = &self.wire {
@@ -282,11 +291,16 @@ fn secure(
         tls.writer().write_all(waiting)?;
         waiting.clear();
     }
+    let mut over = false;
     loop {
         match tls.read_tls(stream) {
-            Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
+            Ok(0) => {
+                over = true;
+                break;
+            }
             Ok(_) => {
                 tls.process_new_packets().map_err(std::io::Error::other)?;
+                decrypted(tls, bytes);
             }
             Err(e) => {
                 patient(e)?;
@@ -294,19 +308,23 @@ fn secure(
             }
         }
     }
-    let mut plain = [0; 16_384];
-    while let Ok(n) = tls.reader().read(&mut plain) {
-        if n == 0 {
-            break;
-        }
-        bytes.extend_from_slice(&plain[..n]);
-    }
     while tls.wants_write() {
         if tls.write_tls(stream).or_else(patient)? == 0 {
             break;
         }
     }
-    Ok(())
+    if over { Err(ErrorKind::UnexpectedEof.into()) } else { Ok(()) }
+}
+
+/// Takes out what has been decrypted.
+fn decrypted(tls: &mut rustls::Connection, bytes: &mut Vec<u8>) {
+    let mut plain = [0; 16_384];
+    while let Ok(n) = tls.reader().read(&mut plain) {
+        if n == 0 {
+            return;
+        }
+        bytes.extend_from_slice(&plain[..n]);
+    }
 }
 
 /// Takes every certificate; signatures are checked all the same.

@@ -73,7 +73,7 @@ impl Parts {
                 && let Back::Took(took) = lost.0
             {
                 took.permit.waive();
-                drop(took.slot.release(Cause::NORMAL_UNSPECIFIED));
+                let _ = took.slot.release(Cause::NORMAL_UNSPECIFIED);
             }
         });
     }

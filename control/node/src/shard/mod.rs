@@ -249,10 +249,10 @@ impl Shell {
         let bell = self.doors.doorbell().expect("the runtime watches descriptors");
         let sockets = self.doors.sip.start(&self.doors.post);
         let mut datagram = vec![0; 65_536];
-        // With these the endpoint learns whom to listen to, to ask whether they live, and where to register; and the
-        // spans' D-channels are asked for.
-        self.handle(Input::Settings(Arc::clone(&self.settings)));
+        // The spans' D-channels are asked for at the start.
         self.drain();
+        // With these the endpoint learns whom to listen to, to ask whether they live, and where to register.
+        self.handle(Input::Settings(Arc::clone(&self.settings)));
         loop {
             self.reports();
             if self.draining && self.shard.calls() == 0 {

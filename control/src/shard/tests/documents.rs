@@ -146,6 +146,25 @@ fn vxml20_2_3_5_an_object_presses_keys_on_the_line() {
     assert!((1_600..2_500).contains(&talked), "a comma pauses: {talked} ms");
 }
 
+/// Goal: whatever is refused at once, asked for again and again, ends the call and not the server. Method: each of them in
+/// a document that catches everything and begins anew.
+#[test]
+fn a_document_that_asks_again_for_what_is_refused_at_once_ends_by_a_named_limit() {
+    for item in [
+        "<transfer name='t' bridge='true' dest='tel:1'/>",
+        "<object name='o' classid='carillon:keys'><param name='keys' value='x'/></object>",
+        "<object name='o' classid='carillon:keys'><param name='keys' expr=\"''\"/><filled><clear/></filled></object>",
+        "<field name='f'><grammar version='1.0' root='r' xmlns='http://www.w3.org/2001/06/grammar'>
+            <rule id='r'>yes</rule></grammar><property name='inputmodes' value='voice'/></field>",
+    ] {
+        let body = format!("<catch event='error'><goto next='#f'/></catch><form id='f'>{item}</form>");
+        let mut world = World::with(&[("http://w/again.vxml", page("", &body))]);
+        let why = world.why();
+        assert_eq!(why, "error.max_loop_count_exceeded", "{item}");
+        assert!(world.story().len() < 1_010, "{} lines", world.story().len());
+    }
+}
+
 impl World {
     /// A capture that is stopped has 1.5 s of sound.
     pub(super) fn captured(&mut self, bearer: BearerId) {

@@ -179,7 +179,7 @@ impl World {
         let life = self.processes[which].life + 1;
         let dead = std::mem::replace(&mut self.processes[which], Process { ..placeholder(which) });
         for (_, slot) in dead.offers.into_values() {
-            drop(slot.release(Cause::NORMAL));
+            give_up(slot);
         }
         self.processes[which].life = life;
         let gone: Vec<_> = self.mail.iter().filter(|(_, (to, ..))| *to == which).map(|(at, _)| *at).collect();
@@ -233,8 +233,8 @@ impl World {
             if self.processes[which].life != life {
                 // It died at an earlier one: the rest never was.
                 match output {
-                    Output::Offer(offer) => drop(offer.slot.release(Cause::NORMAL)),
-                    Output::Start(start) => drop(start.slot.release(Cause::NORMAL)),
+                    Output::Offer(offer) => give_up(offer.slot),
+                    Output::Start(start) => give_up(start.slot),
                     _ => {}
                 }
                 continue;
@@ -273,6 +273,11 @@ impl World {
     }
 }
 
+/// What is left of a call when its process is dead.
+fn give_up(slot: Slot) {
+    let _ = slot.release(Cause::NORMAL);
+}
+
 fn beat(which: usize, role: &str, epoch: u64, load: Option<Load>) -> Ask {
     let (name, role, address) = (format!("p{which}"), role.to_owned(), String::new());
     Ask::Beat { name, role, address, epoch, load }
@@ -300,9 +305,9 @@ fn drop_mail(mail: Mail) {
     match mail {
         Mail::Took(permit, slot, ..) | Mail::Intended(permit, slot, ..) => {
             permit.waive();
-            drop(slot.release(Cause::NORMAL));
+            give_up(slot);
         }
-        Mail::Acked(slot, ..) | Mail::Written(slot, ..) => drop(slot.release(Cause::NORMAL)),
+        Mail::Acked(slot, ..) | Mail::Written(slot, ..) => give_up(slot),
         _ => {}
     }
 }
@@ -644,7 +649,7 @@ fn judge(world: &mut World, accepted: &BTreeSet<OrderId>, seed: u64, faults: &[(
     }
     for process in &mut world.processes {
         for (_, slot) in std::mem::take(&mut process.offers).into_values() {
-            drop(slot.release(Cause::NORMAL));
+            give_up(slot);
         }
     }
     for (_, (.., mail)) in std::mem::take(&mut world.mail) {

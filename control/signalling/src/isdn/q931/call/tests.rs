@@ -197,7 +197,6 @@ fn q931_9_2_timers_of_the_user_one_after_the_other() {
         let want: Vec<_> = want.iter().map(|(s, t)| (*s, (*t).to_owned())).collect();
         assert_eq!(seen, want, "{steps:?}");
     };
-    let clearing = [(30, "DISCONNECT #102")];
     let rest = |from: u64, first: &'static str| {
         let cause = first.split('#').nth(1).unwrap_or("");
         let release = format!("RELEASE #{cause}, ended #{cause}");
@@ -205,7 +204,6 @@ fn q931_9_2_timers_of_the_user_one_after_the_other() {
         let again: &'static str = Box::leak(format!("RELEASE #{cause}").into_boxed_str());
         vec![(from, first), (from + 30, release), (from + 34, again), (from + 38, "gone suspect")]
     };
-    assert_eq!(clearing.len(), 1);
     check(ours(Side::User), &[], &[(4, "SETUP"), (8, "RELEASE COMPLETE #102, ended #18, gone suspect")]);
     check(ours(Side::User), &[Do::Get(Kind::CALL_PROCEEDING)], &rest(120, "DISCONNECT #102"));
     check(ours(Side::Network), &[Do::Get(Kind::CALL_PROCEEDING)], &rest(10, "DISCONNECT #102"));
