@@ -249,9 +249,13 @@ impl Intake {
 
     fn references(&self, tenant: &Tenant) -> Result<(), NotChanged> {
         let file = self.file.load();
-        match tenant.trunks.iter().find(|name| !file.trunks.iter().any(|t| t.name == **name)) {
+        // A tenant names trunks and groups in one list.
+        let known = |name: &String| {
+            file.trunks.iter().any(|t| t.name == *name) || file.trunk_groups.iter().any(|g| g.name == *name)
+        };
+        match tenant.trunks.iter().find(|name| !known(name)) {
             Some(name) => {
-                Err(NotChanged::Wrong("trunks".into(), format!("there is no trunk called `{name}`")))
+                Err(NotChanged::Wrong("trunks".into(), format!("there is no trunk or group called `{name}`")))
             }
             None => Ok(()),
         }

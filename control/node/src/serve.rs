@@ -514,7 +514,8 @@ impl Node {
         let fetcher = Fetcher::new(&newer.fetch, recordings_of(&self.recordings, &self.vault))?;
         self.intake.take_file(newer)?;
         self.fetcher.store(fetcher);
-        let scheme = desk::Message::Scheme(newer.dispatch.scheme, newer.dispatch.shares(newer.limits.outbound_share));
+        let scheme =
+            desk::Message::Scheme(newer.dispatch.scheme, newer.dispatch.shares(newer.limits.outbound_share));
         self.desk.send(scheme).await.map_err(|_| "the desk is gone".to_owned())?;
         let server = self.among.as_ref().map_or(ServerId(newer.node.server_id), |among| among.member.id);
         let settings = settings(newer, self.media_ip, server);

@@ -32,7 +32,7 @@ pub(super) fn line(text: &str, path: &str) -> usize {
 fn entry<'t, 'i>(value: &'t Spanned<DeValue<'i>>, at: Option<usize>) -> Option<&'t Spanned<DeValue<'i>>> {
     let Some(at) = at else { return Some(value) };
     match value.get_ref() {
-        DeValue::Array(items) => items.iter().nth(at),
+        DeValue::Array(items) => items.get(at),
         _ => None,
     }
 }
