@@ -23,6 +23,7 @@ pub(crate) struct House {
 
 /// Starts one: `smtp` and `http` are further lines of these sections, `tenant` of the tenant, `more` further sections.
 pub(crate) async fn house(dir: &Path, smtp: &str, http: &str, tenant: &str, more: &str) -> House {
+    drop(rustls::crypto::ring::default_provider().install_default());
     let (http_port, smtp_port, sip) = (free_tcp(), free_tcp(), free_udp());
     let low = 33_000 + u16::try_from(std::process::id() % 80).expect("small") * 400;
     let d = dir.display();

@@ -14,6 +14,7 @@ async fn nine_is_no_more_calls() {
     let customer = customer("person a\n answer\n hear prompt\n press 9\n wait hangup 30s");
     let run = running(customer.sip_addr(), "").await;
     let base = format!("http://{}", run.server.http_addr());
+    drop(rustls::crypto::ring::default_provider().install_default());
     let client = reqwest::Client::new();
     let order = "{\"to\":\"+15550100\",\"application\":\"cid:app\",\"purpose\":\"transactional\"}";
     let post = |key: &'static str, application: &str| {

@@ -274,6 +274,9 @@ workers = 1
 rtp_ports = [{low}, {high}]
 recordings = "{dir}/recordings"
 
+[limits]
+calls_max = 50
+
 [smtp]
 listen = "{smtp}"
 hostname = "dispatch.example"

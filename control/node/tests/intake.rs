@@ -265,11 +265,11 @@ async fn a_mail_is_refused_with_the_field_and_an_enhanced_code() {
     for (more, expected) in [
         (
             "Call-To: +12125551234\r\nCall-Purpose: fun\r\nCall-Application: https://a.example/\r\n\r\n",
-            "554 5.6.0 purpose",
+            "554 5.6.0 Call-Purpose",
         ),
         (
             "Call-To: +4930901820\r\nCall-Purpose: debt\r\nCall-Application: https://a.example/\r\n\r\n",
-            "550 5.7.1 to[0]",
+            "550 5.7.1 Call-To",
         ),
         ("\r\nPlease call.\r\n", "554 5.6.0 body"),
         ("Auto-Submitted: auto-replied\r\n\r\n", "550 5.7.1"),
@@ -359,7 +359,12 @@ async fn a_started_campaign_does_not_wait() {
     }
     assert_eq!(claim().await.len(), 0);
     assert_eq!(h.ask("POST", &format!("/v1/campaigns/{id}:start"), "secret-1", "", "").await.status, 200);
-    let woken = tokio::time::timeout(Duration::from_secs(5), messages.recv()).await.unwrap();
+    let woken = loop {
+        let told = tokio::time::timeout(Duration::from_secs(5), messages.recv()).await.unwrap();
+        if !matches!(told, Some(node::desk::Message::Learnt)) {
+            break told;
+        }
+    };
     assert!(matches!(woken, Some(node::desk::Message::Accepted(0, TenantId(1), due)) if due == now().wall));
     assert_eq!(claim().await.len(), 2);
 }
@@ -401,8 +406,8 @@ async fn mail_is_taken_under_tls_when_a_certificate_is_configured() {
     stream.write_all(b"EHLO me\r\n").await.unwrap();
     let said = hear(&mut stream, "250 ").await;
     assert!(said.contains("AUTH PLAIN") && !said.contains("STARTTLS"), "{said}");
-    // "\0acme\0secret"
-    stream.write_all(b"AUTH PLAIN AGFjbWUAc2VjcmV0\r\n").await.unwrap();
+    // "\0acme\0secret-1"
+    stream.write_all(b"AUTH PLAIN AGFjbWUAc2VjcmV0LTE=\r\n").await.unwrap();
     hear(&mut stream, "235 ").await;
     drop(h.stop);
 }
@@ -427,7 +432,7 @@ async fn the_pages_need_a_key_and_work_without_script() {
     assert!(away.contains("303 See Other") && away.contains("location: /console/login"), "{away}");
     let form = "Content-Type: application/x-www-form-urlencoded\r\n";
     assert!(h.raw("POST", "/console/login", "", form, "key=wrong").await.contains("403 Forbidden"));
-    let signed = h.raw("POST", "/console/login", "", form, "key=secret").await;
+    let signed = h.raw("POST", "/console/login", "", form, "key=secret-1").await;
     let cookie =
         signed.lines().find_map(|l| l.strip_prefix("set-cookie: ")).unwrap().split(';').next().unwrap();
     let cookie = format!("Cookie: {cookie}\r\n");

@@ -77,17 +77,17 @@ address = \"192.0.2.1:5060\"
 [[inbound]]
 match = \"+1555*\"
 tenant = \"a\"
-url = \"day\"
+url = \"http://w/day\"
 hours = \"mon-fri 08:00-18:00\"
 zone = \"America/New_York\"
 [[inbound]]
 match = \"+15550*\"
 tenant = \"a\"
-url = \"night\"
+url = \"http://w/night\"
 [[inbound]]
 match = \"*\"
 tenant = \"b\"
-url = \"by trunk\"
+url = \"http://w/by-trunk\"
 trunks = [\"t\"]
 ";
 
@@ -99,11 +99,11 @@ trunks = [\"t\"]
         let check = |user: &str, by: &[&str], at, want: Entry| {
             assert_eq!(entry(&all, user, by, at), want, "{user} {by:?}");
         };
-        check("+15550100", &[], day, Entry::Open(TenantId(1), "day".into()));
-        check("+15550100", &[], night, Entry::Open(TenantId(1), "night".into()));
+        check("+15550100", &[], day, Entry::Open(TenantId(1), "http://w/day".into()));
+        check("+15550100", &[], night, Entry::Open(TenantId(1), "http://w/night".into()));
         check("+15559999", &[], night, Entry::Closed);
-        check("+15559999", &["t"], night, Entry::Open(TenantId(2), "by trunk".into()));
-        check("+4420", &["t"], day, Entry::Open(TenantId(2), "by trunk".into()));
+        check("+15559999", &["t"], night, Entry::Open(TenantId(2), "http://w/by-trunk".into()));
+        check("+4420", &["t"], day, Entry::Open(TenantId(2), "http://w/by-trunk".into()));
         check("+4420", &["u"], day, Entry::Nobody);
     }
 }

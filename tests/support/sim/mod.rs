@@ -14,6 +14,7 @@ use bench::farend::world::{self, endpoint};
 use bench::farend::{CallLog, World, WorldConfig};
 use control::call::Start as CallStart;
 use control::call::play::{Loaded, Wanted};
+use control::conduct;
 use control::desk::{self, Desk};
 use control::shard::{self, Settings, Shard};
 use control::store::{Answer, Ask, Room, Store};
@@ -73,6 +74,8 @@ pub struct Sim {
     pub seconds: u32,
     pub facts: Vec<String>,
     prompts_loaded: i64,
+    /// Calls that hold a place of a trunk.
+    trunk_calls: i64,
     report_at: Mono,
 }
 
@@ -118,6 +121,7 @@ impl Sim {
             seconds: 0,
             facts: Vec::new(),
             prompts_loaded: 0,
+            trunk_calls: 0,
             report_at: Mono(0),
         }
     }
@@ -301,6 +305,8 @@ impl Sim {
                 self.seconds += 1;
                 self.desk(desk::Input::Second(order, units::ServerId(1)));
             }
+            shard::Output::Fact(conduct::Fact::TrunkTaken(_)) => self.trunk_calls += 1,
+            shard::Output::Fact(conduct::Fact::TrunkReturned { .. }) => self.trunk_calls -= 1,
             shard::Output::Fact(fact) => self.facts.push(format!("{fact:?}")),
             _ => {}
         }
@@ -420,6 +426,7 @@ impl Sim {
             places: self.media.taken(),
             slots: self.slots_out,
             prompts: self.prompts_loaded,
+            trunk_calls: self.trunk_calls,
         }
     }
 }
@@ -429,6 +436,7 @@ impl Sim {
 pub struct Left {
     pub calls: usize,
     pub places: usize,
+    pub trunk_calls: i64,
     pub slots: i64,
     pub prompts: i64,
 }

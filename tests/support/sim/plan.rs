@@ -148,7 +148,7 @@ person patient share 5
   ring 0.2s..2s
   answer
   wait 6s..8s
-  tone cng 2s
+  tone beep 2s
   wait hangup 60s
 person releases share 3
   ring 0.2s..2s
