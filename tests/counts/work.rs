@@ -18,8 +18,11 @@ use vxml::runner::fetched;
 use vxml::session::{Fetched, Input, Output};
 use vxml::{Documents, Session, SessionConfig};
 
-/// Name and work; the work is done so many times.
-pub(crate) const ALL: &[(&str, fn(u32))] = &[
+/// A work that is done so many times.
+pub(crate) type Work = fn(u32);
+
+/// All works by name.
+pub(crate) const ALL: &[(&str, Work)] = &[
     ("session", |n| sessions(PLAIN, n)),
     ("session_script", |n| sessions(SCRIPT, n)),
     ("visit", visits),

@@ -208,8 +208,20 @@ fn network(dir: &Path) -> (Peer, String) {
     let sip = format!("127.0.0.1:{}", free_udp());
     let people = people.to_str().expect("a path");
     let rang = dir.join("rang.csv");
-    let words =
-        ["pstn", "--scenario", people, "--sip", &sip, "--rang", rang.to_str().expect("a path"), "--plain"];
+    let mut words = vec![
+        "pstn",
+        "--scenario",
+        people,
+        "--sip",
+        &sip,
+        "--rang",
+        rang.to_str().expect("a path"),
+        "--plain",
+    ];
+    let own = certificate(dir);
+    if let Some((chain, key)) = &own {
+        words.extend(["--tls-certificate", chain, "--tls-key", key]);
+    }
     let peer = bench(dir, "pstn", &words);
     peer.says("the network answers", Duration::from_secs(20));
     (peer, sip)
@@ -228,12 +240,12 @@ fn the_command_calls_over_udp_tcp_and_tls_and_writes_json_csv_and_a_page() {
         let target = if over == "tls" { &secure } else { &sip };
         let file = |end: &str| dir.path().join(format!("{over}.{end}")).to_str().expect("a path").to_owned();
         let (json_file, html, csv) = (file("json"), file("html"), file("csv"));
-        let words = [
+        let mut words = vec![
             "call",
             "--scenario",
             caller.to_str().expect("a path"),
             "--target",
-            &sip,
+            target,
             "--transport",
             over,
             "--to",
@@ -252,6 +264,9 @@ fn the_command_calls_over_udp_tcp_and_tls_and_writes_json_csv_and_a_page() {
             &csv,
             "--plain",
         ];
+        if over == "tls" {
+            words.extend(["--tls-authority", &chain]);
+        }
         let mut call = bench(dir.path(), over, &words);
         call.wait(Duration::from_secs(60));
         let r = json(Path::new(&json_file));

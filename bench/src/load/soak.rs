@@ -103,7 +103,7 @@ mod tests {
             ..Sample::default()
         };
         let leaking: Vec<Sample> = (0..200)
-            .map(|t| sample(t, if t < 20 || t > 190 { 3 } else { 100 }, 50.0 + f64::from(t) * 0.1))
+            .map(|t| sample(t, if !(20..=190).contains(&t) { 3 } else { 100 }, 50.0 + f64::from(t) * 0.1))
             .collect();
         let s = slopes(&leaking, 20);
         let by_name = |name: &str| s.iter().find(|(n, _)| *n == name).expect("named").1;

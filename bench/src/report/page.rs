@@ -216,7 +216,7 @@ fn latencies(r: &Value) -> String {
 fn counted(r: &Value, key: &str, title: &str, what: &str) -> String {
     let Some(all) = r[key].as_object().filter(|o| !o.is_empty()) else { return String::new() };
     let mut rows: Vec<(&String, u64)> = all.iter().map(|(k, v)| (k, v.as_u64().unwrap_or(0))).collect();
-    rows.sort_by(|a, b| b.1.cmp(&a.1));
+    rows.sort_by_key(|row| std::cmp::Reverse(row.1));
     let rows: String =
         rows.iter().map(|(k, n)| format!("<tr><td>{}</td><td>{n}</td></tr>", escape(k))).collect();
     format!("<h2>{title}</h2><table><tr><th>{what}</th><th>how often</th></tr>{rows}</table>")

@@ -45,7 +45,9 @@ impl Call {
     /// Chooses the trunk; then the intent is written. The permit was spent if this is not the first trunk.
     pub(super) fn leave(&mut self, ctx: &mut Ctx<'_>, permit: Option<Permit>, port: u16, work: Work) {
         let (Some(out), Some(order)) = (&mut self.out, &self.order) else {
-            permit.map(Permit::waive);
+            if let Some(permit) = permit {
+                permit.waive();
+            }
             return self.fail(ctx, Disposition::Failed, Cause::NO_ROUTE, "no route");
         };
         let until = *out.until.get_or_insert(ctx.now.mono + Duration::from_millis(LEAVE_MS_MAX));
@@ -72,7 +74,9 @@ impl Call {
                 self.stage_until = Some(at);
             }
             Err(_) => {
-                permit.map(Permit::waive);
+                if let Some(permit) = permit {
+                    permit.waive();
+                }
                 self.fail(ctx, Disposition::Congestion, Cause::NO_CIRCUIT, "no trunk has room");
             }
         }
@@ -90,7 +94,9 @@ impl Call {
     fn intend(&mut self, ctx: &mut Ctx<'_>, permit: Option<Permit>, port: u16, work: Work) {
         let (lease, route) = (self.lease.clone(), self.route.as_ref());
         let (Some(lease), Some(route)) = (lease, route) else {
-            permit.map(Permit::waive);
+            if let Some(permit) = permit {
+                permit.waive();
+            }
             self.fail(ctx, Disposition::Failed, Cause::NO_ROUTE, "no route");
             return;
         };
@@ -111,7 +117,9 @@ impl Call {
         };
         match result {
             Ok(Answer::Cancelled(true)) => {
-                permit.map(Permit::waive);
+                if let Some(permit) = permit {
+                    permit.waive();
+                }
                 self.fail(ctx, Disposition::Cancelled, Cause::NORMAL, "cancelled by its owner");
             }
             // The permit allows the attempt: a further trunk is still the same one.
@@ -123,7 +131,9 @@ impl Call {
                 }
             },
             Err(error) => {
-                permit.map(Permit::waive);
+                if let Some(permit) = permit {
+                    permit.waive();
+                }
                 let why = format!("the intent was not written: {error:?}");
                 self.fail(ctx, Disposition::Congestion, Cause::TEMPORARY, &why);
             }
