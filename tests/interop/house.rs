@@ -36,6 +36,7 @@ pub(crate) async fn house(dir: &Path, smtp: &str, http: &str, tenant: &str, more
          [http]\nlisten = \"127.0.0.1:{http_port}\"\noperator_key = \"{OPERATOR}\"\n{http}\n\
          [store]\nurl = \"sqlite:{d}/carillon.db\"\n[fetch]\nplain_http = true\nallow_networks = [\"127.0.0.0/8\"]\n\
          [vxml]\napplications = {{ hello = \"http://127.0.0.1:9/hello.vxml\" }}\n\
+         [[trunks]]\nname = \"t\"\naddress = \"127.0.0.1:9\"\nprefixes = [\"*\"]\ncaller_id = \"+15550100\"\n\
          [[tenants]]\nname = \"acme\"\nid = 1\nkeys = {{ main = \"{KEY}\" }}\nmail_from = [\"@acme.example\"]\n\
          orders_rate = \"10000/s\"\nrequests_rate = \"10000/s\"\n{tenant}\n{more}\n",
         low + 199
