@@ -156,22 +156,20 @@ mod tests {
             stream.read_u8().await.ok()
         });
         let name = ServerName::try_from(name.to_owned()).expect("a name");
-        if let Ok(mut stream) = client.connector.connect(name, here).await {
+        // Held until the server is done: it sends tickets after the handshake, which need somewhere to go.
+        let mut stream = client.connector.connect(name, here).await.ok();
+        if let Some(stream) = &mut stream {
+            // Who was refused after its own half of the handshake learns it here or by the answer below.
             let _ = stream.write_all(b"!").await;
             let _ = stream.flush().await;
-            let _ = stream.shutdown().await;
         }
-        listening.await.expect("no panic") == Some(b'!')
+        let heard = listening.await.expect("no panic");
+        drop(stream);
+        heard == Some(b'!')
     }
 
     #[tokio::test]
     async fn each_side_may_ask_for_the_others_certificate_and_its_name() {
-        if std::env::var_os("CARILLON_UNPROVEN").is_none() {
-            println!(
-                "SKIPPED: two self-signed sides do not meet; not understood yet (CARILLON_UNPROVEN=1 runs it)"
-            );
-            return;
-        }
         drop(rustls::crypto::ring::default_provider().install_default());
         let folder = tempfile::tempdir().expect("a folder");
         let (Some(us), Some(carrier)) = (made(folder.path(), "us.test"), made(folder.path(), "carrier.test"))
