@@ -13,6 +13,8 @@ pub struct Match {
 
 /// Samples of the reference that are looked for first.
 const PROBE: usize = 1600;
+/// Nothing further on can be more alike in any way that matters.
+const CERTAIN: f64 = 0.9999;
 
 /// The best place of `reference` in `heard` (mu-law both), or `None` if it is longer than what was heard.
 #[must_use]
@@ -25,9 +27,16 @@ pub fn find(heard: &[u8], reference: &[u8]) -> Option<Match> {
     let loudest = loudest(&reference);
     let probe = &reference[loudest..loudest + PROBE];
     let last = heard.len() - (reference.len() - loudest);
-    let (at, _) = (loudest..=last)
-        .map(|i| (i, likeness(&heard[i..i + PROBE], probe)))
-        .max_by(|a, b| a.1.total_cmp(&b.1))?;
+    let (mut at, mut most) = (loudest, f64::MIN);
+    for i in loudest..=last {
+        let alike = likeness(&heard[i..i + PROBE], probe);
+        if alike > most {
+            (at, most) = (i, alike);
+        }
+        if alike > CERTAIN {
+            break;
+        }
+    }
     let start = at - loudest;
     Some(Match { at_ms: start / 8, likeness: likeness(&heard[start..start + reference.len()], &reference) })
 }

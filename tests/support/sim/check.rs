@@ -117,14 +117,18 @@ fn is_agent(number: &str) -> bool {
     number.starts_with("+1555999") || number.starts_with("1555999")
 }
 
-/// Who answered and stayed heard the first prompt. Not judged under loss: a gap may be taken for the prompt's end, and
-/// the key that follows cuts it.
+/// Who answered and stayed heard the first prompt (or what loss left of it, unless a gap was taken for its end and the
+/// key that followed cut it).
 fn heard(log: &CallLog, seed: u64, loss: f64) {
-    if loss > 0.0 || !log.complete || log.hearing.prompts < 3 || log.person == "impatient" {
+    if loss > 0.0 && !log.talkover_us.is_empty() {
+        return;
+    }
+    if !log.complete || log.hearing.prompts < 3 || log.person == "impatient" {
         return;
     }
     let reference =
         web::file("welcome.wav").and_then(mulaw::from_wav).expect("the sample application has it");
     let found = audio::find(&log.audio, reference);
-    assert!(found.is_some_and(|m| m.likeness > 0.98), "seed {seed}: {} heard {found:?}", log.person);
+    let least = if loss > 0.0 { 0.8 } else { 0.98 };
+    assert!(found.is_some_and(|m| m.likeness > least), "seed {seed}: {} heard {found:?}", log.person);
 }
