@@ -19,6 +19,8 @@ const COMFORT: u8 = 13;
 /// Keys that are kept of a stream.
 const KEYS_MAX: usize = 256;
 
+/// Samples that a packet may lie before the first that came, if that one overtook it.
+const OVERTAKEN_MAX: u32 = 8_000;
 static SOUND: LazyLock<u64> = LazyLock::new(|| mulaw::power_at(SOUND_DBM0, FRAME));
 
 /// What was counted of one stream.
@@ -90,6 +92,8 @@ pub struct Ear {
     event: Option<u32>,
     keys: Vec<Digit>,
     audio: Vec<u8>,
+    /// The timestamp of the first octet of `audio`.
+    origin: Option<u32>,
     prints: Option<Arc<Prints>>,
     head: Vec<u8>,
     hint: i32,
@@ -129,6 +133,7 @@ impl Ear {
             event: None,
             keys: Vec::new(),
             audio: Vec::new(),
+            origin: None,
             prints: None,
             head: Vec::new(),
             hint: 0,
@@ -324,8 +329,17 @@ impl Ear {
         if !self.keep {
             return;
         }
-        let first = self.first.as_ref().map_or(timestamp, |f| f.timestamp);
-        let at = usize::try_from(timestamp.wrapping_sub(first)).unwrap_or(usize::MAX);
+        // Not the grid's first packet: a marker begins a new grid, and the tape goes on.
+        let origin = *self.origin.get_or_insert(timestamp);
+        let before = origin.wrapping_sub(timestamp);
+        if (1..=OVERTAKEN_MAX).contains(&before) {
+            // A packet that a later one overtook at the very beginning.
+            self.origin = Some(timestamp);
+            let room = usize::try_from(before).expect("at most a second");
+            self.audio.splice(0..0, std::iter::repeat_n(0xff, room));
+        }
+        let at = timestamp.wrapping_sub(self.origin.unwrap_or(timestamp));
+        let at = usize::try_from(at).unwrap_or(usize::MAX);
         // Ten minutes are the most that a test keeps.
         if at > 10 * 60 * 8000 {
             return;
@@ -444,6 +458,19 @@ mod tests {
             ear.packet(Mono::from_ms(1000 + u64::from(s) * 20 + late), &packet(s, false));
         }
         assert_eq!((ear.hearing().late, ear.hearing().late_max_us), (1, 8000));
+    }
+
+    #[test]
+    fn the_tape_goes_on_over_a_marker_and_takes_what_was_overtaken() {
+        let mut ear = Ear::new(0, 500, true);
+        for s in [1u16, 0, 2, 3] {
+            let mut octets = packet(s, s == 2);
+            // RFC 3550 §5.1: the marker bit.
+            octets[1] |= if s == 0 || s == 3 { 0x80 } else { 0 };
+            ear.packet(Mono::from_ms(u64::from(s) * 20), &octets);
+        }
+        let loud: Vec<bool> = ear.audio().chunks(160).map(|f| f.iter().any(|o| *o != 0xff)).collect();
+        assert_eq!(loud, [false, false, true, false]);
     }
 
     #[test]
