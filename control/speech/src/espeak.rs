@@ -1,11 +1,10 @@
 //! The voices of many languages: espeak-ng, as the program that Debian ships. GPL-3: started as a program of its own and
 //! never linked. Text goes by standard input; sound comes back as a WAV file in a private folder.
 
-use crate::flite::{Error, samples};
+use crate::child::{self, Error};
 use crate::frame::Speak;
-use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 /// espeak-ng with a folder for its files.
 #[derive(Debug)]
@@ -54,26 +53,12 @@ impl Espeak {
         }
         let speed = WORDS_A_MINUTE * speak.rate.clamp(0.5, 3.0);
         let pitch = (PITCH * speak.pitch.clamp(0.5, 1.98)).min(99.0);
-        let mut child = Command::new("espeak-ng")
+        let mut espeak = Command::new("espeak-ng");
+        espeak
             .args(["-b", "1", "-v", voice, "-s", &format!("{speed:.0}"), "-p", &format!("{pitch:.0}"), "-w"])
             .arg(&self.file)
-            .arg("--stdin")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .map_err(Error::Start)?;
-        if let Some(mut input) = child.stdin.take() {
-            // One that dies early is told by its status.
-            drop(input.write_all(speak.text.as_bytes()));
-        }
-        let status = child.wait().map_err(Error::Start)?;
-        if !status.success() {
-            return Err(Error::Status(status.code()));
-        }
-        let wav = std::fs::read(&self.file).map_err(|_| Error::Sound)?;
-        drop(std::fs::remove_file(&self.file));
-        samples(&wav).ok_or(Error::Sound)
+            .arg("--stdin");
+        child::sound(&mut espeak, &speak.text, &self.file)
     }
 }
 

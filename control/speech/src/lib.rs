@@ -18,6 +18,7 @@
 #![deny(unsafe_code)]
 
 pub mod band;
+pub mod child;
 pub mod espeak;
 pub mod flite;
 pub mod frame;

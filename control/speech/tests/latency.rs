@@ -2,8 +2,9 @@
 //! whole sound is there before the first of it is played, so that is the latency to first audio as well.
 #![allow(clippy::disallowed_types, clippy::disallowed_methods, reason = "a test of doors, and it measures")]
 
+use speech::child::Error;
 use speech::espeak::Espeak;
-use speech::flite::{Error, Flite};
+use speech::flite::Flite;
 use speech::frame::Speak;
 use std::time::{Duration, Instant};
 
