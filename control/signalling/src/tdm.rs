@@ -4,6 +4,7 @@
 //! A call of ours names its group of spans in its URI, as RFC 4904 §4 has it: `tel:+15550123;tgrp=north`. Legs that come
 //! in get ids from 2^62 upwards (SIP's begin at 2^63), those that are placed keep the id that the caller chose below it.
 
+pub use crate::isdn::pri::Output;
 use crate::isdn::pri::{self, Ask, ChannelState, Pri};
 use crate::leg::{Action, Ended, Indication, Place};
 use std::collections::{BTreeMap, BTreeSet};
@@ -57,27 +58,6 @@ pub enum Input<'a> {
     },
     /// A deadline passed.
     Timer,
-}
-
-/// What the endpoint asks, or tells.
-#[derive(Debug)]
-pub enum Output {
-    /// Send this frame on the D-channel of a span.
-    Frame {
-        /// Which.
-        span: u16,
-        /// Octets without flags and FCS.
-        octets: Vec<u8>,
-    },
-    /// A leg tells.
-    Leg(LegId, Indication),
-    /// A D-channel came up or went down.
-    Link {
-        /// Of which span.
-        span: u16,
-        /// Up.
-        up: bool,
-    },
 }
 
 /// A span as people see it.
@@ -251,18 +231,12 @@ impl Endpoint {
 
     fn drain(&mut self, n: usize) {
         while let Some(output) = self.pris[n].poll() {
-            match output {
-                pri::Output::Frame { span, octets } => self.out.push_back(Output::Frame { span, octets }),
-                pri::Output::Link { span, up } => self.out.push_back(Output::Link { span, up }),
-                pri::Output::Leg(leg, indication) => {
-                    match indication {
-                        Indication::Incoming(_) => drop(self.legs.insert(leg, n)),
-                        Indication::Ended(_) => drop(self.legs.remove(&leg)),
-                        _ => {}
-                    }
-                    self.out.push_back(Output::Leg(leg, indication));
-                }
+            match &output {
+                Output::Leg(leg, Indication::Incoming(_)) => drop(self.legs.insert(*leg, n)),
+                Output::Leg(leg, Indication::Ended(_)) => drop(self.legs.remove(leg)),
+                _ => {}
             }
+            self.out.push_back(output);
         }
     }
 }
