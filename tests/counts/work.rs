@@ -33,17 +33,9 @@ pub(crate) const ALL: &[(&str, Work)] = &[
     ("bearer", bearers),
 ];
 
-const PLAIN: &str = r##"<vxml version="2.1" xmlns="http://www.w3.org/2001/vxml">
-<var name="tries" expr="0"/><var name="who" expr="'caller'"/>
-<catch event="noinput"><reprompt/></catch>
-<form id="f"><block><assign name="tries" expr="tries + 1"/>Welcome.</block>
-<field name="pin" type="digits?length=4"><prompt>Your number?</prompt>
-<filled><if cond="pin == '1234'"><goto next="#f"/></if></filled></field></form></vxml>"##;
+const PLAIN: &str = include_str!("../../vxml/examples/documents/plain.vxml");
 
-const SCRIPT: &str = r##"<vxml version="2.1" xmlns="http://www.w3.org/2001/vxml">
-<script>function pad(n) { return n &lt; 10 ? '0' + n : '' + n; } var list = [1, 2, 3];</script>
-<form id="f"><var name="t" expr="pad(list.length)"/>
-<field name="pin" type="digits?length=4"><prompt>Your number? <value expr="t"/></prompt></field></form></vxml>"##;
+const SCRIPT: &str = include_str!("../../vxml/examples/documents/script.vxml");
 
 fn start(text: &str, documents: &mut Documents) -> Session {
     let url = format!("http://h/{}", text.len());
@@ -94,26 +86,12 @@ fn digits(times: u32) {
     }
 }
 
-fn invite() -> Vec<u8> {
-    let sdp = "v=0\r\no=- 3905012345 3905012345 IN IP4 192.0.2.10\r\ns=-\r\nc=IN IP4 192.0.2.10\r\nt=0 0\r\n\
-        m=audio 30000 RTP/AVP 0 8 101\r\na=rtpmap:0 PCMU/8000\r\na=rtpmap:8 PCMA/8000\r\n\
-        a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\na=ptime:20\r\na=sendrecv\r\n";
-    let head = "INVITE sip:+12025550123@192.0.2.2:5060 SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.10:5060;branch=z9hG4bKabc123;rport\r\n\
-        Record-Route: <sip:192.0.2.9;lr>\r\nMax-Forwards: 70\r\nFrom: \"Office\" <sip:+12025550100@192.0.2.10>;tag=1928301774\r\n\
-        To: <sip:+12025550123@192.0.2.2>\r\nCall-ID: a84b4c76e66710@192.0.2.10\r\nCSeq: 314159 INVITE\r\n\
-        Contact: <sip:+12025550100@192.0.2.10:5060>\r\nAllow: INVITE, ACK, BYE, CANCEL, OPTIONS, PRACK, UPDATE, INFO\r\n\
-        Supported: 100rel, timer, replaces\r\nSession-Expires: 1800\r\nP-Asserted-Identity: <sip:+12025550100@192.0.2.10>\r\n\
-        Content-Type: application/sdp\r\nUser-Agent: ";
-    let tail = format!("\r\nContent-Length: {}\r\n\r\n{sdp}", sdp.len());
-    let pad = 1_046 - head.len() - tail.len();
-    format!("{head}{}{tail}", "x".repeat(pad)).into_bytes()
-}
+const INVITE: &[u8; 1_046] = include_bytes!("../../control/signalling/examples/invite.sip");
 
 /// Parses an INVITE of 1,046 octets and reads every typed field.
 fn invites(times: u32) {
-    let bytes = invite();
     for _ in 0..times {
-        let m = Message::parse(black_box(&bytes), &signalling::sip::wire::Limits::default()).expect("framed");
+        let m = Message::parse(black_box(INVITE), &signalling::sip::wire::Limits::default()).expect("framed");
         let core = Core::read(&m).expect("sound");
         let uri = request_uri(&m).expect("a URI");
         let contacts = [HeaderId::Contact, HeaderId::RecordRoute, HeaderId::AssertedIdentity];

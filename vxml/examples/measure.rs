@@ -8,17 +8,9 @@ use vxml::runner::fetched;
 use vxml::session::{Fetched, Input, Output};
 use vxml::{Documents, Session, SessionConfig};
 
-const PLAIN: &str = r##"<vxml version="2.1" xmlns="http://www.w3.org/2001/vxml">
-<var name="tries" expr="0"/><var name="who" expr="'caller'"/>
-<catch event="noinput"><reprompt/></catch>
-<form id="f"><block><assign name="tries" expr="tries + 1"/>Welcome.</block>
-<field name="pin" type="digits?length=4"><prompt>Your number?</prompt>
-<filled><if cond="pin == '1234'"><goto next="#f"/></if></filled></field></form></vxml>"##;
+const PLAIN: &str = include_str!("documents/plain.vxml");
 
-const SCRIPT: &str = r##"<vxml version="2.1" xmlns="http://www.w3.org/2001/vxml">
-<script>function pad(n) { return n &lt; 10 ? '0' + n : '' + n; } var list = [1, 2, 3];</script>
-<form id="f"><var name="t" expr="pad(list.length)"/>
-<field name="pin" type="digits?length=4"><prompt>Your number? <value expr="t"/></prompt></field></form></vxml>"##;
+const SCRIPT: &str = include_str!("documents/script.vxml");
 
 const LOOP: &str = r##"<vxml version="2.1" xmlns="http://www.w3.org/2001/vxml"><var name="n" expr="0"/>
 <form id="f"><block><assign name="n" expr="n + 1"/><if cond="n == 2000"><exit/></if></block>
