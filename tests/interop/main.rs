@@ -7,13 +7,16 @@
 )]
 
 mod caller;
+mod calls;
 mod customer;
 mod demo;
 mod farend;
 mod house;
 mod loadtool;
 mod mailpath;
+mod names;
 mod optout;
+mod srtp;
 mod tdm;
 mod third_party;
 mod transfer;

@@ -18,6 +18,25 @@ pub fn frames_with(audio: &[u8], hz: f64) -> usize {
     audio.chunks_exact(160).filter(|frame| is_tone(frame)).count()
 }
 
+/// A WAV (8 kHz, 16 bits, mono) of a tone of this many seconds.
+#[must_use]
+pub fn wav(hz: f64, seconds: u32) -> Vec<u8> {
+    let octets: u32 = seconds * 8_000 * 2;
+    let mut wav = b"RIFF".to_vec();
+    wav.extend_from_slice(&(octets + 36).to_le_bytes());
+    wav.extend_from_slice(b"WAVEfmt \x10\0\0\0\x01\0\x01\0");
+    wav.extend_from_slice(&8_000u32.to_le_bytes());
+    wav.extend_from_slice(&16_000u32.to_le_bytes());
+    wav.extend_from_slice(b"\x02\0\x10\0data");
+    wav.extend_from_slice(&octets.to_le_bytes());
+    for n in 0..octets / 2 {
+        let v = (f64::from(n) * std::f64::consts::TAU * hz / 8_000.0).sin() * 8_000.0;
+        #[expect(clippy::cast_possible_truncation, reason = "bounded by 8,000")]
+        wav.extend_from_slice(&(v as i16).to_le_bytes());
+    }
+    wav
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -89,7 +89,7 @@ impl Server {
         let dir = setup.dir;
         let program = program(setup.program)?;
         let at = Addresses::free()?;
-        Self::launch(&program, dir, at, &text(setup, at.http, at.smtp, at.sip))
+        Self::launch(&program, dir, at, &setup.text(at))
     }
 
     /// Writes this configuration, which names these addresses, into a folder and starts the program with it.
@@ -249,8 +249,17 @@ fn media_ports() -> [u16; 2] {
     [low, low + 999]
 }
 
-fn text(setup: &Setup<'_>, http: SocketAddr, smtp: SocketAddr, sip: SocketAddr) -> String {
+impl Setup<'_> {
+    /// The configuration that [`Server::start`] writes, for who wants to change it before [`Server::launch`].
+    #[must_use]
+    pub fn text(&self, at: Addresses) -> String {
+        text(self, at)
+    }
+}
+
+fn text(setup: &Setup<'_>, at: Addresses) -> String {
     let Setup { trunk: customer, mailbox, extra, .. } = setup;
+    let Addresses { http, smtp, sip } = at;
     let dir = setup.dir.display();
     let [low, high] = media_ports();
     let trunk = match customer.port() {
