@@ -111,7 +111,7 @@ async fn product(dir: &Path, own: &[PathBuf; 3], authority: &Path, trunks: &str)
         own[1].display(),
         authority.display()
     );
-    let text = setup.text(at).replacen(&format!("{listen}]"), &more, 1);
+    let text = setup.text(at).expect("ports").replacen(&format!("{listen}]"), &more, 1);
     let server = Server::launch(&program, dir, at, &text).expect("carillon starts");
     server.ready(Duration::from_secs(30)).await.expect("carillon comes up");
     (server, tls)

@@ -31,7 +31,7 @@ pub(crate) async fn running_sip(trunk: SocketAddr, extra: &str, sip: &str) -> Ru
     let setup =
         Setup { program: Some(&program), dir: dir.path(), trunk, mailbox: mailbox.addr(), extra: &extra };
     let at = Addresses::free().expect("loopback has ports");
-    let text = setup.text(at).replacen("\n[media]", &format!("{sip}\n[media]"), 1);
+    let text = setup.text(at).expect("ports").replacen("\n[media]", &format!("{sip}\n[media]"), 1);
     let server = Server::launch(&program, dir.path(), at, &text).expect("carillon starts");
     server.ready(Duration::from_secs(30)).await.expect("carillon comes up");
     Running { server, web, mailbox, dir }
