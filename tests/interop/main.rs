@@ -12,6 +12,7 @@ mod customer;
 mod demo;
 mod farend;
 mod house;
+mod linphone;
 mod loadtool;
 mod mailpath;
 mod names;

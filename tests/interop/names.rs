@@ -88,7 +88,7 @@ fn answered(question: &[u8], records: &[Record]) -> Option<((String, u16), Vec<u
     let known = records.iter().any(|r| r.name == name);
     let fit: Vec<&Record> = records.iter().filter(|r| r.name == name && r.kind == kind).collect();
     let mut out = question.get(..2)?.to_vec();
-    // An authoritative answer; a name without a record of this type is no error (RFC 2308 §2.2).
+    // An authoritative answer; a name without a record of this type is no error.
     out.extend_from_slice(&[0x85, if known { 0x80 } else { 0x83 }, 0, 1, 0]);
     out.extend_from_slice(&[u8::try_from(fit.len()).ok()?, 0, 0, 0, 0]);
     out.extend_from_slice(question.get(12..at + 4)?);

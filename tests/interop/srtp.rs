@@ -6,14 +6,14 @@ use crate::third_party::customer;
 use bench::demo::mail::Mailbox;
 use bench::demo::server::{Addresses, Server, Setup};
 use bench::farend::world::Dial;
-use bench::farend::{Scenario, mulaw};
+use bench::farend::Scenario;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 use support::peers::{Peer, free_tcp, free_udp, ours, until};
 use support::repo::tool;
-use support::tone::{frames_with, wav};
+use support::tone::{frames_with, heard, wav};
 
 /// What baresip says, Hz.
 const ITS_TONE: f64 = 1_000.0;
@@ -81,9 +81,7 @@ impl Phone {
         let files = std::fs::read_dir(&self.home).expect("its folder");
         let names = files.flatten().map(|entry| entry.path());
         let dump = names.filter(|path| path.to_string_lossy().ends_with("-dec.wav")).max();
-        let octets = dump.map(|path| std::fs::read(path).expect("a file")).unwrap_or_default();
-        let samples = octets.get(44..).unwrap_or_default().chunks_exact(2);
-        samples.map(|pair| mulaw::encode(i16::from_le_bytes([pair[0], pair[1]]))).collect()
+        dump.map(|path| heard(&path)).unwrap_or_default()
     }
 }
 

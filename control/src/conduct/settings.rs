@@ -130,6 +130,9 @@ impl Settings {
     /// refused, for want of keys or for where they were shown.
     #[must_use]
     pub fn encryption(&self, by: &[&str], transport: Transport, offer: Option<&Media>) -> Option<Encryption> {
+        if let Some(Media::Timeslot { .. }) = offer {
+            return Some(Encryption::Refused);
+        }
         let here =
             |t: &&Trunk| by.contains(&t.name.as_str()) && t.transport.is_none_or(|own| own == transport);
         // Of several trunks at one address the strictest counts.
