@@ -108,12 +108,16 @@ impl Check {
         let url = address(name)?;
         let document = web.get(&url).map_err(|why| format!("{name}: {}", words(&why)))?;
         let limits = Limits::default();
-        let problems = check::check(&url, &document.body, document.charset.as_deref(), self.lenient, &limits);
-        for problem in &problems {
+        let charset = document.charset.as_deref();
+        let mut grammar = |url: &Url| web.get_as(url, Resource::Grammar).map_err(|why| words(&why));
+        let fetch: check::Fetch<'_> = &mut grammar;
+        let problems = check::check_with(&url, &document.body, charset, self.lenient, &limits, Some(fetch));
+        for check::Found { file, problem } in &problems {
+            let file = file.as_deref().map_or(name.to_owned(), shown);
             super::print(&if self.json {
-                check::machine(name, problem).to_string()
+                check::machine(&file, problem).to_string()
             } else {
-                check::human(name, problem)
+                check::human(&file, problem)
             });
         }
         Ok(problems.len())
@@ -216,6 +220,12 @@ fn address(name: &str) -> Result<Url, String> {
         "http" | "https" | "file" => Ok(url),
         other => Err(format!("{name}: a document is fetched by http:, https: or file:, not by {other}:")),
     }
+}
+
+/// A URL as people write it: a file by its path.
+fn shown(url: &str) -> String {
+    let path = Url::parse(url).ok().filter(|u| u.scheme() == "file").and_then(|u| u.to_file_path().ok());
+    path.map_or_else(|| url.to_owned(), |p| p.display().to_string())
 }
 
 fn file_address(name: &str) -> Result<Url, String> {
