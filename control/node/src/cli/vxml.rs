@@ -284,11 +284,15 @@ impl Web {
     }
 
     fn get(&self, url: &Url) -> Result<Fetched, FetchError> {
+        self.get_as(url, Resource::Document)
+    }
+
+    fn get_as(&self, url: &Url, resource: Resource) -> Result<Fetched, FetchError> {
         let mut url = url.clone();
         url.set_fragment(None);
         self.answer(&FetchRequest {
             url: url.into(),
-            resource: Resource::Document,
+            resource,
             method: Method::Get,
             fields: Vec::new(),
             timeout_ms: u64::try_from(PATIENCE.as_millis()).unwrap_or(u64::MAX),
