@@ -124,11 +124,8 @@ impl Raw {
     /// Freezes what a plain object holds, deeply.
     pub(crate) fn freeze(&self, object: q::JSValue, depth: u32) {
         // SAFETY: a tag test.
-        if depth == 0
-            || !unsafe { q::JS_IsObject(object) }
-            || self.is_function(object)
-            || self.is_frozen(object)
-        {
+        let holds = unsafe { q::JS_IsObject(object) } && !self.is_function(object);
+        if depth == 0 || !holds || self.is_frozen(object) {
             return;
         }
         // SAFETY: the object is alive.

@@ -52,11 +52,12 @@ fn numbers() -> Vec<(String, u64)> {
     for (word, n) in [("ein", 1), ("eine", 1), ("einen", 1), ("zwo", 2)] {
         push(&mut all, word.to_owned(), n);
     }
-    for hundreds in 1..10 {
-        let heads = if hundreds == 1 { vec!["hundert", "einhundert"] } else { vec![] };
-        let heads = heads.into_iter().map(str::to_owned);
-        let regular = (hundreds > 1).then(|| format!("{}hundert", ONES[hundreds]));
-        for head in heads.chain(regular) {
+    for (hundreds, digit) in ONES.iter().enumerate().take(10).skip(1) {
+        let heads = match hundreds {
+            1 => vec!["hundert".to_owned(), "einhundert".to_owned()],
+            _ => vec![format!("{digit}hundert")],
+        };
+        for head in heads {
             // Alone, "hundert" multiplies: see `times`.
             if head != "hundert" {
                 push(&mut all, head.clone(), hundreds * 100);
@@ -74,11 +75,11 @@ fn numbers() -> Vec<(String, u64)> {
         push(&mut all, format!("zweitausend{}", below_hundred(n)), 2000 + n);
         push(&mut all, format!("zweitausendund{}", below_hundred(n)), 2000 + n);
     }
-    for century in 17..20 {
-        push(&mut all, format!("{}hundert", ONES[century]), century * 100);
+    for (century, name) in ONES.iter().enumerate().skip(17) {
+        push(&mut all, format!("{name}hundert"), century * 100);
         for n in 1..100 {
             let year = century * 100 + n;
-            push(&mut all, format!("{}hundert{}", ONES[century], below_hundred(n)), year);
+            push(&mut all, format!("{name}hundert{}", below_hundred(n)), year);
         }
     }
     all
