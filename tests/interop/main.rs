@@ -7,13 +7,17 @@
 )]
 
 mod caller;
+mod calls;
 mod customer;
 mod demo;
 mod farend;
 mod house;
+mod linphone;
 mod loadtool;
 mod mailpath;
+mod names;
 mod optout;
+mod srtp;
 mod tdm;
 mod third_party;
 mod transfer;

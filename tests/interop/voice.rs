@@ -22,13 +22,13 @@ use units::Seed;
 const QUIET_MS: u32 = 900;
 
 /// A web server of one document that remembers what it was asked.
-struct Site {
-    addr: SocketAddr,
+pub(crate) struct Site {
+    pub(crate) addr: SocketAddr,
     asked: Arc<Mutex<Vec<String>>>,
 }
 
 impl Site {
-    async fn start(document: impl Fn(SocketAddr) -> String) -> Self {
+    pub(crate) async fn start(document: impl Fn(SocketAddr) -> String) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
         let addr = listener.local_addr().expect("bound");
         let document: Arc<str> = document(addr).into();
@@ -61,7 +61,7 @@ impl Site {
         Self { addr, asked }
     }
 
-    fn asked(&self) -> Vec<String> {
+    pub(crate) fn asked(&self) -> Vec<String> {
         self.asked.lock().expect("no panic").clone()
     }
 }

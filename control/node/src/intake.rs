@@ -167,6 +167,8 @@ pub struct Intake {
     pub settings: ArcSwap<Settings>,
     /// Tenants that were provisioned, as they are kept.
     pub provisioned: RwLock<crate::provision::Provisioned>,
+    /// The configuration in force has changed.
+    pub changed: tokio::sync::Notify,
     /// How fast each tenant orders.
     pub pace: RwLock<Pace>,
     /// How fast each tenant asks the API.
@@ -293,6 +295,7 @@ impl Intake {
             config: Arc::new(ArcSwap::from_pointee(config)),
             settings,
             provisioned: RwLock::default(),
+            changed: tokio::sync::Notify::new(),
             pace: RwLock::default(),
             requests: RwLock::default(),
             stages: RwLock::default(),

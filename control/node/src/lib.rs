@@ -21,6 +21,7 @@ pub mod lists;
 pub mod locate;
 pub mod logs;
 pub mod notify;
+pub mod numbers;
 pub mod people;
 pub mod prompts;
 pub mod provision;

@@ -18,6 +18,8 @@ use std::time::Duration;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Provisioned {
     documents: BTreeMap<String, Map<String, Value>>,
+    /// Routes for numbers that are called, by what they match: [`crate::numbers`].
+    pub(crate) numbers: BTreeMap<String, Map<String, Value>>,
     /// The greatest number ever given: a number is never given again.
     last_id: u32,
 }
@@ -69,6 +71,8 @@ pub enum NotChanged {
     NotFound,
     /// It is in the configuration file, and is changed there.
     InFile,
+    /// This number's route is in the configuration file, and is changed there.
+    NumberInFile,
     /// It is there already.
     Exists,
     /// A word is wrong: which, and why.
@@ -84,6 +88,9 @@ impl std::fmt::Display for NotChanged {
             Self::InFile => {
                 f.write_str("this tenant stands in the configuration file: change it there, then reload")
             }
+            Self::NumberInFile => f.write_str(
+                "this number's route stands in the configuration file: change it there, then reload",
+            ),
             Self::Exists => f.write_str("it is there already"),
             Self::Wrong(word, why) if word.is_empty() => f.write_str(why),
             Self::Wrong(word, why) => write!(f, "{word}: {why}"),
@@ -161,6 +168,9 @@ impl Intake {
             } else if let Some(tenant) = name.strip_prefix(PREFIX) {
                 let document = serde_json::from_slice(&value).map_err(|_| Error::Corrupt)?;
                 read.documents.insert(tenant.to_owned(), document);
+            } else if let Some(number) = name.strip_prefix(crate::numbers::PREFIX) {
+                let document = serde_json::from_slice(&value).map_err(|_| Error::Corrupt)?;
+                read.numbers.insert(number.to_owned(), document);
             }
         }
         let changed = *self.provisioned.read().unwrap_or_else(PoisonError::into_inner) != read;
@@ -193,7 +203,7 @@ impl Intake {
         Ok(())
     }
 
-    fn in_force(&self, file: &Config, provisioned: Provisioned) -> Result<(), NotChanged> {
+    pub(crate) fn in_force(&self, file: &Config, provisioned: Provisioned) -> Result<(), NotChanged> {
         let mut config = file.clone();
         for (name, document) in &provisioned.documents {
             let tenant = tenant_of(document)?;
@@ -208,11 +218,14 @@ impl Intake {
                 config.tenants.push(tenant);
             }
         }
+        let routes = crate::numbers::routes(provisioned.numbers.values(), &config.tenants);
+        config.inbound.extend(routes);
         let settings =
             Settings::of(&config).map_err(|why| NotChanged::Wrong(String::new(), why.to_string()))?;
         self.settings.store(Arc::new(settings));
         self.config.store(Arc::new(config));
         *self.provisioned.write().unwrap_or_else(PoisonError::into_inner) = provisioned;
+        self.changed.notify_one();
         Ok(())
     }
 

@@ -116,6 +116,7 @@ struct Node {
     intake: Arc<Intake>,
     fetcher: Arc<ArcSwap<Fetcher>>,
     media_ip: IpAddr,
+    secret: [u8; 32],
     recordings: PathBuf,
     vault: Arc<Vault>,
     drain: Arc<Notify>,
@@ -178,6 +179,7 @@ struct Common<'a> {
     recordings: &'a Path,
     vault: &'a Arc<Vault>,
     media_ip: IpAddr,
+    secret: [u8; 32],
     server: ServerId,
     finished: mpsc::Sender<Box<control::shard::Finished>>,
     desk: desk::Way,
@@ -189,12 +191,12 @@ impl Floor {
         let Common { config, fetcher, recordings, vault, media_ip, .. } = *common;
         let (host, ends) = start_workers(config)?;
         let state = PathBuf::from(&config.node.state);
-        let settings = settings(config, media_ip, common.server);
+        let secret = common.secret;
+        let settings = settings(config, media_ip, common.server, secret);
         let attachments = attachments_of(common.intake);
         let prompts = prompt_store(config, fetcher, (&state, recordings), &attachments, vault);
         let ears = Ears::start(&config.speech, &state);
         let recorder = Arc::new(Recorder::start().map_err(io("recorder"))?);
-        let secret = secret(&state.join("call-id.secret"))?;
         let mut floor = Self { host: Some(Arc::new(host)), ..Self::default() };
         for (number, end) in (0..).zip(ends) {
             let load = Arc::new(shard::Load::default());
@@ -246,6 +248,7 @@ impl Node {
             (PathBuf::from(&config.node.state), PathBuf::from(&config.media.recordings));
         folders(&[&state, &recordings])?;
         let Kept { vault, store, fetcher } = Kept::open(&config, role, &state, &recordings)?;
+        let secret = secret(&state.join("call-id.secret"))?;
         let media_ip = config.sip.advertised_address.unwrap_or(config.sip.listen[0].addr.ip());
         // Before it joins: who cannot have the sockets must not take the place of who has them.
         let sockets = if role == Some(Role::Control) { Vec::new() } else { bind(&config)? };
@@ -271,6 +274,7 @@ impl Node {
                 recordings,
                 vault,
                 media_ip,
+                secret,
                 server,
                 finished,
                 desk,
@@ -292,6 +296,7 @@ impl Node {
             intake,
             fetcher,
             media_ip,
+            secret,
             recordings,
             vault,
             drain: Arc::new(Notify::new()),
@@ -439,6 +444,11 @@ impl Node {
             tokio::select! {
                 _ = hup.recv() => self.reload().await,
                 () = self.reload.notified() => self.reload().await,
+                () = self.intake.changed.notified() => {
+                    if let Err(why) = self.tell_settings().await {
+                        tracing::error!(why, "a change of numbers or tenants did not reach the shards");
+                    }
+                }
                 _ = term.recv() => break,
                 _ = int.recv() => break,
                 () = self.drain.notified() => break,
@@ -517,8 +527,14 @@ impl Node {
         let scheme =
             desk::Message::Scheme(newer.dispatch.scheme, newer.dispatch.shares(newer.limits.outbound_share));
         self.desk.send(scheme).await.map_err(|_| "the desk is gone".to_owned())?;
-        let server = self.among.as_ref().map_or(ServerId(newer.node.server_id), |among| among.member.id);
-        let settings = settings(newer, self.media_ip, server);
+        self.tell_settings().await
+    }
+
+    /// Calls are conducted by the configuration in force: the file's, with what was provisioned.
+    async fn tell_settings(&self) -> Result<(), String> {
+        let config = self.config.load_full();
+        let server = self.among.as_ref().map_or(ServerId(config.node.server_id), |among| among.member.id);
+        let settings = settings(&config, self.media_ip, server, self.secret);
         for shard in &self.shards {
             shard.send(Inbox::Settings(Arc::clone(&settings))).await.map_err(|error| error.to_string())?;
         }
@@ -591,8 +607,8 @@ async fn join(
     Ok((cluster::join(role, config, address, store).await?, bus))
 }
 
-fn settings(config: &Config, media_ip: IpAddr, server: ServerId) -> Arc<Settings> {
-    let mut settings = Settings::new(config, media_ip);
+fn settings(config: &Config, media_ip: IpAddr, server: ServerId, secret: [u8; 32]) -> Arc<Settings> {
+    let mut settings = Settings::new(config, media_ip, secret);
     settings.server = server;
     settings.script_clock = Some(ScriptClock(Arc::new(|| clock::now().mono)));
     Arc::new(settings)
@@ -676,6 +692,10 @@ async fn intake(
     // A fresh cell takes its first value.
     drop(intake.fetcher.set(Arc::clone(fetcher)));
     if role == Some(Role::Media) {
+        // What is provisioned for incoming calls counts here, too.
+        let learnt = intake.learn_tenants().await;
+        learnt.map_err(|error| ServeError::Setting("store", format!("tenants: {error:?}")))?;
+        tokio::spawn(Arc::clone(&intake).follow_tenants());
         return Ok(intake);
     }
     let held = intake.learn().await;

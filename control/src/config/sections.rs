@@ -1,6 +1,6 @@
 //! The sections of `carillon.toml`. Each field's comment is what `carillon.example.toml` says about it.
 
-use super::{Key, Network, Percent, Rate, Retries, Size, Span};
+use super::{Encryption, Key, Network, Percent, Rate, Retries, Size, Span};
 use serde::{Deserialize, Deserializer};
 use signalling::leg::Transport;
 use std::collections::BTreeMap;
@@ -107,6 +107,10 @@ pub struct Sip {
     pub tls_clients_verified: bool,
     /// Name servers that are asked where trunks are; empty: those of the host.
     pub nameservers: Vec<SocketAddr>,
+    /// Whether voice is encrypted on calls that come from no trunk.
+    pub srtp: Encryption,
+    /// The keys of such calls may go by `udp` and `tcp` too.
+    pub srtp_keys_in_clear: bool,
 }
 
 impl Default for Sip {
@@ -124,6 +128,8 @@ impl Default for Sip {
             tls_authorities: None,
             tls_clients_verified: false,
             nameservers: Vec::new(),
+            srtp: Encryption::default(),
+            srtp_keys_in_clear: false,
         }
     }
 }
@@ -513,6 +519,9 @@ pub struct Inbound {
     /// Zone of its hours; none: that of `[policy]`.
     #[serde(default)]
     pub zone: Option<String>,
+    /// Calls that are kept free for it, of those that `limits.inbound_share` allows; others are refused before.
+    #[serde(default)]
+    pub reserve: u32,
 }
 
 impl Inbound {

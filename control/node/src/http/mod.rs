@@ -7,6 +7,7 @@ mod campaigns;
 mod console;
 mod events;
 mod lists;
+mod numbers;
 mod openapi;
 mod peer;
 mod people;
@@ -74,6 +75,8 @@ pub fn router(api: Api) -> Router {
         .route("/v1/tenants", get(tenants::list))
         .route("/v1/tenants/{name}", get(tenants::read).put(tenants::put).delete(tenants::remove))
         .route("/v1/tenants/{name}/keys/{key}", put(tenants::add_key).delete(tenants::remove_key))
+        .route("/v1/numbers", get(numbers::list))
+        .route("/v1/numbers/{number}", put(numbers::put).delete(numbers::remove))
         .layer(axum::middleware::from_fn(strict::parameters))
         .merge(console::routes())
         .layer(axum::middleware::from_fn_with_state(places, crowd))

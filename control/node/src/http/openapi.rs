@@ -486,6 +486,37 @@ describe_two!(
     "key",
     (status = 204, description = "Done")
 );
+describe!(
+    numbers,
+    get,
+    "/v1/numbers",
+    "Which application answers which number; a tenant sees its own",
+    responses(
+        (status = 200, description = "Routes in the order in which they count", body = Value),
+        (
+            status = 401,
+            description = "No known key",
+            body = ProblemDetails,
+            content_type = "application/problem+json"
+        )
+    )
+);
+describe_one!(
+    put_number,
+    put,
+    "/v1/numbers/{number}",
+    "Make a route, or change it; a tenant says `url`, `hours` and `zone` of its own",
+    "number",
+    (status = 200, description = "The route", body = Value)
+);
+describe_one!(
+    drop_number,
+    delete,
+    "/v1/numbers/{number}",
+    "Take a route away (operator)",
+    "number",
+    (status = 204, description = "Done")
+);
 describe!(campaigns, get, "/v1/campaigns", "The own campaigns",
     params(("cursor" = Option<String>, Query), ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000)),
     responses((status = 200, description = "A page", body = Value),
@@ -550,7 +581,7 @@ impl Modify for Key {
     paths(create, list, dry_run, read, cancel, redial, events, decision, suppress, release, suppressions, records,
         create_campaign, campaigns, campaign, act, upload, campaign_errors, replay, recording, customers, upload_customers,
         customer, put_customer, forget_customer, policies, policy, put_policy, drop_policy, tenants, tenant, put_tenant,
-        drop_tenant, add_key, drop_key),
+        drop_tenant, add_key, drop_key, numbers, put_number, drop_number),
     components(schemas(OrderRequest, ProblemDetails)),
     security(("key" = [])),
     modifiers(&Key)

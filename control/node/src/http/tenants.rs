@@ -18,7 +18,9 @@ impl From<NotChanged> for Problem {
         let title = why.to_string();
         match why {
             NotChanged::NotFound => Self::not_found(),
-            NotChanged::InFile => Self::new(StatusCode::CONFLICT, "in-file", &title),
+            NotChanged::InFile | NotChanged::NumberInFile => {
+                Self::new(StatusCode::CONFLICT, "in-file", &title)
+            }
             NotChanged::Exists => Self::new(StatusCode::CONFLICT, "exists", &title),
             NotChanged::Wrong(..) => Self::new(StatusCode::BAD_REQUEST, "invalid-request", &title),
             NotChanged::Unavailable => Self::unavailable(),
@@ -37,7 +39,7 @@ fn operator(caller: &Caller) -> Result<(), Problem> {
     }
 }
 
-fn object(api: &Api, body: &[u8]) -> Result<Map<String, Value>, Problem> {
+pub(super) fn object(api: &Api, body: &[u8]) -> Result<Map<String, Value>, Problem> {
     if body.is_empty() {
         return Ok(Map::new());
     }
