@@ -11,6 +11,7 @@ mod customer;
 mod demo;
 mod farend;
 mod house;
+mod libpri;
 mod loadtool;
 mod mailpath;
 mod optout;

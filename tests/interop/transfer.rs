@@ -16,7 +16,7 @@ use support::tone::frames_with;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// Serves one document under any name, for as long as the test lives.
-async fn serve(document: String) -> SocketAddr {
+pub(crate) async fn serve(document: String) -> SocketAddr {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("loopback has ports");
     let addr = listener.local_addr().expect("bound");
     tokio::spawn(async move {

@@ -41,6 +41,7 @@ fn pri(side: Side, switch: Switch, number: u16, hunt: Hunt) -> Pri {
         hunt,
         overlap_dial: false,
         overlap_receive: None,
+        transfer: false,
         legs_from: THEIRS,
         limits: Limits::default(),
     });

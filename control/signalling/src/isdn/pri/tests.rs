@@ -30,6 +30,7 @@ fn config(side: Side, switch: Switch, spans: Vec<Span>) -> Config {
         hunt: Hunt::Ascending,
         overlap_dial: false,
         overlap_receive: None,
+        transfer: false,
         legs_from: 1 << 62,
         limits: Limits::default(),
     }
