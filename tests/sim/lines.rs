@@ -132,7 +132,9 @@ fn capacity_leaves_within_100_ms_of_the_alarm_and_new_calls_avoid_the_span_at_th
     }
     let declared = declarations.try_recv().expect("the alarm was declared");
     let alarmed = alarmed.expect("the trunk heard of it");
-    println!("defect at {CUT_MS} ms, alarm declared at {declared} ms, heard of at {alarmed} ms; free: {changes:?}");
+    println!(
+        "defect at {CUT_MS} ms, alarm declared at {declared} ms, heard of at {alarmed} ms; free: {changes:?}"
+    );
     // T1.231 and G.732 in kind: 2.5 s of defect make an alarm.
     assert!(declared >= CUT_MS + 2_000 && alarmed.abs_diff(declared) <= 100);
     let left = changes.iter().find(|(ms, free)| *ms >= CUT_MS && *free == 0).expect("it left");

@@ -283,33 +283,7 @@ impl Import {
         let _ = writeln!(text, "\n[[spans]]\nnumber = {}\ndevice = \"{device}\"", n + 1);
         let _ = writeln!(text, "kind = \"{}\"\nsignalling = \"{word}\"", if e1 { "e1" } else { "t1" });
         if word.starts_with("pri") {
-            match setting("switchtype") {
-                Some(kind @ ("euroisdn" | "national")) => {
-                    let _ = writeln!(text, "switchtype = \"{kind}\"");
-                }
-                Some(other) => lost.push(format!("span {}: switchtype={other}: not spoken here", n + 1)),
-                None => {}
-            }
-            let usual = if e1 { 16 } else { 24 };
-            match line.d {
-                Some(d) if d == usual => {}
-                Some(d) => {
-                    let _ = writeln!(text, "dchan = {d}");
-                }
-                None => text.push_str("dchan = 0\n"),
-            }
-            if !line.b.is_empty() {
-                let _ = writeln!(text, "bchan = \"{}\"", slots_text(&line.b));
-            }
-            if let Some((group, interface)) = line.nfas {
-                let _ = writeln!(text, "nfas_group = \"{group}\"\nnfas_interface = {interface}");
-            }
-            if setting("overlapdial").is_some_and(is_yes) {
-                text.push_str("overlapdial = true\n");
-            }
-            if setting("transfer").is_some_and(is_yes) && setting("facilityenable").is_some_and(is_yes) {
-                text.push_str("transfer = true\n");
-            }
+            write_pri(line, n, text, &mut lost);
         } else if !line.em.is_empty() {
             let slots: Vec<u8> = line.em.iter().copied().collect();
             let _ = writeln!(text, "bchan = \"{}\"", slots_text(&slots));
@@ -327,6 +301,39 @@ impl Import {
             }
         }
         self.lost.extend(lost);
+    }
+}
+
+/// What a primary rate span has beside its device and side.
+fn write_pri(line: &Line, n: usize, text: &mut String, lost: &mut Vec<String>) {
+    let setting = |key: &str| line.settings.get(key).map(String::as_str);
+    let e1 = line.slots == 31;
+    match setting("switchtype") {
+        Some(kind @ ("euroisdn" | "national")) => {
+            let _ = writeln!(text, "switchtype = \"{kind}\"");
+        }
+        Some(other) => lost.push(format!("span {}: switchtype={other}: not spoken here", n + 1)),
+        None => {}
+    }
+    let usual = if e1 { 16 } else { 24 };
+    match line.d {
+        Some(d) if d == usual => {}
+        Some(d) => {
+            let _ = writeln!(text, "dchan = {d}");
+        }
+        None => text.push_str("dchan = 0\n"),
+    }
+    if !line.b.is_empty() {
+        let _ = writeln!(text, "bchan = \"{}\"", slots_text(&line.b));
+    }
+    if let Some((group, interface)) = line.nfas {
+        let _ = writeln!(text, "nfas_group = \"{group}\"\nnfas_interface = {interface}");
+    }
+    if setting("overlapdial").is_some_and(is_yes) {
+        text.push_str("overlapdial = true\n");
+    }
+    if setting("transfer").is_some_and(is_yes) && setting("facilityenable").is_some_and(is_yes) {
+        text.push_str("transfer = true\n");
     }
 }
 
