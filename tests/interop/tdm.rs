@@ -215,7 +215,7 @@ async fn with_trunks(kind: &str, signalling: &str, dialing: &str) -> Running {
 
 /// Presses a key when it is asked, and is the callee of its own order.
 const GREETING: &str = "<vxml version=\"2.1\" xmlns=\"http://www.w3.org/2001/vxml\"><form>\
-    <object name=\"keys\" classid=\"carillon:keys\"><param name=\"keys\" value=\",,,,1,,,,,,,,4711#\"/></object>\
+    <object name=\"keys\" classid=\"carillon:keys\"><param name=\"keys\" value=\",,,,1,,,,,,,,4711#,,,,,,,,,,,,,,,,,,,,\"/></object>\
     <block><exit/></block></form></vxml>";
 
 #[tokio::test(flavor = "multi_thread")]
