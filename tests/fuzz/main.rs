@@ -182,6 +182,7 @@ fn isdn_frames_messages_and_tdm_packets() {
                 let again = Message::parse(&message.write()).expect("our own");
                 assert_eq!(again.ies.len(), message.ies.len());
                 for e in &message.ies {
+                    let _ = signalling::isdn::q931::facility::Component::read(&e.body);
                     drop((ie::ChannelId::read(&e.body), ie::Number::read(&e.body), ie::read_cause(&e.body)));
                     drop((
                         ie::read_bearer(&e.body, ie::Law::A),
@@ -191,6 +192,10 @@ fn isdn_frames_messages_and_tdm_packets() {
                 }
             }
         }
+    });
+    fuzz("hdlc", &[b"\x7e\x02\x01\x00\x00\x7e".to_vec()], &["~"], |b| {
+        let mut decoder = hw::tdm::hdlc::Decoder::new();
+        decoder.feed(b, &mut |frame| assert!(frame.is_err() || frame.is_ok_and(|f| f.len() <= 272)));
     });
     let mut packet = [0; PACKET_MAX];
     let mut port = Port::new(hw::card::SpanKind::T1, 0, &[24], hw::tdm::oe::Buffer::WIRE);

@@ -13,6 +13,7 @@ mod demo;
 mod farend;
 mod house;
 mod linphone;
+mod libpri;
 mod loadtool;
 mod mailpath;
 mod names;

@@ -210,7 +210,12 @@ impl Floor {
                 spans: config
                     .spans
                     .iter()
-                    .map(|l| shard::Span { d_slot: l.d_slot(), codec: l.codec() })
+                    .map(|l| shard::Span {
+                        d_slot: l.d_slot(),
+                        codec: l.codec(),
+                        cancels: l.echocancel,
+                        gains_db: (l.rxgain.db(), l.txgain.db()),
+                    })
                     .collect(),
                 sockets: std::mem::take(&mut sockets),
                 tls: tls(config)?,
