@@ -154,6 +154,7 @@ impl Call {
             transport: route.transport,
             attempt: route::dialog_of(self.facts.attempt, &route.trunk, nth),
             media,
+            engine: None,
             credentials: route.credentials.clone(),
             headers: Vec::new(),
             ring_max_ms: route.ring_ms_max,

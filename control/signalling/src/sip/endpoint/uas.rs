@@ -188,7 +188,7 @@ impl Endpoint {
                 leg.theirs = Some(far);
                 sdp
             }),
-            (None, None) => Some(leg.sdp.offer(&ours)),
+            (None, None) => Some(leg.sdp.offer(&ours, None)),
         };
         leg.ours.get_or_insert(ours);
         match body {
