@@ -91,8 +91,11 @@ pub fn check(path: &Path) -> Result<String, ServeError> {
     crate::intake::Settings::of(&config)
         .map_err(|error| ServeError::Setting("tenants", error.to_string()))?;
     tls(&config)?;
-    crate::worker::Source::of(&config.speech, Path::new(""))
-        .map_err(|why| ServeError::Setting("speech.farm", why))?;
+    let speech = |why| ServeError::Setting("speech", why);
+    crate::worker::Source::of(&config.speech, Path::new("")).map_err(speech)?;
+    for engine in &config.speech.mrcp {
+        crate::mrcp::tls(engine).map_err(speech)?;
+    }
     crate::tls::mail(&config).map_err(|why| ServeError::Setting("smtp.tls_certificate", why))?;
     crate::tls::http(&config).map_err(|why| ServeError::Setting("http.tls_certificate", why))?;
     let count = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });

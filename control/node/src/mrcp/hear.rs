@@ -14,6 +14,8 @@ use vxml::grammar::Network;
 
 /// How often the ring is drained into packets.
 const EVERY: Duration = Duration::from_millis(20);
+/// Octets from before the engine listens that it is still told: 400 ms.
+const RECENT: usize = 3_200;
 /// How often one listening is begun anew: after silence that only the interpreter times, after no match for a hotword.
 const TURNS_MAX: u32 = 1_000;
 /// Kept from before the engine was certain that somebody spoke, octets: a second.
@@ -65,6 +67,11 @@ impl Turns<'_> {
         if self.recognise().await.is_none() {
             return broken();
         }
+        // While the session came about: a burst of what is long over would only fill the engine's buffers.
+        let waited = self.ear.drain();
+        let recent = waited.get(waited.len().saturating_sub(RECENT)..).unwrap_or_default();
+        self.keep(recent);
+        self.session.send(recent).await;
         let mut every = tokio::time::interval(EVERY);
         loop {
             tokio::select! {

@@ -89,9 +89,8 @@ impl Pool {
             return Ok(None);
         }
         let server = |engine: &Mrcp| {
-            let tls = engine.tls.then(|| crate::tls::client(engine.tls_authorities.as_deref(), None));
             Ok(Server {
-                tls: tls.transpose()?,
+                tls: tls(engine)?,
                 free: Arc::new(Semaphore::new(usize::from(engine.sessions_max))),
                 health: Mutex::default(),
                 config: engine.clone(),
@@ -136,6 +135,14 @@ impl Pool {
         tracing::warn!(resource = resource.name(), "no speech engine has a session");
         None
     }
+}
+
+/// How its control channel is secured; `None`: not.
+///
+/// # Errors
+/// A certificate that cannot be read, in words.
+pub(crate) fn tls(engine: &Mrcp) -> Result<Option<TlsConnector>, String> {
+    engine.tls.then(|| crate::tls::client(engine.tls_authorities.as_deref(), None)).transpose()
 }
 
 impl Inner {
