@@ -72,15 +72,92 @@ fn session_descriptions() {
         srtp: None,
         ptime_ms: 20,
     };
-    let offer = Local::new(1).offer(&ours);
+    let offer = Local::new(1).offer(&ours, None);
+    let engine = signalling::sdp::Control { resource: "speechrecog", secure: false };
+    let answer = b"v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\n\
+        m=application 32416 TCP/MRCPv2 1\r\na=setup:passive\r\na=channel:32AECB234338@speechrecog\r\na=cmid:1\r\n\
+        m=audio 48260 RTP/AVP 0\r\na=mid:1\r\n";
     let secure = b"v=0\r\no=- 1 1 IN IP6 ::1\r\ns=-\r\nc=IN IP6 ::1\r\nt=0 0\r\nm=audio 9 RTP/SAVP 8 96\r\n\
         a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\r\n\
         a=rtpmap:96 telephone-event/8000\r\na=ptime:20\r\na=sendonly\r\nm=video 0 RTP/AVP 97\r\n";
     let words =
         ["m=audio 0 ", "a=rtcp:", "RTP/SAVP", "a=inactive\r\n", "IN IP4 0.0.0.0", "0-15", "65536", "\r\n"];
-    fuzz("sdp", &[offer, secure.to_vec()], &words, |b| {
+    fuzz("sdp", &[offer, secure.to_vec(), answer.to_vec()], &words, |b| {
+        if let Some(channel) = engine.answered(b) {
+            assert!(channel.identifier.ends_with("@speechrecog") && channel.addr.port() != 0);
+        }
         if let Ok(description) = Description::parse(b) {
             let _ = agree(&ours, &description.rtp);
+        }
+    });
+}
+
+/// A speech engine's octets: whole messages through a channel that has asked something. Whatever comes, each request
+/// ends at most once, and what was read is read again from what is written of it.
+#[test]
+fn mrcp_channels() {
+    use speech::mrcp::channel::{Ask, Channel, Told};
+    use speech::mrcp::wire::{Message, Start, State};
+    let field = |n: &str, v: &str| (n.to_owned(), v.to_owned());
+    let own = || field("Channel-Identifier", "1@speechrecog");
+    let message = |start, more: Vec<(String, String)>, body: &str| {
+        let fields = std::iter::once(own()).chain(more).collect();
+        Message { start, fields, body: body.as_bytes().to_vec() }.write()
+    };
+    let nlsml = "<result><interpretation confidence=\"0.5\"><input>yes</input></interpretation></result>";
+    let event = |name: &str, state| Start::Event { name: name.into(), id: 1, state };
+    let fields = vec![field("Completion-Cause", "000 success"), field("Content-Type", "application/nlsml+xml")];
+    let whole = [
+        message(Start::Response { id: 1, status: 200, state: State::InProgress }, vec![], ""),
+        message(event("START-OF-INPUT", State::InProgress), vec![], ""),
+        message(event("RECOGNITION-COMPLETE", State::Complete), fields, nlsml),
+    ];
+    let words = ["MRCP/2.0 ", " COMPLETE\r\n", "Content-Length:", "\r\n\r\n", " 200 ", "Completion-Cause:", "4294967296"];
+    let corpus = [whole[0].clone(), whole[2].clone(), whole.concat()];
+    fuzz("mrcp", &corpus, &words, |b| {
+        let mut channel = Channel::new("1@speechrecog".into(), 1);
+        let grammars = vec!["g@form-level.store".to_owned()];
+        let recognize = Ask::Recognize { grammars, fields: Vec::new(), start_timers: true };
+        channel.ask(units::Now::default(), recognize).expect("the first");
+        for part in b.chunks(61) {
+            channel.receive(part);
+        }
+        let told: Vec<Told> = std::iter::from_fn(|| channel.poll()).collect();
+        let ends = told.iter().filter(|t| matches!(t, Told::Failed { .. } | Told::Done { .. })).count();
+        assert!(ends <= 1, "{told:?}");
+        if let Ok(Some((message, taken))) = Message::read(b) {
+            assert!(taken <= b.len());
+            let again = message.write();
+            assert_eq!(Message::read(&again).ok().flatten().map(|(m, _)| m.start), Some(message.start));
+        }
+    });
+}
+
+#[test]
+fn results_of_recognisers_and_lexicons() {
+    use speech::mrcp::result::{READINGS_MAX, read};
+    let nlsml = "<?xml version=\"1.0\"?><result xmlns=\"urn:ietf:params:xml:ns:mrcpv2\" grammar=\"session:a@b.store\">\
+        <interpretation confidence=\"0.9\"><instance><a><b>c</b></a></instance><input mode=\"speech\">yes</input>\
+        </interpretation><interpretation><instance/><input><nomatch/></input></interpretation></result>";
+    let emma = "<emma:emma version=\"1.0\" xmlns:emma=\"http://www.w3.org/2003/04/emma\"><emma:one-of id=\"r\">\
+        <emma:interpretation id=\"i\" emma:confidence=\"0.75\" emma:tokens=\"to boston\"><city>Boston</city>\
+        </emma:interpretation></emma:one-of></emma:emma>";
+    let words = ["<interpretation>", "</interpretation>", "<nomatch/>", "emma:confidence=\"nan\"", "&amp;", "<![CDATA["];
+    for (kind, text) in [("application/nlsml+xml", nlsml), ("application/emma+xml", emma)] {
+        fuzz(kind, &[text.as_bytes().to_vec()], &words, |b| {
+            let readings = read(kind, b);
+            assert!(readings.len() <= READINGS_MAX);
+            assert!(readings.iter().all(|r| (0.0..=1.0).contains(&r.confidence)));
+        });
+    }
+    let lexicon = "<lexicon alphabet=\"ipa\"><lexeme><grapheme>New York</grapheme><phoneme>a</phoneme></lexeme>\
+        <lexeme><grapheme>b</grapheme><alias>c d</alias></lexeme></lexicon>";
+    let words = ["<lexeme>", "</lexeme>", "<grapheme>", "</grapheme>", "<alias>x</alias>", "alphabet="];
+    fuzz("pls", &[lexicon.as_bytes().to_vec()], &words, |b| {
+        let pieces = speech::pls::Lexicon::read(b).pieces("to New York, b and b New");
+        assert!(!pieces.is_empty());
+        for phoneme in pieces.iter().filter_map(|p| p.phoneme.as_ref()) {
+            let _ = (speech::phones::espeak(phoneme), speech::phones::flite(phoneme));
         }
     });
 }

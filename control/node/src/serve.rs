@@ -91,6 +91,11 @@ pub fn check(path: &Path) -> Result<String, ServeError> {
     crate::intake::Settings::of(&config)
         .map_err(|error| ServeError::Setting("tenants", error.to_string()))?;
     tls(&config)?;
+    let speech = |why| ServeError::Setting("speech", why);
+    crate::worker::Source::of(&config.speech, Path::new("")).map_err(speech)?;
+    for engine in &config.speech.mrcp {
+        crate::mrcp::tls(engine).map_err(speech)?;
+    }
     crate::tls::mail(&config).map_err(|why| ServeError::Setting("smtp.tls_certificate", why))?;
     crate::tls::http(&config).map_err(|why| ServeError::Setting("http.tls_certificate", why))?;
     let count = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
@@ -194,8 +199,11 @@ impl Floor {
         let secret = common.secret;
         let settings = settings(config, media_ip, common.server, secret);
         let attachments = attachments_of(common.intake);
-        let prompts = prompt_store(config, fetcher, (&state, recordings), &attachments, vault);
-        let ears = Ears::start(&config.speech, &state);
+        let setting = |why| ServeError::Setting("speech", why);
+        let mrcp = crate::mrcp::Pool::start(&config.speech, media_ip).map_err(setting)?;
+        let speaker = Speaker::start(&config.speech, &state, mrcp.clone()).map_err(setting)?;
+        let prompts = prompt_store(config, fetcher, (&state, recordings), &attachments, vault, speaker);
+        let ears = Ears::start(&config.speech, &state, mrcp).map_err(setting)?;
         let recorder = Arc::new(Recorder::start().map_err(io("recorder"))?);
         let mut floor = Self { host: Some(Arc::new(host)), ..Self::default() };
         for (number, end) in (0..).zip(ends) {
@@ -731,8 +739,8 @@ fn prompt_store(
     (state, recordings): (&Path, &Path),
     attachments: &Attachments,
     vault: &Arc<Vault>,
+    speaker: Speaker,
 ) -> Arc<Prompts> {
-    let speaker = Speaker::start(&config.speech, state);
     let spoken =
         Spoken::new(state.join("spoken"), u64::try_from(config.speech.cache_max.len()).unwrap_or(u64::MAX));
     let (fetcher, attachments) = (Arc::clone(fetcher), Arc::clone(attachments));

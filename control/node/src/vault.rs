@@ -174,6 +174,16 @@ impl Vault {
         std::fs::rename(&beside, path)
     }
 
+    /// Writes a file that is sealed from its first octet on.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub fn write_file(&self, path: &Path, plain: &[u8]) -> std::io::Result<()> {
+        let mut octets = FILE_MARK.to_vec();
+        octets.extend_from_slice(&self.seal(plain));
+        std::fs::write(path, octets)
+    }
+
     /// Reads a file, sealed or not.
     ///
     /// # Errors

@@ -23,6 +23,7 @@ mod model;
 mod network;
 mod parse;
 pub mod sisr;
+mod srgs;
 mod text;
 mod xml;
 

@@ -332,9 +332,9 @@ impl Doors {
             return Some(Input::Heard(bearer, id, Heard::NoResource));
         };
         self.command(Command::Tap { bearer, into });
-        let (post, recordings) = (self.post.clone(), self.recordings.clone());
+        let (post, recordings, vault) = (self.post.clone(), self.recordings.clone(), Arc::clone(&self.vault));
         let task = self.elsewhere.spawn(async move {
-            let ear = Ear { ears, hear, ring, gone: Gone(failed), recordings };
+            let ear = Ear { ears, hear, ring, gone: Gone(failed), recordings, vault };
             let tell = |heard| {
                 let post = post.clone();
                 async move { drop(post.send(Inbox::Heard(bearer, id, heard)).await) }
