@@ -10,6 +10,7 @@ mod source;
 mod spans;
 mod tenant;
 mod trunks;
+mod user;
 mod values;
 
 pub use problem::{Fault, Problem};
@@ -18,6 +19,7 @@ pub use source::{Feeds, Source};
 pub use spans::{Device, HuntOrder, Line, LineKind, NumberType, Signalling, Slots, SwitchType};
 pub use tenant::{Fingerprint, Key, MailTls, Network, Retries, Scope, Secret, Signer, Tenant, octets_32};
 pub use trunks::{Address, Dial, Register, Trunk, TrunkGroup};
+pub use user::{Invitation, PasswordHash, Role, User};
 pub use values::{BadValue, Percent, Rate, Size, Span};
 
 use serde::Deserialize;
