@@ -11,5 +11,6 @@ pub mod farend;
 pub mod load;
 pub mod loads;
 pub mod out;
+pub mod ports;
 pub mod promises;
 pub mod report;

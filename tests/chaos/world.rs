@@ -9,7 +9,7 @@ use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use support::infra::{Nats, Postgres};
-use support::peers::{Peer, free_tcp, free_udp, ours};
+use support::peers::{Peer, free_port, free_ports, ours};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// One process of the cluster: its configuration stays, its life does not.
@@ -199,10 +199,10 @@ impl Process {
         customer: SocketAddr,
     ) -> Self {
         let name = format!("{role}-{n}");
-        let http = SocketAddr::from(([127, 0, 0, 1], free_tcp()));
-        let sip = SocketAddr::from(([127, 0, 0, 1], free_udp()));
+        let http = SocketAddr::from(([127, 0, 0, 1], free_port()));
+        let sip = SocketAddr::from(([127, 0, 0, 1], free_port()));
         let config = dir.path().join(format!("{name}.toml"));
-        let low = 13_000 + u16::try_from(n).expect("few") * 600;
+        let low = free_ports(500);
         let own = dir.path().join(&name);
         let own = own.display();
         let text = format!(

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
-use support::peers::{Capture, Peer, free_udp};
+use support::peers::{Capture, Peer, free_port};
 use support::repo::{root, tool};
 
 fn sipp(dir: &Path, scenario: &str, sip: u16, media: u16) -> Option<Peer> {
@@ -23,7 +23,7 @@ fn sipp(dir: &Path, scenario: &str, sip: u16, media: u16) -> Option<Peer> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sipp_answers_presses_keys_and_tshark_finds_no_packet_lost() {
-    let (sip, media) = (free_udp(), free_udp());
+    let (sip, media) = (free_port(), free_port());
     let run = running(SocketAddr::from(([127, 0, 0, 1], sip)), "").await;
     let Some(mut customer) = sipp(run.dir.path(), "customer.xml", sip, media) else { return };
     let Some(capture) = Capture::start(run.dir.path(), &format!("udp port {media}")) else { return };
@@ -46,7 +46,7 @@ async fn sipp_answers_presses_keys_and_tshark_finds_no_packet_lost() {
 
 /// Orders one call to a sipp that plays a scenario; its disposition.
 async fn outcome(scenario: &str, extra: &str) -> Option<String> {
-    let (sip, media) = (free_udp(), free_udp());
+    let (sip, media) = (free_port(), free_port());
     let run = running(SocketAddr::from(([127, 0, 0, 1], sip)), extra).await;
     let _customer = sipp(run.dir.path(), scenario, sip, media)?;
     let body = json!({

@@ -6,7 +6,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
-use support::peers::{Peer, free_tcp, free_udp, ours};
+use support::peers::{Peer, free_port, free_ports, ours};
 
 /// The tenant's key.
 pub(crate) const KEY: &str = "interop-key-of-acme";
@@ -24,8 +24,8 @@ pub(crate) struct House {
 /// Starts one: `smtp` and `http` are further lines of these sections, `tenant` of the tenant, `more` further sections.
 pub(crate) async fn house(dir: &Path, smtp: &str, http: &str, tenant: &str, more: &str) -> House {
     drop(rustls::crypto::ring::default_provider().install_default());
-    let (http_port, smtp_port, sip) = (free_tcp(), free_tcp(), free_udp());
-    let low = 33_000 + u16::try_from(std::process::id() % 80).expect("small") * 400;
+    let (http_port, smtp_port, sip) = (free_port(), free_port(), free_port());
+    let low = free_ports(200);
     let d = dir.display();
     let config = format!(
         "[node]\nname = \"doors\"\nstate = \"{d}/state\"\nadmin_socket = \"{d}/admin.sock\"\ndrain_max = \"1s\"\n\

@@ -12,7 +12,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use support::peers::{Peer, free_tcp, free_udp, ours};
+use support::peers::{Peer, free_port, ours};
 use support::repo::tool;
 use units::Seed;
 
@@ -205,7 +205,7 @@ fn certificate(dir: &Path) -> Option<(String, String)> {
 fn network(dir: &Path) -> (Peer, String) {
     let people =
         scenario(dir, "people.txt", "person ivr\n answer\n wait 0.3s\n say a.wav\n wait 30s\n hangup");
-    let sip = format!("127.0.0.1:{}", free_udp());
+    let sip = format!("127.0.0.1:{}", free_port());
     let people = people.to_str().expect("a path");
     let rang = dir.join("rang.csv");
     let mut words = vec![
@@ -329,7 +329,7 @@ fn what_is_wrong_is_said_in_one_message() {
     let bad = scenario(dir.path(), "bad.txt", "person x\n answer\n dance");
     let good = scenario(dir.path(), "good.txt", "person x\n hangup");
     let called = scenario(dir.path(), "called.txt", "person x\n ring 1s\n answer");
-    let target = format!("127.0.0.1:{}", free_tcp());
+    let target = format!("127.0.0.1:{}", free_port());
     for (file, extra, status, word) in [
         (&bad, vec!["--calls", "1"], 2, "bad.txt: line 3: `dance` is no step"),
         (&good, vec!["--rate", "0"], 2, "--rate 0: 0 < rate"),
@@ -352,7 +352,7 @@ fn what_is_wrong_is_said_in_one_message() {
 fn sipp_answers_and_echoes_and_sipp_calls() {
     let Some(sipp) = tool("sipp") else { return };
     let dir = tempfile::tempdir().expect("a folder");
-    let (sip, media) = (free_udp().to_string(), free_udp().to_string());
+    let (sip, media) = (free_port().to_string(), free_port().to_string());
     let mut command = Command::new(&sipp);
     command.current_dir(dir.path()).args([
         "-sn",
@@ -412,7 +412,7 @@ fn sipp_answers_and_echoes_and_sipp_calls() {
         "1200",
     ]);
     let mut uac =
-        Peer::start(dir.path(), "uac", command.args(["-p", &free_udp().to_string(), "-timeout", "40"]));
+        Peer::start(dir.path(), "uac", command.args(["-p", &free_port().to_string(), "-timeout", "40"]));
     assert!(uac.wait(Duration::from_secs(60)).success(), "{}", uac.output());
     pstn.signal(libc::SIGINT);
     assert!(pstn.output().contains("\"answered\": 5"), "{}", pstn.output());
@@ -427,7 +427,7 @@ fn baresip_answers_and_is_heard() {
     let tone: Vec<u8> = tones::sine(440.0, 20_000);
     let says = home.join("says.wav");
     std::fs::write(&says, linear(&tone)).expect("a file");
-    let sip = free_udp();
+    let sip = free_port();
     let loads: String =
         ["g711.so", "account.so", "aufile.so", "menu.so"].iter().map(|m| format!("module {m}\n")).collect();
     let config = format!(

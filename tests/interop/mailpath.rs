@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
-use support::peers::{Peer, free_tcp, until};
+use support::peers::{Peer, free_port, until};
 use support::repo::{root, tool};
 
 /// A Postfix of the test's own: stopped when dropped.
@@ -41,7 +41,7 @@ proxywrite unix - - n - 1 proxymap\npostlog unix-dgram n - n - 1 postlogd\n";
 
 impl Postfix {
     fn start(program: &Path, dir: &Path, lmtp: u16, milter: u16) -> Option<Self> {
-        let port = free_tcp();
+        let port = free_port();
         for folder in ["etc", "queue", "data"] {
             std::fs::create_dir_all(dir.join(folder)).expect("a folder");
         }
@@ -129,7 +129,7 @@ async fn msmtp_postfix_opendkim_and_lmtp_make_an_order_of_level_1() {
         return;
     };
     let dir = tempfile::tempdir().expect("a folder");
-    let milter = free_tcp();
+    let milter = free_port();
     let (_signer, record) = signer(&opendkim, dir.path(), milter);
     let records =
         [("s1._domainkey.acme.example", record.as_str()), ("_dmarc.acme.example", "v=DMARC1; p=reject")];

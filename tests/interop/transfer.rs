@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
-use support::peers::{Peer, free_udp, until};
+use support::peers::{Peer, free_port, until};
 use support::repo::{root, tool};
 use support::tone::frames_with;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -57,7 +57,7 @@ async fn server(kind: &str, trunk: SocketAddr) -> Running {
 
 fn sipp(dir: &Path, scenario: &str, port: u16, more: &[&str]) -> Option<Peer> {
     let sipp = tool("sipp")?;
-    let media = free_udp();
+    let media = free_port();
     let mut command = Command::new(sipp);
     command
         .current_dir(dir)
@@ -82,7 +82,7 @@ fn judge(run: &Running) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sipp_is_whom_the_caller_is_transferred_to_and_both_hear_each_other() {
-    let port = free_udp();
+    let port = free_port();
     let run = server("bridge", SocketAddr::from(([127, 0, 0, 1], port))).await;
     let Some(mut agent) = sipp(run.dir.path(), "agent.xml", port, &[]) else { return };
     // The caller sounds 1,000 Hz while the agent is there, and hears it come back.
@@ -109,7 +109,7 @@ async fn sipp_is_the_caller_and_hears_the_agent_who_hears_sipp() {
     let agent = customer(steps);
     let run = server("bridge", agent.sip_addr()).await;
     let target = run.server.sip_addr().to_string();
-    let Some(mut caller) = sipp(run.dir.path(), "caller.xml", free_udp(), &["-s", "+15559000", &target])
+    let Some(mut caller) = sipp(run.dir.path(), "caller.xml", free_port(), &["-s", "+15559000", &target])
     else {
         return;
     };
@@ -127,7 +127,7 @@ async fn rfc3891_sipp_is_referred_to_the_dialog_that_the_consultation_opened() {
     let agent = customer(steps);
     let run = server("consultation", agent.sip_addr()).await;
     let target = run.server.sip_addr().to_string();
-    let Some(mut caller) = sipp(run.dir.path(), "referred.xml", free_udp(), &["-s", "+15559000", &target])
+    let Some(mut caller) = sipp(run.dir.path(), "referred.xml", free_port(), &["-s", "+15559000", &target])
     else {
         return;
     };

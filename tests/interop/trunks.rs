@@ -6,7 +6,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
-use support::peers::{Peer, free_udp, ours, until};
+use support::peers::{Peer, free_port, ours, until};
 use support::repo::{root, tool};
 
 fn loopback(port: u16) -> SocketAddr {
@@ -28,7 +28,7 @@ fn customer(dir: &Path, sip: u16) -> Option<Peer> {
         .arg("-sf")
         .arg(&file)
         .args(["-i", "127.0.0.1", "-mi", "127.0.0.1", "-m", "1", "-nostdin", "-timeout", "60"])
-        .args(["-p", &sip.to_string(), "-mp", &free_udp().to_string()]);
+        .args(["-p", &sip.to_string(), "-mp", &free_port().to_string()]);
     Some(Peer::start(dir, "sipp", &mut command))
 }
 
@@ -70,7 +70,7 @@ fn story(run: &Running, id: &str) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_silent_trunk_is_left_for_the_next_and_shown() {
     let hole = UdpSocket::bind("127.0.0.1:0").expect("loopback has ports");
-    let sip = free_udp();
+    let sip = free_port();
     let second = format!(
         "priority = 1\n[[trunks]]\nname = \"second\"\naddress = \"127.0.0.1:{sip}\"\nprefixes = [\"+1555\"]\n\
          caller_id = \"+15550000\"\n"
@@ -164,7 +164,7 @@ request_route {{
 /// between us and sipp; BYE must come by its Record-Route.
 #[tokio::test(flavor = "multi_thread")]
 async fn kamailio_registers_us_challenges_the_call_and_stays_in_its_path() {
-    let (carrier, callee) = (free_udp(), free_udp());
+    let (carrier, callee) = (free_port(), free_port());
     let extra = "user = \"alice\"\npassword = \"wonderland\"\nrealm = \"carrier.test\"\ndomain = \"carrier.test\"\n\
                  probe = \"1s\"\nregister = { expires = \"60s\" }\n";
     let dir = tempfile::tempdir().expect("a temporary folder");

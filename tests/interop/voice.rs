@@ -247,8 +247,7 @@ async fn a_recogniser_that_dies_costs_this_call_an_event_and_no_more() {
 #[tokio::test(flavor = "multi_thread")]
 async fn somebody_elses_engine_understands_german() {
     let (Some(python), Some(_)) = (tool("python3"), tool("flite")) else { return };
-    let port =
-        std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("loopback").port();
+    let port = support::peers::free_port();
     let script = support::repo::root().join("docs/speech-engine.py");
     let mut engine = Command::new(python)
         .arg(script)

@@ -1,6 +1,6 @@
 //! PostgreSQL and NATS from Debian's packages, started by the test on free ports in its folder, ended with the value.
 
-use super::peers::{Peer, free_tcp, until};
+use super::peers::{Peer, free_port, until};
 use super::repo::tool;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -20,7 +20,7 @@ impl Postgres {
         let bin = newest_bin()?;
         let dir = dir.join("postgres");
         std::fs::create_dir_all(&dir).expect("the test's folder");
-        let mut server = Self { peer: None, bin, dir, port: free_tcp() };
+        let mut server = Self { peer: None, bin, dir, port: free_port() };
         // PostgreSQL refuses to run as root; Debian's package made a user for it, who must get at the folder.
         for folder in server.dir.ancestors().take_while(|f| f.starts_with(std::env::temp_dir())) {
             open_to_all(folder);
@@ -144,7 +144,7 @@ impl Nats {
     /// `None` with a word why, if this machine has none.
     pub fn start(dir: &Path) -> Option<Self> {
         let program = tool("nats-server")?;
-        let mut server = Self { peer: None, program, dir: dir.to_owned(), port: free_tcp() };
+        let mut server = Self { peer: None, program, dir: dir.to_owned(), port: free_port() };
         server.resume();
         Some(server)
     }

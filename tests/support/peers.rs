@@ -1,7 +1,6 @@
 //! Real programs as peers: started by the test on loopback ports it picks, their output kept, ended by their own id.
 
 use std::fs::File;
-use std::net::{TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -101,21 +100,15 @@ pub fn until(at_most: Duration, mut what: impl FnMut() -> bool) -> bool {
     }
 }
 
-/// A free UDP port on loopback, even, with the next one free too (RTP and RTCP).
-pub fn free_udp() -> u16 {
-    for _ in 0..200 {
-        let a = UdpSocket::bind("127.0.0.1:0").expect("loopback has ports");
-        let port = a.local_addr().expect("bound").port();
-        if port.is_multiple_of(2) && UdpSocket::bind(("127.0.0.1", port + 1)).is_ok() {
-            return port;
-        }
-    }
-    panic!("no free pair of UDP ports")
+/// A free port on loopback for UDP or TCP, even, with the next one free too (RTP and RTCP, TLS); nobody else's for as
+/// long as this test runs.
+pub fn free_port() -> u16 {
+    bench::ports::pair().expect("loopback has ports")
 }
 
-/// A free TCP port on loopback.
-pub fn free_tcp() -> u16 {
-    TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("loopback has ports").port()
+/// So many free ports in a row on loopback: the first.
+pub fn free_ports(n: u16) -> u16 {
+    bench::ports::range(n).expect("loopback has ports")
 }
 
 /// A program of this workspace, built beside the running test.

@@ -1,10 +1,10 @@
 //! `carillon serve` as a child process, configured for loopback as a user would.
 
+use crate::ports;
 use serde_json::Value;
-use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 /// The tenant's API key in the demo.
@@ -71,13 +71,9 @@ impl Addresses {
     /// # Errors
     /// What the system says.
     pub fn free() -> std::io::Result<Self> {
-        let sip = UdpSocket::bind("127.0.0.1:0")?.local_addr()?;
-        Ok(Self { http: free_tcp()?, smtp: free_tcp()?, sip })
+        let one = || Ok::<_, std::io::Error>(SocketAddr::from(([127, 0, 0, 1], ports::pair()?)));
+        Ok(Self { http: one()?, smtp: one()?, sip: one()? })
     }
-}
-
-fn free_tcp() -> std::io::Result<SocketAddr> {
-    TcpListener::bind("127.0.0.1:0")?.local_addr()
 }
 
 impl Server {
@@ -89,7 +85,9 @@ impl Server {
         let dir = setup.dir;
         let program = program(setup.program)?;
         let at = Addresses::free()?;
-        Self::launch(&program, dir, at, &text(setup, at.http, at.smtp, at.sip))
+        // Two ports a call, for the calls that `[limits]` allows by default.
+        let low = ports::range(1_000)?;
+        Self::launch(&program, dir, at, &text(setup, at, [low, low + 999]))
     }
 
     /// Writes this configuration, which names these addresses, into a folder and starts the program with it.
@@ -240,19 +238,10 @@ fn json(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or(Value::String(text.to_owned()))
 }
 
-/// A range of 1,000 media ports (two a call, for the calls that `[limits]` allows by default) below the kernel's ephemeral ones, its own for each process and start: another Carillon on
-/// this machine keeps its own.
-fn media_ports() -> [u16; 2] {
-    static STARTS: AtomicU32 = AtomicU32::new(0);
-    let turn = std::process::id().wrapping_mul(7).wrapping_add(STARTS.fetch_add(1, Ordering::Relaxed)) % 22;
-    let low = 10_000 + u16::try_from(turn * 1_000).expect("below 22,000");
-    [low, low + 999]
-}
-
-fn text(setup: &Setup<'_>, http: SocketAddr, smtp: SocketAddr, sip: SocketAddr) -> String {
+fn text(setup: &Setup<'_>, at: Addresses, [low, high]: [u16; 2]) -> String {
+    let Addresses { http, smtp, sip } = at;
     let Setup { trunk: customer, mailbox, extra, .. } = setup;
     let dir = setup.dir.display();
-    let [low, high] = media_ports();
     let trunk = match customer.port() {
         0 => String::new(),
         _ => format!(

@@ -79,6 +79,6 @@ impl Streams {
 pub struct Rang {
     /// How often.
     pub times: u32,
-    /// When, since the start, ms; the first ones.
+    /// When, on the far end's clock (0: its start), ms; the first ones.
     pub at_ms: Vec<u64>,
 }

@@ -192,7 +192,6 @@ pub struct World {
     slots: Slots,
     phases: Vec<Vec<(u32, LegId)>>,
     ticked_ms: Option<u64>,
-    begun: Option<Mono>,
     delayed: BinaryHeap<Delayed>,
     out: Vec<Output>,
     logs: Vec<CallLog>,
@@ -221,7 +220,6 @@ impl World {
             slots: Slots::default(),
             phases: vec![Vec::new(); 20],
             ticked_ms: None,
-            begun: None,
             delayed: BinaryHeap::new(),
             out: Vec::new(),
             logs: Vec::new(),
@@ -496,7 +494,6 @@ impl World {
     }
 
     fn ring_up(&mut self, now: Mono, number: &str) {
-        let begun = *self.begun.get_or_insert(now);
         if self.rang.len() >= NUMBERS_MAX && !self.rang.contains_key(number) {
             return;
         }
@@ -505,7 +502,7 @@ impl World {
         self.counts.numbers += u64::from(rang.times == 1);
         self.counts.numbers_twice += u64::from(rang.times == 2);
         if rang.at_ms.len() < TIMES_MAX {
-            rang.at_ms.push(u64::try_from(now.since(begun).as_millis()).unwrap_or(u64::MAX));
+            rang.at_ms.push(now.0 / 1_000_000);
         }
     }
 

@@ -1,14 +1,16 @@
 //! `carillon-bench dispatch`: orders in, INVITEs out, no media: how fast a Carillon of its own dispatches to a network whose
 //! people are all busy, and whether anybody is called twice.
 
-use super::orders::{OrdersOptions, give};
+use super::orders::{Given, OrdersOptions, give};
 use super::site::{Running, Size};
 use crate::demo::server::KEY;
 use crate::farend::io::{FarEnd, Sockets};
+use crate::farend::world::Rang;
 use crate::farend::world::endpoint;
 use crate::farend::{Scenario, World, WorldConfig};
 use crate::load::publish;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -27,6 +29,9 @@ pub struct DispatchOptions {
     /// Connections that give them.
     #[arg(long, default_value_t = 32)]
     pub connections: u32,
+    /// Orders a second; 0: as fast as they are taken.
+    #[arg(long, default_value_t = 0.0)]
+    pub rate: f64,
     /// The `carillon` program; default: beside this one.
     #[arg(long)]
     pub carillon: Option<PathBuf>,
@@ -53,6 +58,7 @@ pub async fn dispatch(options: DispatchOptions) -> Result<bool, Box<dyn std::err
 /// # Errors
 /// What keeps it from running.
 pub async fn run(options: &DispatchOptions) -> Result<(Value, bool), Box<dyn std::error::Error>> {
+    let origin = Instant::now();
     let far = busy_network()?;
     let size = Size {
         calls: 2_000,
@@ -74,13 +80,13 @@ pub async fn run(options: &DispatchOptions) -> Result<(Value, bool), Box<dyn std
         at: String::new(),
         connections: options.connections,
         orders: options.orders,
-        rate: 0.0,
+        rate: options.rate,
         server_pid: Some(running.server.pid()),
         json: None,
         html: None,
     })
     .await;
-    let (intake, _) = given?;
+    let Given { result: intake, accepted, .. } = given?;
     let (mut rang, mut last) = (0, Instant::now());
     while rang < options.orders && last.elapsed() < QUIET {
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -93,6 +99,7 @@ pub async fn run(options: &DispatchOptions) -> Result<(Value, bool), Box<dyn std
     let numbers = far.rang();
     running.stop().await;
     far.stop();
+    let waited = accepted_to_invite(origin, &accepted, &numbers);
     let twice = numbers.values().filter(|r| r.times > 1).count();
     let first_ms = numbers.values().filter_map(|r| r.at_ms.first()).min().copied().unwrap_or(0);
     let last_ms = numbers.values().filter_map(|r| r.at_ms.last()).max().copied().unwrap_or(0);
@@ -103,9 +110,28 @@ pub async fn run(options: &DispatchOptions) -> Result<(Value, bool), Box<dyn std
         "command": crate::load::command(), "seed": 1, "machine": crate::load::Machine::here(),
         "orders": options.orders, "rang": rang, "numbers": numbers.len(),
         "numbers_that_rang_more_than_once": twice, "seconds": took.as_secs_f64(),
-        "dispatched_a_second": rate.round(), "intake": intake,
+        "dispatched_a_second": rate.round(), "accepted_to_invite_ms": waited, "intake": intake,
     });
     Ok((result, rang == options.orders && twice == 0))
+}
+
+/// From the 202 that was read to the INVITE at the customer, ms: shares of them within which it came; an INVITE that
+/// overtook its 202 counts as 0.
+fn accepted_to_invite(
+    origin: Instant,
+    accepted: &[(String, Instant)],
+    numbers: &BTreeMap<String, Rang>,
+) -> Value {
+    let mut all: Vec<u64> = accepted
+        .iter()
+        .filter_map(|(number, at)| {
+            let accepted_ms = u64::try_from(at.duration_since(origin).as_millis()).unwrap_or(u64::MAX);
+            Some(numbers.get(number)?.at_ms.first()?.saturating_sub(accepted_ms))
+        })
+        .collect();
+    all.sort_unstable();
+    let share = |percent: usize| all.get((all.len() * percent / 100).min(all.len().saturating_sub(1)));
+    json!({ "n": all.len(), "p50": share(50), "p90": share(90), "p99": share(99), "max": all.last() })
 }
 
 fn busy_network() -> Result<FarEnd, Box<dyn std::error::Error>> {

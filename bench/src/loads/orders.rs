@@ -68,7 +68,18 @@ pub struct OrdersOptions {
 /// What one connection found.
 struct Found {
     latency_us: Histogram<u64>,
+    accepted: Vec<(u64, Instant)>,
     answers: BTreeMap<String, u64>,
+}
+
+/// What came of it.
+pub struct Given {
+    /// The result that is published.
+    pub result: Value,
+    /// Every order was accepted.
+    pub all: bool,
+    /// The number that each accepted order calls, and when its acceptance was read.
+    pub accepted: Vec<(String, Instant)>,
 }
 
 /// What all share.
@@ -86,7 +97,7 @@ struct Shared {
 /// The server is not there at all, or the result cannot be written.
 pub async fn orders(options: OrdersOptions) -> Result<bool, Box<dyn std::error::Error>> {
     let (json, html) = (options.json.clone(), options.html.clone());
-    let (result, all) = give(options).await?;
+    let Given { result, all, .. } = give(options).await?;
     let text = serde_json::to_string_pretty(&result)?;
     if let Some(path) = &json {
         std::fs::write(path, &text).map_err(|e| format!("--json {}: {e}", path.display()))?;
@@ -99,11 +110,11 @@ pub async fn orders(options: OrdersOptions) -> Result<bool, Box<dyn std::error::
     Ok(all)
 }
 
-/// Gives the orders; the result, and whether every one was accepted.
+/// Gives the orders.
 ///
 /// # Errors
 /// The server is not there at all.
-pub async fn give(options: OrdersOptions) -> Result<(Value, bool), Box<dyn std::error::Error>> {
+pub async fn give(options: OrdersOptions) -> Result<Given, Box<dyn std::error::Error>> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     if let Some(smtp) = options.smtp {
         TcpStream::connect(smtp).await.map_err(|e| format!("--smtp {smtp}: {e}"))?;
@@ -137,9 +148,11 @@ pub async fn give(options: OrdersOptions) -> Result<(Value, bool), Box<dyn std::
     let tasks: Vec<_> = (0..connections).map(|_| tokio::spawn(connection(shared.clone()))).collect();
     let mut latency = Histogram::<u64>::new(3)?;
     let mut answers: BTreeMap<String, u64> = BTreeMap::new();
+    let mut times = Vec::new();
     for task in tasks {
         let found = task.await?;
         latency.add(&found.latency_us)?;
+        times.extend(found.accepted.into_iter().map(|(n, at)| (shared.number(n), at)));
         for (answer, n) in found.answers {
             *answers.entry(answer).or_default() += n;
         }
@@ -153,7 +166,8 @@ pub async fn give(options: OrdersOptions) -> Result<(Value, bool), Box<dyn std::
         );
     }
     let after = watch.and_then(process_use);
-    Ok((result(by, run, took, &latency, &answers, before.zip(after)), accepted == wanted))
+    let result = result(by, run, took, &latency, &answers, before.zip(after));
+    Ok(Given { result, all: accepted == wanted, accepted: times })
 }
 
 fn result(
@@ -201,6 +215,7 @@ async fn connection(shared: Arc<Shared>) -> Found {
     let mut found = Found {
         latency_us: Histogram::new(3).expect("three digits are a valid precision"),
         answers: BTreeMap::new(),
+        accepted: Vec::new(),
     };
     let client = reqwest::Client::new();
     let mut smtp: Option<Smtp> = None;
@@ -212,6 +227,7 @@ async fn connection(shared: Arc<Shared>) -> Found {
         };
         let answer = answer.unwrap_or_else(|_| "no answer in 30 s".into());
         if answer == "accepted" {
+            found.accepted.push((n, Instant::now()));
             let took = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
             // An auto-resizing histogram takes any value.
             let _ = found.latency_us.record(took);
