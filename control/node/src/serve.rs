@@ -20,6 +20,7 @@ use arc_swap::ArcSwap;
 use control::config::{Backend, Config};
 use control::desk::{Desk, Key, Part};
 use control::dispatch::Dispatcher;
+use control::order::stop::StopKey;
 use control::policy::Gate;
 use control::shard::{ScriptClock, Settings};
 use dataplane::io::host::{Config as HostConfig, Host};
@@ -270,7 +271,7 @@ impl Node {
             None => None,
         };
         let server = among.as_ref().map_or(ServerId(config.node.server_id), |(member, _)| member.id);
-        let intake = intake(&config, &store, &fetcher, role).await?;
+        let intake = intake(&config, &store, &fetcher, role, &vault).await?;
         let (over, finished) = mpsc::channel(desk::WAITING_MAX);
         let desk_way = mpsc::channel(desk::WAITING_MAX);
         let floor = if role == Some(Role::Control) {
@@ -698,10 +699,13 @@ async fn intake(
     store: &Handle,
     fetcher: &Arc<ArcSwap<Fetcher>>,
     role: Option<Role>,
+    vault: &Vault,
 ) -> Result<Arc<Intake>, ServeError> {
     let intake = Intake::new(store.clone(), clock::now, config.clone())
         .map_err(|error| ServeError::Setting("tenants", error.to_string()))?;
     let intake = Arc::new(intake);
+    let stop = StopKey::new(&vault.derived("opt-out links"));
+    intake.opens(stop).map_err(|why| ServeError::Setting("tenants", why))?;
     // A fresh cell takes its first value.
     drop(intake.fetcher.set(Arc::clone(fetcher)));
     if role == Some(Role::Media) {
@@ -715,6 +719,7 @@ async fn intake(
     let held = held.map_err(|error| ServeError::Setting("store", format!("suppression lists: {error:?}")))?;
     tracing::info!(held, "suppression lists read");
     tokio::spawn(Arc::clone(&intake).follow_tenants());
+    tokio::spawn(Arc::clone(&intake).keep_ledger());
     Ok(intake)
 }
 

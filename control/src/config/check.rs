@@ -215,6 +215,9 @@ fn doors(config: &Config, found: &mut Found) {
     let short =
         http.operator_key.as_ref().is_some_and(|k| k.plain().is_some_and(|k| k.len() < KEY_BYTES_MIN));
     found.range(short, "http.operator_key", "http.operator_key", "at least 8 characters");
+    let public = http.public_url.as_deref().is_none_or(is_web);
+    let allowed = "an address that begins with https:// or http://";
+    found.range(!public, "http.public_url", "http.public_url", allowed);
     let smtp = &config.smtp;
     let host = smtp.smarthost.as_deref().is_none_or(is_host_port);
     found.range(!host, "smtp.smarthost", "smtp.smarthost", "a host with its port, such as \"127.0.0.1:25\"");
@@ -262,6 +265,8 @@ fn policy(config: &Config, found: &mut Found) {
         let known = packs::NAMES.iter().map(|n| (*n).to_owned()).collect();
         found.0.push((format!("policy.packs[{i}]"), Fault::NoSuch("pack", pack.as_str().into(), known)));
     }
+    let hour = policy.ledger.ms < crate::limits::HOUR_MS;
+    found.range(hour, "policy.ledger", "policy.ledger", "at least 1h");
     found.range(policy.attempts_max == 0, "policy.attempts_max", "policy.attempts_max", "at least 1");
     let ring = policy.ring_max.ms;
     found.range(!(1_000..=300_000).contains(&ring), "policy.ring_max", "policy.ring_max", "from 1s to 5m");

@@ -11,6 +11,7 @@ mod source;
 mod spans;
 mod tenant;
 mod trunks;
+mod user;
 mod values;
 
 pub use problem::{Fault, Problem};
@@ -22,6 +23,7 @@ pub use spans::{
 };
 pub use tenant::{Fingerprint, Key, MailTls, Network, Retries, Scope, Secret, Signer, Tenant, octets_32};
 pub use trunks::{Address, Dial, Encryption, Register, Trunk, TrunkGroup};
+pub use user::{Invitation, PasswordHash, Role, User};
 pub use values::{BadValue, Percent, Rate, Size, Span};
 
 use serde::Deserialize;

@@ -244,6 +244,8 @@ pub struct Smtp {
     pub smarthost: Option<String>,
     /// Sender of status mails.
     pub from: String,
+    /// Mails about a campaign's calls leave together so often; `0s`: one for each call.
+    pub digest: Span,
     /// Name server for DKIM, SPF and DMARC; none: the machine's own.
     pub name_server: Option<SocketAddr>,
     /// PEM file for STARTTLS; none: that of `[sip]`, and without one STARTTLS is not offered.
@@ -262,6 +264,7 @@ impl Default for Smtp {
             sessions_max: 200,
             smarthost: None,
             from: "carillon@localhost".into(),
+            digest: Span::from_s(3_600),
             name_server: None,
             tls_certificate: None,
             tls_key: None,
@@ -291,6 +294,8 @@ pub struct Http {
     pub client_ca: Option<String>,
     /// Proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<Network>,
+    /// How the world reaches this door: what links begin with; none: links are paths.
+    pub public_url: Option<String>,
 }
 
 impl Default for Http {
@@ -305,6 +310,7 @@ impl Default for Http {
             tls_key: None,
             client_ca: None,
             trusted_proxies: Vec::new(),
+            public_url: None,
         }
     }
 }
@@ -336,6 +342,8 @@ pub struct Policy {
     pub sip_addresses: bool,
     /// Callee's zone when neither the order nor the number tells.
     pub zone: String,
+    /// Rules of money and of abandoned calls look back so far; by whole hours.
+    pub ledger: Span,
     /// Packs of regulation in force: `"us"`. They need counsel.
     pub packs: Vec<String>,
     /// Files with rule sets of the operator, in the form of the packs.
@@ -359,6 +367,7 @@ impl Default for Policy {
             permit_max: Span::from_s(30),
             sip_addresses: true,
             zone: "UTC".into(),
+            ledger: Span::from_s(30 * 86_400),
             packs: Vec::new(),
             files: Vec::new(),
             sets: Vec::new(),
