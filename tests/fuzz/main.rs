@@ -2,6 +2,7 @@
 //! Method: mutations of valid inputs (`support::fuzz`); long runs by `CARILLON_FUZZ_TURNS`.
 #![allow(clippy::disallowed_types, clippy::disallowed_methods, reason = "the corpora are files")]
 
+#[expect(unreachable_pub, reason = "the coverage-guided targets of another crate include it, too")]
 mod orders;
 
 use support::fuzz::fuzz;
@@ -107,13 +108,22 @@ fn mrcp_channels() {
     };
     let nlsml = "<result><interpretation confidence=\"0.5\"><input>yes</input></interpretation></result>";
     let event = |name: &str, state| Start::Event { name: name.into(), id: 1, state };
-    let fields = vec![field("Completion-Cause", "000 success"), field("Content-Type", "application/nlsml+xml")];
+    let fields =
+        vec![field("Completion-Cause", "000 success"), field("Content-Type", "application/nlsml+xml")];
     let whole = [
         message(Start::Response { id: 1, status: 200, state: State::InProgress }, vec![], ""),
         message(event("START-OF-INPUT", State::InProgress), vec![], ""),
         message(event("RECOGNITION-COMPLETE", State::Complete), fields, nlsml),
     ];
-    let words = ["MRCP/2.0 ", " COMPLETE\r\n", "Content-Length:", "\r\n\r\n", " 200 ", "Completion-Cause:", "4294967296"];
+    let words = [
+        "MRCP/2.0 ",
+        " COMPLETE\r\n",
+        "Content-Length:",
+        "\r\n\r\n",
+        " 200 ",
+        "Completion-Cause:",
+        "4294967296",
+    ];
     let corpus = [whole[0].clone(), whole[2].clone(), whole.concat()];
     fuzz("mrcp", &corpus, &words, |b| {
         let mut channel = Channel::new("1@speechrecog".into(), 1);
@@ -143,7 +153,14 @@ fn results_of_recognisers_and_lexicons() {
     let emma = "<emma:emma version=\"1.0\" xmlns:emma=\"http://www.w3.org/2003/04/emma\"><emma:one-of id=\"r\">\
         <emma:interpretation id=\"i\" emma:confidence=\"0.75\" emma:tokens=\"to boston\"><city>Boston</city>\
         </emma:interpretation></emma:one-of></emma:emma>";
-    let words = ["<interpretation>", "</interpretation>", "<nomatch/>", "emma:confidence=\"nan\"", "&amp;", "<![CDATA["];
+    let words = [
+        "<interpretation>",
+        "</interpretation>",
+        "<nomatch/>",
+        "emma:confidence=\"nan\"",
+        "&amp;",
+        "<![CDATA[",
+    ];
     for (kind, text) in [("application/nlsml+xml", nlsml), ("application/emma+xml", emma)] {
         fuzz(kind, &[text.as_bytes().to_vec()], &words, |b| {
             let readings = read(kind, b);
@@ -200,7 +217,18 @@ fn smtp_sessions() {
         From: a@b.example\r\n\r\n..dot\r\n.\r\nRSET\r\nNOOP\r\nVRFY x\r\nQUIT\r\n";
     let chunks = b"LHLO a\r\nMAIL FROM:<>\r\nRCPT TO:<status+acme@d.example>\r\nBDAT 5\r\nabcdeBDAT 3 LAST\r\nf\r\nAUTH PLAIN AGFjbWUAeA==\r\nAUTH LOGIN\r\n\
         STARTTLS\r\nHELP\r\n";
-    let words = ["\r\n.\r\n", "\n.\n", "\r", "\n", "BDAT 9999999999\r\n", "DATA\r\n", "SMTPUTF8", "<", ">", "MAIL FROM:<x@y.z>\r\n"];
+    let words = [
+        "\r\n.\r\n",
+        "\n.\n",
+        "\r",
+        "\n",
+        "BDAT 9999999999\r\n",
+        "DATA\r\n",
+        "SMTPUTF8",
+        "<",
+        ">",
+        "MAIL FROM:<x@y.z>\r\n",
+    ];
     fuzz("smtp", &[good.to_vec(), chunks.to_vec()], &words, orders::smtp);
 }
 
@@ -210,9 +238,17 @@ fn mails() {
         Date: Mon, 02 Mar 2026 15:00:00 +0000\r\nSubject: x\r\nCall-To: tel:+15551234567\r\n\
         Call-Application: https://a.example/x.vxml\r\nCall-Purpose: survey\r\nMIME-Version: 1.0\r\n\
         Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: application/json\r\nContent-ID: <p>\r\n\r\n{}\r\n--b--\r\n";
-    let words =
-        ["\r\n", "--b", "From: x@y\r\n", "Content-Transfer-Encoding: base64\r\n", "=?utf-8?B?", "\n", "\r", "Content-ID: <p>\r\n",
-         "Content-Type: message/rfc822\r\n\r\n"];
+    let words = [
+        "\r\n",
+        "--b",
+        "From: x@y\r\n",
+        "Content-Transfer-Encoding: base64\r\n",
+        "=?utf-8?B?",
+        "\n",
+        "\r",
+        "Content-ID: <p>\r\n",
+        "Content-Type: message/rfc822\r\n\r\n",
+    ];
     fuzz("mail", &[mail.to_vec()], &words, orders::mail);
 }
 
@@ -225,8 +261,26 @@ fn every_body_form() {
         <purpose>survey</purpose><params><a>b</a></params><message><![CDATA[x & y]]></message></call>";
     let block = b"To: +15551234567\nApplication: app:x\nPurpose: debt\nParam-Name: Ann\nPriority: 3\n\nHello there.\n";
     let corpus = [json.to_vec(), yaml.to_vec(), xml.to_vec(), block.to_vec()];
-    let words = ["{", "}", "\"to\":", "[", "null", "1e999", "\\u0000", "- ", ": ", "&a ", "*a", "!!", "<to>", "</to>", "&lt;",
-        "<!DOCTYPE x [", "local 09:00", "\n"];
+    let words = [
+        "{",
+        "}",
+        "\"to\":",
+        "[",
+        "null",
+        "1e999",
+        "\\u0000",
+        "- ",
+        ": ",
+        "&a ",
+        "*a",
+        "!!",
+        "<to>",
+        "</to>",
+        "&lt;",
+        "<!DOCTYPE x [",
+        "local 09:00",
+        "\n",
+    ];
     fuzz("forms", &corpus, &words, orders::forms);
 }
 

@@ -60,7 +60,8 @@ fn conversation(role: Role, octets: &[u8], piece: usize) -> (Vec<u8>, Vec<Vec<u8
 /// A mail: read or turned away; what is read has one author, and parts that can be told apart.
 pub fn mail(octets: &[u8]) {
     let (limits, order) = (MailLimits::default(), OrderLimits::default());
-    let seen = mail::Seen { reverse_path: "ops@acme.example", is_ours: &|_| false, limits: &limits, order: &order };
+    let seen =
+        mail::Seen { reverse_path: "ops@acme.example", is_ours: &|_| false, limits: &limits, order: &order };
     if let Ok(mail) = mail::read(octets, seen) {
         assert!(mail.from.expose().contains('@'));
         let mut cids: Vec<&str> = mail.attachments.iter().map(|a| a.cid.as_str()).collect();
@@ -88,7 +89,8 @@ pub fn forms(octets: &[u8]) {
 
 /// Fields as they are ordered: refusals within their bound, or orders whose canonical form is JSON.
 fn request(fields: &form::Fields, parts: &[Attachment]) {
-    let (limits, attached) = (OrderLimits::default(), parts.iter().map(|p| p.cid.clone()).collect::<Vec<_>>());
+    let (limits, attached) =
+        (OrderLimits::default(), parts.iter().map(|p| p.cid.clone()).collect::<Vec<_>>());
     let cx = Context {
         tenant: TenantId(1),
         origin: Origin::Http { key: "k".into() },
@@ -164,7 +166,8 @@ pub fn signatures(octets: &[u8]) {
         (lines.next().unwrap_or(""), lines.next().unwrap_or(""), lines.next().unwrap_or(""));
     let field = |name: &str, value: &str| (name.to_owned(), value.to_owned());
     let fields = [field("signature-input", first), field("signature", second), field("date", "x")];
-    let request = Request { method: "POST", scheme: "https", authority: "a", target: "/v1/calls", fields: &fields };
+    let request =
+        Request { method: "POST", scheme: "https", authority: "a", target: "/v1/calls", fields: &fields };
     if let Ok(signed) = Signed::read(&request) {
         for key in [Key::Hmac(b"nobody knows this".to_vec()), Key::Ed25519(proof::public_key(&[3; 32]))] {
             assert!(signed.verify(&request, &key, &[], NOW).is_err(), "nobody signed this");

@@ -7,10 +7,10 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 use support::mrcp::Papers;
-use support::peers::{Peer, free_tcp, ours};
+use support::peers::{Peer, free_port, ours};
 
 fn farm(dir: &Path, own: &Papers, believes: &str) -> (Peer, u16) {
-    let port = free_tcp();
+    let port = free_port();
     let mut command = Command::new(ours("carillon-speech"));
     command
         .args(["--recognise", "--workers", "2", "--listen", &format!("tls:127.0.0.1:{port}")])
@@ -38,7 +38,8 @@ async fn asked(port: u16, own: &Papers, believes: &str) -> (Vec<String>, String)
 #[tokio::test(flavor = "multi_thread")]
 async fn a_farm_behind_a_dead_machine_speaks_and_understands_by_mutual_tls() {
     let dir = tempfile::tempdir().expect("a folder");
-    let (true, Some(us), Some(farms)) = (able(), papers(dir.path(), "us"), papers(dir.path(), "farms")) else {
+    let (true, Some(us), Some(farms)) = (able(), papers(dir.path(), "us"), papers(dir.path(), "farms"))
+    else {
         return;
     };
     let (peer, port) = farm(dir.path(), &farms, &us.0);
@@ -46,5 +47,10 @@ async fn a_farm_behind_a_dead_machine_speaks_and_understands_by_mutual_tls() {
     assert_eq!(found, ["/word?word=yes"], "{told}\n{}", peer.output());
     let stranger = papers(dir.path(), "stranger").expect("another");
     let (found, told) = asked(port, &stranger, &farms.0).await;
-    assert_eq!(found, ["/noresource"], "a certificate that the farm does not believe: {told}\n{}", peer.output());
+    assert_eq!(
+        found,
+        ["/noresource"],
+        "a certificate that the farm does not believe: {told}\n{}",
+        peer.output()
+    );
 }

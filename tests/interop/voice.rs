@@ -149,7 +149,10 @@ fn utterances(dir: &Path) -> usize {
             if path.is_dir() {
                 folders.push(path);
             } else if name.contains("-u") && name.ends_with(".wav") {
-                assert!(!std::fs::read(&path).expect("a file").starts_with(b"RIFF"), "{name} lies in the clear");
+                assert!(
+                    !std::fs::read(&path).expect("a file").starts_with(b"RIFF"),
+                    "{name} lies in the clear"
+                );
                 found += 1;
             }
         }

@@ -98,7 +98,7 @@ async fn over(store: &Handle, n: u64, to: &str, campaign: Option<CampaignId>) {
     let claim = Ask::Claim { priority, tenant, due, max: 1, lease_ms: 60_000, owner };
     let Ok(Answer::Claimed(claimed, _)) = store.ask(claim).await else { panic!("a claim") };
     let (order, epoch) = (claimed[0].lease.order, claimed[0].lease.epoch);
-    let disposition = if n % 2 == 0 { Disposition::Completed } else { Disposition::NoAnswer };
+    let disposition = if n.is_multiple_of(2) { Disposition::Completed } else { Disposition::NoAnswer };
     store.ask(Ask::Finish { order, epoch, disposition, decision: None, result: None }).await.unwrap();
 }
 
