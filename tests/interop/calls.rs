@@ -10,7 +10,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
-use support::peers::{Peer, free_udp, until};
+use support::peers::{Peer, free_port, until};
 use support::repo::{root, tool};
 
 fn loopback(port: u16) -> SocketAddr {
@@ -29,7 +29,7 @@ fn sipp(dir: &Path, scenario: &str, port: u16, other: u16, more: &[&str]) -> Opt
         .arg("-sf")
         .arg(&file)
         .args(["-i", "127.0.0.1", "-mi", "127.0.0.1", "-m", "1", "-nostdin", "-timeout", "60", "-trace_err"])
-        .args(["-p", &port.to_string(), "-mp", &free_udp().to_string()])
+        .args(["-p", &port.to_string(), "-mp", &free_port().to_string()])
         .args(more);
     Some(Peer::start(dir, scenario, &mut command))
 }
@@ -71,7 +71,7 @@ async fn sipp_holds_resumes_updates_overlaps_and_presses_a_key_by_info() {
     let run = running(loopback(9), &inbound).await;
     let target = run.server.sip_addr().to_string();
     let dir = run.dir.path();
-    let Some(mut caller) = sipp(dir, "midcall.xml", free_udp(), 0, &["-s", "+15559000", &target]) else {
+    let Some(mut caller) = sipp(dir, "midcall.xml", free_port(), 0, &["-s", "+15559000", &target]) else {
         return;
     };
     let content = caller.wait(Duration::from_secs(50)).success();
@@ -96,7 +96,7 @@ async fn order(run: &Running, site: &Site, key: &str) -> (String, Value) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sipp_wants_a_longer_timer_and_a_prack_for_its_early_media() {
-    let (site, port) = (Site::start(nothing).await, free_udp());
+    let (site, port) = (Site::start(nothing).await, free_port());
     let run = running(loopback(port), "").await;
     let dir = run.dir.path();
     let Some(mut callee) = sipp(dir, "early.xml", port, 0, &[]) else { return };
@@ -107,7 +107,7 @@ async fn sipp_wants_a_longer_timer_and_a_prack_for_its_early_media() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sipp_redirects_to_another_address_of_the_carrier() {
-    let (site, first, second) = (Site::start(nothing).await, free_udp(), free_udp());
+    let (site, first, second) = (Site::start(nothing).await, free_port(), free_port());
     let other = format!(
         "priority = 1\n[[trunks]]\nname = \"second\"\naddress = \"127.0.0.1:{second}\"\npriority = 200\n\
          prefixes = [\"+1555\"]\ncaller_id = \"+15550000\"\n"
@@ -129,7 +129,7 @@ async fn sipp_redirects_to_another_address_of_the_carrier() {
 async fn rfc3263_a_carrier_is_found_by_naptr_srv_and_a_and_its_second_address_takes_over() {
     let site = Site::start(nothing).await;
     let hole = UdpSocket::bind("127.0.0.1:0").expect("loopback has ports");
-    let (silent, answering) = (hole.local_addr().expect("bound").port(), free_udp());
+    let (silent, answering) = (hole.local_addr().expect("bound").port(), free_port());
     let names = server(vec![
         Record::new("carrier.test", 35, naptr(20, "s", "SIP+D2T", "_sip._tcp.carrier.test")),
         Record::new("carrier.test", 35, naptr(10, "s", "SIP+D2U", "_sip._udp.carrier.test")),

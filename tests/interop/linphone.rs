@@ -5,7 +5,7 @@ use crate::third_party::customer;
 use std::net::SocketAddr;
 use std::process::Command;
 use std::time::Duration;
-use support::peers::{Peer, free_udp};
+use support::peers::{Peer, free_port};
 use support::repo::tool;
 use support::tone::{frames_with, heard, wav};
 
@@ -20,7 +20,7 @@ async fn linphone_calls_in_and_hears_the_agent_who_hears_linphone() {
     let run = crate::world::running(agent.sip_addr(), &inbound).await;
     let home = run.dir.path().join("linphone");
     std::fs::create_dir_all(home.join(".local/share/linphone")).expect("a folder");
-    let port = free_udp();
+    let port = free_port();
     let settings = format!(
         "[sip]\nsip_port={port}\nsip_tcp_port={port}\nsip_tls_port=0\nuse_ipv6=0\n[video]\n\
          automatically_initiate=0\nautomatically_accept=0\n"

@@ -5,13 +5,13 @@
 use crate::third_party::customer;
 use bench::demo::mail::Mailbox;
 use bench::demo::server::{Addresses, Server, Setup};
-use bench::farend::world::Dial;
 use bench::farend::Scenario;
+use bench::farend::world::Dial;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
-use support::peers::{Peer, free_tcp, free_udp, ours, until};
+use support::peers::{Peer, free_port, ours, until};
 use support::repo::tool;
 use support::tone::{frames_with, heard, wav};
 
@@ -95,7 +95,7 @@ async fn product(dir: &Path, own: &[PathBuf; 3], authority: &Path, trunks: &str)
     let web = bridging().await;
     let mailbox = Mailbox::start().await.expect("a mailbox");
     let at = Addresses::free().expect("loopback has ports");
-    let tls = SocketAddr::from(([127, 0, 0, 1], free_tcp()));
+    let tls = SocketAddr::from(([127, 0, 0, 1], free_port()));
     let extra = format!(
         "{trunks}\n[[inbound]]\nmatch = \"+15559000\"\ntenant = \"acme\"\nurl = \"http://{web}/t.vxml\"\n"
     );
@@ -126,7 +126,7 @@ fn loopback(port: u16) -> SocketAddr {
 /// A port for baresip's UDP and TCP, and the next one for its TLS.
 fn ports() -> u16 {
     // RTP and RTCP of nobody: the pair is what is wanted.
-    free_udp()
+    free_port()
 }
 
 const KEYED: &str = ";regint=0;audio_codecs=pcmu;mediaenc=srtp-mand";

@@ -20,6 +20,7 @@ use arc_swap::ArcSwap;
 use control::config::{Backend, Config};
 use control::desk::{Desk, Key, Part};
 use control::dispatch::Dispatcher;
+use control::order::stop::StopKey;
 use control::policy::Gate;
 use control::shard::{ScriptClock, Settings};
 use dataplane::io::host::{Config as HostConfig, Host};
@@ -91,6 +92,11 @@ pub fn check(path: &Path) -> Result<String, ServeError> {
     crate::intake::Settings::of(&config)
         .map_err(|error| ServeError::Setting("tenants", error.to_string()))?;
     tls(&config)?;
+    let speech = |why| ServeError::Setting("speech", why);
+    crate::worker::Source::of(&config.speech, Path::new("")).map_err(speech)?;
+    for engine in &config.speech.mrcp {
+        crate::mrcp::tls(engine).map_err(speech)?;
+    }
     crate::tls::mail(&config).map_err(|why| ServeError::Setting("smtp.tls_certificate", why))?;
     crate::tls::http(&config).map_err(|why| ServeError::Setting("http.tls_certificate", why))?;
     let count = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
@@ -194,8 +200,11 @@ impl Floor {
         let secret = common.secret;
         let settings = settings(config, media_ip, common.server, secret);
         let attachments = attachments_of(common.intake);
-        let prompts = prompt_store(config, fetcher, (&state, recordings), &attachments, vault);
-        let ears = Ears::start(&config.speech, &state);
+        let setting = |why| ServeError::Setting("speech", why);
+        let mrcp = crate::mrcp::Pool::start(&config.speech, media_ip).map_err(setting)?;
+        let speaker = Speaker::start(&config.speech, &state, mrcp.clone()).map_err(setting)?;
+        let prompts = prompt_store(config, fetcher, (&state, recordings), &attachments, vault, speaker);
+        let ears = Ears::start(&config.speech, &state, mrcp).map_err(setting)?;
         let recorder = Arc::new(Recorder::start().map_err(io("recorder"))?);
         let mut floor = Self { host: Some(Arc::new(host)), ..Self::default() };
         for (number, end) in (0..).zip(ends) {
@@ -210,7 +219,12 @@ impl Floor {
                 spans: config
                     .spans
                     .iter()
-                    .map(|l| shard::Span { d_slot: l.d_slot(), codec: l.codec() })
+                    .map(|l| shard::Span {
+                        d_slot: l.d_slot(),
+                        codec: l.codec(),
+                        cancels: l.echocancel,
+                        gains_db: (l.rxgain.db(), l.txgain.db()),
+                    })
                     .collect(),
                 sockets: std::mem::take(&mut sockets),
                 tls: tls(config)?,
@@ -257,7 +271,7 @@ impl Node {
             None => None,
         };
         let server = among.as_ref().map_or(ServerId(config.node.server_id), |(member, _)| member.id);
-        let intake = intake(&config, &store, &fetcher, role).await?;
+        let intake = intake(&config, &store, &fetcher, role, &vault).await?;
         let (over, finished) = mpsc::channel(desk::WAITING_MAX);
         let desk_way = mpsc::channel(desk::WAITING_MAX);
         let floor = if role == Some(Role::Control) {
@@ -685,10 +699,13 @@ async fn intake(
     store: &Handle,
     fetcher: &Arc<ArcSwap<Fetcher>>,
     role: Option<Role>,
+    vault: &Vault,
 ) -> Result<Arc<Intake>, ServeError> {
     let intake = Intake::new(store.clone(), clock::now, config.clone())
         .map_err(|error| ServeError::Setting("tenants", error.to_string()))?;
     let intake = Arc::new(intake);
+    let stop = StopKey::new(&vault.derived("opt-out links"));
+    intake.opens(stop).map_err(|why| ServeError::Setting("tenants", why))?;
     // A fresh cell takes its first value.
     drop(intake.fetcher.set(Arc::clone(fetcher)));
     if role == Some(Role::Media) {
@@ -702,6 +719,7 @@ async fn intake(
     let held = held.map_err(|error| ServeError::Setting("store", format!("suppression lists: {error:?}")))?;
     tracing::info!(held, "suppression lists read");
     tokio::spawn(Arc::clone(&intake).follow_tenants());
+    tokio::spawn(Arc::clone(&intake).keep_ledger());
     Ok(intake)
 }
 
@@ -726,8 +744,8 @@ fn prompt_store(
     (state, recordings): (&Path, &Path),
     attachments: &Attachments,
     vault: &Arc<Vault>,
+    speaker: Speaker,
 ) -> Arc<Prompts> {
-    let speaker = Speaker::start(&config.speech, state);
     let spoken =
         Spoken::new(state.join("spoken"), u64::try_from(config.speech.cache_max.len()).unwrap_or(u64::MAX));
     let (fetcher, attachments) = (Arc::clone(fetcher), Arc::clone(attachments));

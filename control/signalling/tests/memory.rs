@@ -113,6 +113,7 @@ impl Pair {
             credentials: None,
             headers: vec![],
             ring_max_ms: 60_000,
+            engine: None,
         };
         self.sides[0].handle(self.now, Input::Leg(id, Action::Place(Box::new(place)))).expect("new");
         self.settle();

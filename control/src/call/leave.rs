@@ -158,6 +158,7 @@ impl Call {
             transport: route.transport,
             attempt: dialog,
             media,
+            engine: None,
             credentials: route.credentials.clone(),
             headers: Vec::new(),
             ring_max_ms: route.ring_ms_max,

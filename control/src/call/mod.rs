@@ -424,7 +424,8 @@ impl Call {
 
     fn leg_told(&mut self, ctx: &mut Ctx<'_>, indication: Indication) {
         match indication {
-            Indication::Incoming(_) => {}
+            // Calls go to people; an engine is spoken to elsewhere.
+            Indication::Incoming(_) | Indication::Engine(_) => {}
             Indication::Trying => self.trunk_lives(ctx, false),
             Indication::Progress { status, media } => {
                 self.trunk_lives(ctx, true);

@@ -3,6 +3,7 @@
 //! file and resolves what names other files.
 
 pub mod check;
+pub mod dahdi;
 mod place;
 mod problem;
 mod sections;
@@ -10,14 +11,19 @@ mod source;
 mod spans;
 mod tenant;
 mod trunks;
+mod user;
 mod values;
 
 pub use problem::{Fault, Problem};
 pub use sections::*;
 pub use source::{Feeds, Source};
-pub use spans::{Device, HuntOrder, Line, LineKind, NumberType, Signalling, Slots, SwitchType};
+use spans::slots_text;
+pub use spans::{
+    Decibels, Device, Dialing, HuntOrder, Line, LineKind, NumberType, Signalling, Slots, SwitchType,
+};
 pub use tenant::{Fingerprint, Key, MailTls, Network, Retries, Scope, Secret, Signer, Tenant, octets_32};
 pub use trunks::{Address, Dial, Encryption, Register, Trunk, TrunkGroup};
+pub use user::{Invitation, PasswordHash, Role, User};
 pub use values::{BadValue, Percent, Rate, Size, Span};
 
 use serde::Deserialize;

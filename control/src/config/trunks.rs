@@ -81,6 +81,12 @@ pub struct Trunk {
     /// Register there; until that stands the trunk takes no call.
     #[serde(default)]
     pub register: Option<Register>,
+    /// What a minute of talk costs, in thousandths of your currency, for rules of money; none: unknown.
+    #[serde(default)]
+    pub price_a_minute: Option<u64>,
+    /// What an answered call costs beside, likewise.
+    #[serde(default)]
+    pub price_a_call: Option<u64>,
     /// Takes no call until `carillon trunk NAME unblock`.
     #[serde(default)]
     pub blocked: bool,

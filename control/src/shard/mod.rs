@@ -428,9 +428,20 @@ impl Shard {
 
     /// What a card says of a span; spans are counted from 0 there and from 1 here.
     fn span_told(&mut self, now: Now, span: u16, what: SpanEvent) {
-        if let SpanEvent::Alarm { dead, defect, .. } = what {
-            self.tdm.handle(now, TdmInput::Line { span: span + 1, up: !dead, defect });
-        }
+        let span = span + 1;
+        self.tdm.handle(
+            now,
+            match what {
+                SpanEvent::Alarm { dead, defect, .. } => TdmInput::Line { span, up: !dead, defect },
+                SpanEvent::Bits { slot, abcd } => TdmInput::Bits { span, slot, abcd },
+                SpanEvent::Signal { slot, signal } => {
+                    let [signal] = signal.into_exposed();
+                    TdmInput::Signal { span, slot, signal: char::from(signal) }
+                }
+                SpanEvent::Said { slot } => TdmInput::Said { span, slot },
+                SpanEvent::Slip(_) | SpanEvent::Lost(_) | SpanEvent::Bert { .. } => return,
+            },
+        );
     }
 
     fn sip(&mut self, now: Now, input: SipInput<'_>) {

@@ -60,6 +60,16 @@ impl Floor {
                     trunk.set_bits(span, slot, abcd);
                 }
             }
+            Command::Register { span, slot, order } => {
+                if let Some(trunk) = &mut self.trunk {
+                    trunk.register(span, slot, order);
+                }
+            }
+            Command::Loop { span, how } => {
+                if let Some(trunk) = &mut self.trunk {
+                    trunk.set_loop(span, how);
+                }
+            }
             Command::Bridge { a, b } => self.bridge(a, b),
             Command::Unbridge { bearer } => self.unbridge(bearer),
             Command::Close { bearer } => self.close(net, ms, bearer),

@@ -316,6 +316,7 @@ impl Server {
             credentials: None,
             headers: Vec::new(),
             ring_max_ms: 60_000,
+            engine: None,
         }
     }
 

@@ -66,6 +66,7 @@ pub(super) struct Doors {
     pub(super) sip: Sip,
     pub(super) end: ControlEnd,
     pub(super) spans: Vec<super::Span>,
+    pub(super) tests: super::tdm::Tests,
     recorder: Arc<Recorder>,
     recordings: PathBuf,
     vault: Arc<Vault>,
@@ -101,6 +102,7 @@ impl Doors {
             sip: parts.sip,
             end: parts.end,
             spans: parts.spans,
+            tests: super::tdm::Tests::default(),
             recorder: parts.recorder,
             recordings: parts.recordings,
             vault: parts.vault,
@@ -330,9 +332,9 @@ impl Doors {
             return Some(Input::Heard(bearer, id, Heard::NoResource));
         };
         self.command(Command::Tap { bearer, into });
-        let (post, recordings) = (self.post.clone(), self.recordings.clone());
+        let (post, recordings, vault) = (self.post.clone(), self.recordings.clone(), Arc::clone(&self.vault));
         let task = self.elsewhere.spawn(async move {
-            let ear = Ear { ears, hear, ring, gone: Gone(failed), recordings };
+            let ear = Ear { ears, hear, ring, gone: Gone(failed), recordings, vault };
             let tell = |heard| {
                 let post = post.clone();
                 async move { drop(post.send(Inbox::Heard(bearer, id, heard)).await) }

@@ -4,10 +4,12 @@
 //! the first usable audio one is refused with port 0 in an answer (RFC 3264 §6). Video, DTLS keys and ICE are not spoken.
 
 mod body;
+mod control;
 mod read;
 mod write;
 
 pub use body::{Body, find as find_body};
+pub use control::{Channel, Control};
 pub use read::{Description, Line};
 pub use write::{CRYPTO_TAG, Local};
 

@@ -32,6 +32,8 @@ pub struct Steering {
 pub struct Pair {
     pub(crate) receive: OwnedFd,
     pub(crate) send: OwnedFd,
+    /// Octets of the IP header that the kernel writes before ours: 20, or 0 where we write the header.
+    pub(crate) theirs: usize,
 }
 
 /// Makes the sockets of all workers and steers the range to them.
@@ -92,6 +94,10 @@ fn pair(ip: IpAddr) -> Result<Pair, Refusal> {
         return Err(refused(Step::Socket)(std::io::Error::last_os_error()));
     }
     enlarge(fd, libc::SO_RCVBUFFORCE, libc::SO_RCVBUF);
+    let receive = OwnedFd::from(receive);
+    if let Some(send) = headed_by_the_kernel(ip) {
+        return Ok(Pair { receive, send, theirs: 20 });
+    }
     let (family, kind) = if ip.is_ipv6() { (libc::AF_INET6, 36) } else { (libc::AF_INET, 0) };
     // SAFETY: no pointers; the result is checked.
     let raw = unsafe {
@@ -108,7 +114,50 @@ fn pair(ip: IpAddr) -> Result<Pair, Refusal> {
     }
     enlarge(raw, libc::SO_SNDBUFFORCE, libc::SO_SNDBUF);
     super::ports::probe(raw, ip.is_ipv6());
-    Ok(Pair { receive: OwnedFd::from(receive), send })
+    Ok(Pair { receive, send, theirs: 0 })
+}
+
+/// A raw socket before whose UDP packets the kernel writes the IPv4 header: it then takes its cached route, where for
+/// a header of ours it makes and frees one for each packet. The source is the address bound, so there must be one.
+fn headed_by_the_kernel(ip: IpAddr) -> Option<OwnedFd> {
+    let IpAddr::V4(ip) = ip else { return None };
+    if ip.is_unspecified() {
+        return None;
+    }
+    // SAFETY: no pointers; the result is checked.
+    let raw = unsafe {
+        libc::socket(
+            libc::AF_INET,
+            libc::SOCK_RAW | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK,
+            libc::IPPROTO_UDP,
+        )
+    };
+    if raw < 0 {
+        return None;
+    }
+    // SAFETY: just made, valid, nobody else's.
+    let send = unsafe { OwnedFd::from_raw_fd(raw) };
+    let local = to_raw((ip, 0).into());
+    // SAFETY: `local` is an address of the length that is told.
+    let bound = unsafe { libc::bind(raw, (&raw const local.storage).cast(), local.len) } == 0;
+    // Connected to one that never sends (RFC 5737 §3, or a loopback address nobody uses), it is not given copies of
+    // all UDP that arrives; packets are still sent where each one says.
+    let silent = if ip.is_loopback() { [127, 255, 255, 254] } else { [192, 0, 2, 1] };
+    let peers = [to_raw((silent, 0).into()), local];
+    // SAFETY: as above.
+    let deaf = peers.iter().any(|p| unsafe { libc::connect(raw, (&raw const p.storage).cast(), p.len) } == 0);
+    // DSCP 46, expedited forwarding (RFC 4594 §4.1), as in the header that we write.
+    let marked = set_option(raw, libc::IPPROTO_IP, libc::IP_TOS, 0xb8);
+    let drops = [libc::sock_filter { code: 0x06, jt: 0, jf: 0, k: 0 }];
+    let program = libc::sock_fprog { len: 1, filter: drops.as_ptr().cast_mut() };
+    let size = libc::socklen_t::try_from(size_of::<libc::sock_fprog>()).ok()?;
+    // SAFETY: a filter of one instruction (return 0: keep nothing), readable during the call.
+    let shut = unsafe {
+        libc::setsockopt(raw, libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, (&raw const program).cast(), size)
+    } == 0;
+    enlarge(raw, libc::SO_SNDBUFFORCE, libc::SO_SNDBUF);
+    super::ports::probe(raw, false);
+    (bound && deaf && marked && shut).then_some(send)
 }
 
 /// A buffer beyond the system's maximum where allowed, else as much as it gives.
@@ -190,13 +239,15 @@ pub(crate) struct Outbox {
     headers: Box<[libc::mmsghdr]>,
     used: usize,
     id: u16,
+    /// Octets of the header that are left to the kernel.
+    theirs: usize,
 }
 
 // SAFETY: the pointers in `vectors` and `headers` point into boxes that this value owns and nobody else sees.
 unsafe impl Send for Outbox {}
 
 impl Outbox {
-    pub(crate) fn new(packets: usize) -> Self {
+    pub(crate) fn new(packets: usize, theirs: usize) -> Self {
         let mut buffers: Box<[_]> = vec![[0; TX_BUFFER]; packets].into();
         let mut names: Box<[_]> = vec![RawAddr::zero(); packets].into();
         let mut vectors: Box<[_]> = buffers
@@ -215,7 +266,7 @@ impl Outbox {
                 h
             })
             .collect();
-        Self { buffers, names, vectors, headers, used: 0, id: 1 }
+        Self { buffers, names, vectors, headers, used: 0, id: 1, theirs }
     }
 
     /// Puts a packet in; false if the families differ. Flush first when [`Self::full`].
@@ -231,6 +282,7 @@ impl Outbox {
         // Zero would make the kernel choose one.
         self.id = self.id.wrapping_add(1).max(1);
         let Some(start) = encapsulate(buffer, len, from, to, self.id) else { return false };
+        let start = start + self.theirs;
         self.vectors[i].iov_base = buffer[start..].as_mut_ptr().cast();
         self.vectors[i].iov_len = HEADROOM + len - start;
         // A raw socket takes a port of IPv6 for a protocol number.
@@ -293,10 +345,10 @@ impl Shared {
     #[must_use]
     pub fn new(pair: Pair, range: &PortRange, places: u32) -> Self {
         Self {
-            pair,
             map: Map::new(range, places),
             batch: Batch::new(BATCH),
-            outbox: Outbox::new(BATCH),
+            outbox: Outbox::new(BATCH, pair.theirs),
+            pair,
             counts: NetCounts::default(),
         }
     }

@@ -79,8 +79,8 @@ impl Uring {
         Ok(Self {
             ring,
             map: Map::new(range, places),
+            outbox: Outbox::new(BATCH, pair.theirs),
             pair,
-            outbox: Outbox::new(BATCH),
             entries: Box::new(Entries([[0; 2]; BUFFERS as usize])),
             buffers: vec![[0; SLOT]; usize::from(BUFFERS)].into(),
             header,

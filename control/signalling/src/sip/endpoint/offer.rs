@@ -78,7 +78,7 @@ impl Endpoint {
             return;
         }
         let Some(ours) = leg.ours.clone() else { return self.say(now, tx, echo, 488, leg) };
-        let offer = leg.sdp.offer(&ours);
+        let offer = leg.sdp.offer(&ours, None);
         if let Ok(bytes) = w.finish("application/sdp", &offer) {
             self.answer_invite(now, leg, tx, echo.hop, bytes, (core.cseq.number, true, true));
         }
@@ -129,7 +129,7 @@ impl Endpoint {
             leg.reoffer = Some(reoffer);
             return true;
         }
-        let offer = leg.sdp.offer(&reoffer.media);
+        let offer = leg.sdp.offer(&reoffer.media, None);
         let contact = leg.contact.clone();
         let (expires, min_se) = (leg.session, self.config.min_se_s);
         let extra = |w: &mut Writer| {

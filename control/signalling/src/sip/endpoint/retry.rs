@@ -128,7 +128,7 @@ fn in_the_clear(leg: &mut Leg) -> Option<Vec<u8>> {
     }
     let ours = leg.ours.as_mut()?;
     ours.srtp.take_if(|keys| keys.optional)?;
-    Some(leg.sdp.offer(ours))
+    Some(leg.sdp.offer(ours, None))
 }
 
 /// RFC 4028 §7.3: the interval that the peer called too small, raised to its minimum.

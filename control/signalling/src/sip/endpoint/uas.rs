@@ -200,7 +200,7 @@ impl Endpoint {
             (None, None) => {
                 // Nobody could answer our offer by another of its own: what may be plain is offered plain.
                 ours.srtp.take_if(|keys| keys.optional);
-                Some(leg.sdp.offer(&ours))
+                Some(leg.sdp.offer(&ours, None))
             }
         };
         leg.ours.get_or_insert(ours);
