@@ -11,7 +11,6 @@ mod customer;
 mod demo;
 mod farend;
 mod house;
-mod libpri;
 mod loadtool;
 mod mailpath;
 mod optout;
