@@ -70,7 +70,8 @@ impl Bench {
 fn digits_said_in_a_slot_are_heard_in_the_same_slot_of_the_other_span() {
     for kind in [SpanKind::T1, SpanKind::E1] {
         let mut bench = Bench::new(kind);
-        let sets = [(1, Pulse::Dtmf, "15550123456789*#"), (7, Pulse::Mf, "K1234567890S"), (24, Pulse::Dtmf, "9")];
+        let sets =
+            [(1, Pulse::Dtmf, "15550123456789*#"), (7, Pulse::Mf, "K1234567890S"), (24, Pulse::Dtmf, "9")];
         for (slot, pulse, text) in sets {
             bench.order(1, slot, Order::Listen(pulse));
             bench.order(0, slot, Order::Say(pulse, Signals::new(text).expect("short")));

@@ -7,13 +7,19 @@
 )]
 
 mod caller;
+mod calls;
 mod customer;
 mod demo;
 mod farend;
+mod farm;
 mod house;
+mod linphone;
 mod loadtool;
 mod mailpath;
+mod mrcp;
+mod names;
 mod optout;
+mod srtp;
 mod tdm;
 mod third_party;
 mod transfer;

@@ -22,13 +22,13 @@ use units::Seed;
 const QUIET_MS: u32 = 900;
 
 /// A web server of one document that remembers what it was asked.
-struct Site {
-    addr: SocketAddr,
+pub(crate) struct Site {
+    pub(crate) addr: SocketAddr,
     asked: Arc<Mutex<Vec<String>>>,
 }
 
 impl Site {
-    async fn start(document: impl Fn(SocketAddr) -> String) -> Self {
+    pub(crate) async fn start(document: impl Fn(SocketAddr) -> String) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
         let addr = listener.local_addr().expect("bound");
         let document: Arc<str> = document(addr).into();
@@ -61,7 +61,7 @@ impl Site {
         Self { addr, asked }
     }
 
-    fn asked(&self) -> Vec<String> {
+    pub(crate) fn asked(&self) -> Vec<String> {
         self.asked.lock().expect("no panic").clone()
     }
 }
@@ -81,7 +81,7 @@ fn say(dir: &Path, text: &str) -> Vec<u8> {
 }
 
 /// One call to a customer who does these steps; the third party's server, the customer's log, the order's end.
-async fn call(
+pub(crate) async fn call(
     extra: &str,
     steps: &str,
     document: impl Fn(SocketAddr) -> String,
@@ -134,12 +134,33 @@ async fn call(
     }
     let mut told = std::fs::read_to_string(server.log_path()).unwrap_or_default();
     let kept = std::fs::read_dir(dir.path().join("tuning")).map_or(0, Iterator::count);
-    told.push_str(&format!("\nfiles to tune by: {kept}"));
+    told.push_str(&format!("\nsealed utterances: {}\nfiles to tune by: {kept}", utterances(dir.path())));
     customer.stop();
     (site, log, status, told)
 }
 
-fn able() -> bool {
+/// Utterances that a document had kept (`recordutterance`): none lies there in the clear.
+fn utterances(dir: &Path) -> usize {
+    let (mut folders, mut found) = (vec![dir.to_owned()], 0);
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+            let path = entry.path();
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if path.is_dir() {
+                folders.push(path);
+            } else if name.contains("-u") && name.ends_with(".wav") {
+                assert!(
+                    !std::fs::read(&path).expect("a file").starts_with(b"RIFF"),
+                    "{name} lies in the clear"
+                );
+                found += 1;
+            }
+        }
+    }
+    found
+}
+
+pub(crate) fn able() -> bool {
     let model = Path::new(speech_model()).exists();
     if !model {
         println!("SKIPPED: pocketsphinx-en-us is not installed");
@@ -159,6 +180,7 @@ fn document(addr: SocketAddr) -> String {
   <property name="timeout" value="8s"/>
   <form>
     <property name="carillon.tuning.consent" value="true"/>
+    <property name="recordutterance" value="true"/>
     <field name="agree" type="boolean">
       <prompt>Good day. This is the delivery service with a rather long announcement that nobody wants to hear to
       its very end, because it goes on and on. May we come tomorrow?</prompt>
@@ -193,6 +215,7 @@ async fn a_customer_says_yes_and_digits_and_cuts_the_prompt_by_voice() {
     assert_eq!(site.asked(), ["/yes?code=4711"], "{status}\n{told}");
     assert_eq!(status["disposition"], "completed", "{status}");
     assert!(told.ends_with("files to tune by: 4"), "two utterances, each with what was understood: {told}");
+    assert!(told.contains("sealed utterances: 2\n"), "{told}");
     // From the first sound of the telephone to the last of the prompt.
     let cut_ms = log.talkover_us.first().expect("a prompt was cut") / 1_000;
     println!("the prompt stopped {cut_ms} ms after the customer began to speak");
@@ -200,7 +223,7 @@ async fn a_customer_says_yes_and_digits_and_cuts_the_prompt_by_voice() {
 }
 
 /// A document that only asks for a word of a grammar, and says by its next request what came of it.
-fn one_word(addr: SocketAddr, lang: &str, properties: &str, words: &str) -> String {
+pub(crate) fn one_word(addr: SocketAddr, lang: &str, properties: &str, words: &str) -> String {
     format!(
         r#"<vxml version="2.1" xmlns="http://www.w3.org/2001/vxml" xml:lang="{lang}">
   <property name="inputmodes" value="voice"/><property name="timeout" value="6s"/>{properties}

@@ -9,6 +9,7 @@
 
 pub mod fuzz;
 pub mod infra;
+pub mod mrcp;
 pub mod peers;
 pub mod repo;
 pub mod sim;

@@ -91,6 +91,7 @@ impl Session {
         let mut style = Style::default();
         style.speech.lang = doc.lang(node).unwrap_or(&self.config.lang).to_owned();
         if prompt {
+            style.speech.lexicons = self.lexicons(doc, node);
             self.speak_children(doc, node, &style, &mut segments)?;
         } else {
             for node in nodes {
@@ -159,6 +160,14 @@ impl Session {
         let bargein = prompts[0].bargein;
         self.playing.push_back(crate::machine::Playing { id, bargein, marks });
         self.emit(Output::Play { id, prompts });
+    }
+
+    /// SSML 1.0 §3.1.4: the lexicons of a prompt. One whose URL is none is as one that cannot be had.
+    fn lexicons(&self, doc: &Arc<Document>, prompt: NodeId) -> Vec<String> {
+        let base = self.prompt_base(doc, prompt);
+        let all = doc.children(prompt).filter(|&child| doc.tag(child) == Tag::Lexicon);
+        let urls = all.filter_map(|child| base.join(doc.attribute(child, "uri")?).ok());
+        urls.take(LEXICONS_MAX).map(Into::into).collect()
     }
 
     fn speak_children(
@@ -340,6 +349,9 @@ impl Session {
         self.scopes.eval_into(&element, &chain, chain[4], item).map_err(Event::semantic)
     }
 }
+
+/// Lexicons of one prompt; further ones are not looked into.
+const LEXICONS_MAX: usize = 8;
 
 impl Style {
     fn inside(&self, doc: &Document, node: NodeId, tag: Tag) -> Style {

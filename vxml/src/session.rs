@@ -196,6 +196,9 @@ pub struct Speech {
     /// `<phoneme>`: alphabet and string.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phoneme: Option<(String, String)>,
+    /// `<lexicon>` of the prompt (SSML 1.0 §3.1.4): absolute URLs, in the document's order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lexicons: Vec<String>,
 }
 
 /// SSML 1.0 §3.1.8.

@@ -345,6 +345,7 @@ impl World {
             transport: self.transport,
             attempt: AttemptId(self.rng.next_u128()),
             media: self.media(port, Some(101)),
+            engine: None,
             credentials: None,
             headers: Vec::new(),
             ring_max_ms: 120_000,

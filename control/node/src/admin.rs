@@ -50,6 +50,8 @@ pub enum Question {
     Forecast(units::CampaignId, serde_json::Map<String, serde_json::Value>),
     /// Tenants in force, one if it is named.
     Tenants(Option<String>),
+    /// Which application answers which number.
+    Numbers,
     /// As SIGHUP.
     Reload,
     /// As SIGTERM.
@@ -169,6 +171,7 @@ impl Admin {
                 Ok(serde_json::json!("told"))
             }
             Question::Provision(change) => self.intake.provision(change).await.map_err(|why| why.to_string()),
+            Question::Numbers => Ok(crate::numbers::all(&self.intake, None).into()),
             Question::Forecast(id, assume) => self.intake.forecast_of(id, assume).await,
             Question::Tenants(name) => {
                 let config = self.intake.config.load();

@@ -260,6 +260,8 @@ enum Show {
     Servers,
     /// Trunks: state, calls, failures.
     Trunks,
+    /// Which application answers which number, in the order in which routes count.
+    Numbers,
     /// T1 and E1 lines.
     Spans,
     /// One of them, with its timeslots.
@@ -312,6 +314,7 @@ impl Cli {
                     Show::Call { id } => Question::Call(*id),
                     Show::Servers => Question::Servers,
                     Show::Trunks => Question::Trunks,
+                    Show::Numbers => Question::Numbers,
                     Show::Spans => Question::Spans,
                     Show::Span { number } => Question::Span(*number),
                     Show::Workers => Question::Workers,

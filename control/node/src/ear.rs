@@ -2,13 +2,15 @@
 //! and ends, asks what was understood in each pause, and tells the shard. What it waits for, nobody else waits for.
 
 use crate::ears::{Ears, Taken, Waiting};
+use crate::mrcp;
+use crate::vault::Vault;
 use control::shard::{Hear, Heard};
 use dataplane::io::recorder::wav_header;
 use hw::dsp::g711::{linear_to_mu, mu_to_linear};
 use rtrb::Consumer;
 use speech::frame::{Heard as Answer, Reading};
 use speech::grammar::{ARROWS_MAX, Grammar};
-use speech::utterance::{Event, Limits, Utterance};
+use speech::utterance::{Event, Limits, Utterance, time_ms};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -34,6 +36,8 @@ pub struct Ear {
     pub gone: Gone,
     /// Where utterances are kept.
     pub recordings: PathBuf,
+    /// What they are sealed by.
+    pub vault: Arc<Vault>,
 }
 
 /// Lets go of the tap when dropped, also when the task is aborted.
@@ -77,8 +81,15 @@ impl Ear {
     pub async fn run<F: Future<Output = ()>>(mut self, tell: impl Fn(Heard) -> F) -> Heard {
         let voice = self.hear.listen.voice.clone();
         let own = voice.iter().all(|net| self.ears.understands(net.lang()));
+        let mrcp = self.ears.mrcp.clone();
+        let mrcp = mrcp.filter(|pool| pool.has(mrcp::Resource::Recogniser, &self.hear.listen.lang));
+        if let Some(pool) = &mrcp
+            && let Some(heard) = mrcp::hear(&mut self, pool, &tell).await
+        {
+            return heard;
+        }
         if !own && self.ears.engine.is_none() {
-            return Heard::NoLanguage;
+            return if mrcp.is_some() { Heard::NoResource } else { Heard::NoLanguage };
         }
         let compiled = tokio::task::spawn_blocking(move || By::compile(&voice, own)).await.ok().flatten();
         let Some(by) = compiled else { return Heard::NoResource };
@@ -94,7 +105,8 @@ impl Ear {
             };
             tokio::select! {
                 _ = every.tick() => {
-                    for frame in self.drain().chunks(160) {
+                    let samples: Vec<i16> = self.drain().into_iter().map(mu_to_linear).collect();
+                    for frame in samples.chunks(160) {
                         current.utterance.hear(frame);
                     }
                 }
@@ -120,13 +132,14 @@ impl Ear {
         }
     }
 
-    fn drain(&mut self) -> Vec<i16> {
+    /// What the caller said since the last time, mu-law.
+    pub(crate) fn drain(&mut self) -> Vec<u8> {
         let waiting = self.ring.slots();
         let Ok(chunk) = self.ring.read_chunk(waiting) else { return Vec::new() };
         let (a, b) = chunk.as_slices();
-        let samples = a.iter().chain(b).map(|&octet| mu_to_linear(octet)).collect();
+        let octets = [a, b].concat();
         chunk.commit_all();
-        samples
+        octets
     }
 
     /// Does what the utterance's machine asks.
@@ -151,8 +164,7 @@ impl Ear {
                     }
                 }
                 Event::Audio(samples) => {
-                    let kept = self.hear.keep.is_some() || self.tuning().is_some();
-                    if kept || matches!(by, By::Engine(_)) {
+                    if self.keeps() || matches!(by, By::Engine(_)) {
                         current.kept.extend(samples.iter().map(|&s| linear_to_mu(s)));
                     }
                     let Some(taken) = &mut current.taken else { continue };
@@ -219,24 +231,40 @@ impl Ear {
 
     /// The utterance is over: what it was, or nothing if only a match counts and there was none.
     async fn concluded(&mut self, current: &mut Current) -> Option<Heard> {
-        if let Some(folder) = self.tuning() {
-            keep_to_tune_by(&folder, &current.kept, &current.nbest).await;
-        }
-        let nbest: Vec<Hypothesis> = std::mem::take(&mut current.nbest)
-            .into_iter()
-            .map(|r| Hypothesis {
-                tokens: r.words,
-                confidence: r.confidence,
-                interpretation: r.interpretation,
-            })
-            .collect();
-        let level = self.property("confidencelevel").and_then(|v| v.trim().parse().ok()).unwrap_or(0.5_f32);
-        let matched = nbest.iter().any(|h| h.confidence >= level);
-        metrics::counter!("carillon_recognitions_total", "matched" => matched.to_string()).increment(1);
-        if self.hear.listen.hotword && !matched {
+        let nbest = std::mem::take(&mut current.nbest);
+        if self.hear.listen.hotword && !self.matches(&nbest) {
+            if let Some(folder) = self.tuning() {
+                keep_to_tune_by(&folder, &current.kept, &nbest).await;
+            }
             return None;
         }
-        Some(Heard::Recognised(nbest, self.keep(&current.kept).await))
+        Some(self.recognised(nbest, &current.kept).await)
+    }
+
+    /// An utterance with what was understood of it; kept if somebody wants it.
+    pub(crate) async fn recognised(&mut self, nbest: Vec<Reading>, kept: &[u8]) -> Heard {
+        if let Some(folder) = self.tuning() {
+            keep_to_tune_by(&folder, kept, &nbest).await;
+        }
+        let matched = self.matches(&nbest);
+        metrics::counter!("carillon_recognitions_total", "matched" => matched.to_string()).increment(1);
+        let hypothesis = |r: Reading| Hypothesis {
+            tokens: r.words,
+            confidence: r.confidence,
+            interpretation: r.interpretation,
+        };
+        Heard::Recognised(nbest.into_iter().map(hypothesis).collect(), self.keep(kept).await)
+    }
+
+    /// Something was understood with the confidence that the document wants.
+    fn matches(&self, nbest: &[Reading]) -> bool {
+        let level = self.property("confidencelevel").and_then(|v| v.trim().parse().ok()).unwrap_or(0.5_f32);
+        nbest.iter().any(|reading| reading.confidence >= level)
+    }
+
+    /// The utterance is wanted afterwards.
+    pub(crate) fn keeps(&self) -> bool {
+        self.hear.keep.is_some() || self.tuning().is_some()
     }
 
     /// Keeps the utterance where the document may play or submit it.
@@ -247,7 +275,8 @@ impl Ear {
         let mut file = wav_header(Codec::Pcmu, length).to_vec();
         file.extend_from_slice(octets);
         let size = u64::try_from(file.len()).ok()?;
-        let written = tokio::fs::write(path, file).await;
+        let vault = Arc::clone(&self.vault);
+        let written = tokio::task::spawn_blocking(move || vault.write_file(&path, &file)).await.ok()?;
         written.inspect_err(|error| tracing::error!(%error, "an utterance was not kept")).ok()?;
         let duration_ms = u64::from(length) / 8;
         Some(Recording { name, size, duration_ms, media_type: "audio/x-wav".into() })
@@ -365,17 +394,6 @@ fn compile(voice: &[Arc<Network>]) -> Option<Grammar> {
     Some(Grammar::any_of(all))
 }
 
-/// `"1.5s"`, `"300ms"` (VoiceXML 2.0 §6.5).
-fn time_ms(text: &str) -> Option<u32> {
-    let text = text.trim();
-    let (number, scale) = match text.strip_suffix("ms") {
-        Some(number) => (number, 1.0),
-        None => (text.strip_suffix('s')?, 1_000.0),
-    };
-    let ms = number.parse::<f64>().ok().filter(|n| n.is_finite() && *n >= 0.0)? * scale;
-    u32::try_from(Duration::from_secs_f64((ms / 1_000.0).min(86_400.0)).as_millis()).ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -397,11 +415,5 @@ mod tests {
         let net = grammar.and_then(|g| Network::compile(&g, &|_| None, &limits));
         // Either the interpreter refuses it, or the recogniser is never asked.
         assert!(net.is_err() || compile(&[Arc::new(net.expect("looked at"))]).is_none());
-    }
-
-    #[test]
-    fn times() {
-        assert_eq!((time_ms("1.5s"), time_ms("300ms"), time_ms("x")), (Some(1_500), Some(300), None));
-        assert_eq!(time_ms("1e300s"), Some(86_400_000));
     }
 }

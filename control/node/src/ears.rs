@@ -1,17 +1,15 @@
-//! The recognisers: worker processes (`carillon-speech --recognise`), each for one utterance at a time. A caller who only
-//! listens takes none: a worker is taken when somebody begins to speak. One that breaks is replaced.
+//! The recognisers: workers (`carillon-speech --recognise`, here or on a farm), each for one utterance at a time. A caller
+//! who only listens takes none: a worker is taken when somebody begins to speak. One that breaks is replaced.
 
 use crate::engine::Engine;
-use crate::speech::{frame as read_frame, program};
+use crate::mrcp;
+use crate::worker::{Link, Output, Source, Workers, frame as read_frame};
 use speech::frame::{Ask, END, GUESS, Hear as Question, Heard as Answer};
 use speech::grammar::Grammar;
 use speech::recogniser::LANGUAGE;
 use std::path::PathBuf;
-use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::io::AsyncWriteExt;
-use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Who understands callers. Cloning is cheap.
@@ -22,26 +20,22 @@ pub struct Ears {
     pub engine: Option<Engine>,
     /// Where utterances are kept to tune by, of callers who consented.
     pub tuning: Option<Arc<PathBuf>>,
+    /// Engines by MRCP, asked before anybody else.
+    pub mrcp: Option<mrcp::Pool>,
 }
 
 #[derive(Debug)]
 struct Pool {
-    program: PathBuf,
-    model: String,
-    folder: PathBuf,
+    workers: Workers,
     answer_max: Duration,
     free: Arc<Semaphore>,
     idle: Mutex<Vec<Worker>>,
-    next: std::sync::atomic::AtomicU32,
 }
 
-/// A started process.
+/// A worker that was reached.
 #[derive(Debug)]
 struct Worker {
-    child: Child,
-    input: ChildStdin,
-    /// `None` while somebody waits for an answer.
-    output: Option<ChildStdout>,
+    link: Link,
     /// An utterance was begun and not ended.
     open: bool,
 }
@@ -62,26 +56,36 @@ const AUDIO_OCTETS_MAX: usize = 32_000;
 
 impl Ears {
     /// Starts the workers, which load their model while nobody waits. `None`: nobody understands callers here.
-    #[must_use]
-    pub fn start(config: &control::config::Speech, folder: &std::path::Path) -> Option<Self> {
+    ///
+    /// # Errors
+    /// A certificate that cannot be read, in words.
+    pub fn start(
+        config: &control::config::Speech,
+        folder: &std::path::Path,
+        mrcp: Option<mrcp::Pool>,
+    ) -> Result<Option<Self>, String> {
+        if !config.recognises() {
+            return Ok(None);
+        }
         let engine = Engine::new(&config.engine, config.recognition_max.duration());
         let tuning = (!config.tuning.is_empty()).then(|| Arc::new(PathBuf::from(&config.tuning)));
         if config.recognisers == 0 {
-            return engine.map(|engine| Self { pool: None, engine: Some(engine), tuning });
+            return Ok(Some(Self { pool: None, engine, tuning, mrcp }));
+        }
+        let mut arguments = vec!["--recognise".to_owned()];
+        if !config.model.is_empty() {
+            arguments.extend(["--model".to_owned(), config.model.clone()]);
         }
         let pool = Arc::new(Pool {
-            program: program(&config.program),
-            model: config.model.clone(),
-            folder: folder.to_owned(),
+            workers: Workers::new(Source::of(config, folder)?, "ear", arguments),
             answer_max: config.recognition_max.duration(),
             free: Arc::new(Semaphore::new(usize::from(config.recognisers))),
             idle: Mutex::default(),
-            next: std::sync::atomic::AtomicU32::new(0),
         });
         for _ in 0..config.recognisers {
             tokio::spawn(Arc::clone(&pool).refill());
         }
-        Some(Self { pool: Some(pool), engine, tuning })
+        Ok(Some(Self { pool: Some(pool), engine, tuning, mrcp }))
     }
 
     /// Takes a worker for an utterance; `None`: all are busy, or none starts.
@@ -89,8 +93,7 @@ impl Ears {
         let pool = self.pool.as_ref()?;
         let free = Arc::clone(&pool.free);
         let permit = tokio::time::timeout(CLAIM_MAX, free.acquire_owned()).await.ok()?.ok()?;
-        let idle = pool.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let worker = match idle {
+        let worker = match pool.idle() {
             Some(worker) => worker,
             None => pool.begin().await?,
         };
@@ -108,24 +111,19 @@ impl Ears {
 }
 
 impl Pool {
-    async fn begin(&self) -> Option<Worker> {
-        let n = self.next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let folder = self.folder.join(format!("ear-{n}"));
-        tokio::fs::create_dir_all(&folder).await.ok()?;
-        let mut command = Command::new(&self.program);
-        command.arg("--folder").arg(&folder).arg("--recognise");
-        if !self.model.is_empty() {
-            command.arg("--model").arg(&self.model);
+    /// One that waits and may still be asked.
+    fn idle(&self) -> Option<Worker> {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        while let Some(mut worker) = idle.pop() {
+            if worker.link.sound() {
+                return Some(worker);
+            }
         }
-        let mut child = command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .inspect_err(|error| tracing::error!(program = %self.program.display(), %error, "recogniser"))
-            .ok()?;
-        let (input, output) = (child.stdin.take()?, child.stdout.take()?);
-        Some(Worker { child, input, output: Some(output), open: false })
+        None
+    }
+
+    async fn begin(&self) -> Option<Worker> {
+        self.workers.begin().await.map(|link| Worker { link, open: false })
     }
 
     async fn refill(self: Arc<Self>) {
@@ -136,17 +134,11 @@ impl Pool {
 }
 
 /// What waits for an answer, with the way back for the stream.
-pub type Waiting = futures::future::BoxFuture<'static, (Option<ChildStdout>, Option<Answer>)>;
+pub type Waiting = futures::future::BoxFuture<'static, (Option<Output>, Option<Answer>)>;
 
 impl Taken {
     async fn write(&mut self, octets: &[u8]) -> Option<()> {
-        let length = u32::try_from(octets.len()).ok()?;
-        let input = &mut self.worker.as_mut()?.input;
-        let write = async {
-            input.write_u32(length).await?;
-            input.write_all(octets).await?;
-            input.flush().await
-        };
+        let write = self.worker.as_mut()?.link.write(octets);
         tokio::time::timeout(self.pool.answer_max, write).await.ok()?.ok()
     }
 
@@ -173,7 +165,7 @@ impl Taken {
     /// Asks what it understood; nothing else may be asked until [`Self::answered`]. `None`: it is broken.
     pub async fn guess(&mut self) -> Option<Waiting> {
         self.write(&[GUESS]).await?;
-        let mut output = self.worker.as_mut()?.output.take()?;
+        let mut output = self.worker.as_mut()?.link.output.take()?;
         let longest = self.pool.answer_max;
         Some(Box::pin(async move {
             let octets = tokio::time::timeout(longest, read_frame(&mut output)).await.ok().flatten();
@@ -183,9 +175,9 @@ impl Taken {
     }
 
     /// The answer is here; the stream goes back.
-    pub fn answered(&mut self, output: Option<ChildStdout>) {
+    pub fn answered(&mut self, output: Option<Output>) {
         if let Some(worker) = &mut self.worker {
-            worker.output = output;
+            worker.link.output = output;
         }
     }
 }
@@ -194,9 +186,7 @@ impl Drop for Taken {
     fn drop(&mut self) {
         // Who gave up while waiting for an answer leaves a worker whose next words answer an old question: it ends, and
         // another begins.
-        let sound = self.worker.take().filter(|w| w.output.is_some());
-        let alive =
-            sound.and_then(|mut w| w.child.try_wait().is_ok_and(|ended| ended.is_none()).then_some(w));
+        let alive = self.worker.take().and_then(|mut w| w.link.sound().then_some(w));
         match alive {
             Some(worker) => self.pool.idle.lock().unwrap_or_else(PoisonError::into_inner).push(worker),
             None => drop(tokio::spawn(Arc::clone(&self.pool).refill())),

@@ -10,11 +10,19 @@ use control::call::play::Wanted;
 use dataplane::pool::Prompt;
 use hw::audio::{Limits, Listen, Sound};
 use sha2::{Digest, Sha256};
+use speech::frame::Speak;
+use speech::pls::Lexicon;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::Mutex;
 use units::OrderId;
+use vxml::session::Caching;
+
+/// A lexicon is had within this, ms, or the text is spoken as it stands.
+const LEXICON_MS: u64 = 3_000;
+/// Pieces that one text is cut into.
+const PIECES_MAX: usize = 200;
 
 /// See the module.
 pub struct Prompts {
@@ -80,29 +88,12 @@ impl Prompts {
         match wanted {
             Wanted::Text(text) => {
                 let wish = self.speaker.wish(&text);
-                let key = key(&[
-                    wish.voice.as_bytes(),
-                    wish.variant.as_bytes(),
-                    wish.lang.as_bytes(),
-                    format!("{} {} {}", wish.rate, wish.pitch, wish.volume).as_bytes(),
-                    wish.text.as_bytes(),
-                ]);
-                if let Some(prompt) = self.resident(&key).await {
-                    return Ok(prompt);
-                }
-                let spoken = self.spoken.clone();
-                let kept = tokio::task::spawn_blocking(move || spoken.get(&key)).await.ok().flatten();
-                if let Some(sound) = kept {
-                    return self.keep(key, move || Ok(sound)).await;
-                }
-                let sound = self.speaker.speak(wish).await.ok_or("the text was not spoken")?;
-                let spoken = self.spoken.clone();
-                self.keep(key, move || {
-                    let sound = sound.at_8_khz();
-                    spoken.put(&key, &sound);
-                    Ok(sound)
-                })
-                .await
+                let wishes = if text.lexicons.is_empty() || wish.phoneme.is_some() {
+                    vec![wish]
+                } else {
+                    self.pronounced(jar, &text.lexicons, &wish).await
+                };
+                self.texts(wishes).await
             }
             Wanted::Recording(name) => {
                 let (folder, vault) = &self.recordings;
@@ -125,6 +116,53 @@ impl Prompts {
                 self.decode(name, fetched.body.to_vec()).await
             }
         }
+    }
+
+    /// A text cut where its lexicons say it otherwise. A lexicon that cannot be had changes nothing.
+    async fn pronounced(&self, jar: Jar, lexicons: &[String], wish: &Speak) -> Vec<Speak> {
+        let mut all = Lexicon::default();
+        for url in lexicons {
+            match self.fetcher.load().audio(jar, url, LEXICON_MS, Caching::default()).await {
+                Ok(fetched) => all.extend(Lexicon::read(&fetched.body)),
+                Err(error) => tracing::info!(?error, "a lexicon cannot be had"),
+            }
+        }
+        let pieces = all.pieces(&wish.text).into_iter();
+        let wishes = pieces.map(|p| Speak { text: p.text, phoneme: p.phoneme, ..wish.clone() });
+        let wishes: Vec<Speak> = wishes.take(PIECES_MAX).collect();
+        if wishes.is_empty() { vec![wish.clone()] } else { wishes }
+    }
+
+    /// Texts one after the other as one prompt, each spoken only if it never was.
+    async fn texts(&self, wishes: Vec<Speak>) -> Result<Arc<Prompt>, String> {
+        let keys: Vec<Key> = wishes.iter().map(wish_key).collect();
+        let whole = match keys[..] {
+            [one] => one,
+            _ => key(&keys.iter().map(|k| &k[..]).collect::<Vec<_>>()),
+        };
+        if let Some(prompt) = self.resident(&whole).await {
+            return Ok(prompt);
+        }
+        let mut samples = Vec::new();
+        for (wish, key) in wishes.into_iter().zip(keys) {
+            let spoken = self.spoken.clone();
+            let kept = tokio::task::spawn_blocking(move || spoken.get(&key)).await.ok().flatten();
+            let sound = match kept {
+                Some(sound) => sound,
+                None => {
+                    let sound = self.speaker.speak(wish).await.ok_or("the text was not spoken")?;
+                    let spoken = self.spoken.clone();
+                    let kept = tokio::task::spawn_blocking(move || {
+                        let sound = sound.at_8_khz();
+                        spoken.put(&key, &sound);
+                        sound
+                    });
+                    kept.await.map_err(|_| "keeping a sound broke")?
+                }
+            };
+            samples.extend(sound.samples);
+        }
+        self.keep(whole, move || Ok(Sound { rate: 8_000, samples })).await
     }
 
     async fn decode(&self, name: String, octets: Vec<u8>) -> Result<Arc<Prompt>, String> {
@@ -185,6 +223,20 @@ impl Resident {
 /// Both G.711 renderings.
 fn octets(prompt: &Prompt) -> usize {
     usize::try_from(prompt.length().0).unwrap_or(usize::MAX).saturating_mul(2)
+}
+
+/// Everything that makes a text's sound.
+fn wish_key(wish: &Speak) -> Key {
+    key(&[
+        wish.voice.as_bytes(),
+        wish.variant.as_bytes(),
+        wish.lang.as_bytes(),
+        format!("{} {} {}", wish.rate, wish.pitch, wish.volume).as_bytes(),
+        wish.asked.as_bytes(),
+        wish.phoneme.as_ref().map_or("", |p| &p.alphabet).as_bytes(),
+        wish.phoneme.as_ref().map_or("", |p| &p.ph).as_bytes(),
+        wish.text.as_bytes(),
+    ])
 }
 
 fn key(parts: &[&[u8]]) -> Key {

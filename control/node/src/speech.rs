@@ -1,17 +1,16 @@
-//! Texts are spoken by worker processes (`carillon-speech`). One that dies or is too slow is started again; the text it
+//! Texts are spoken by engines of others where there are any, and else by workers (`carillon-speech`). A worker that dies or is too slow is started again; the text it
 //! died of is not tried twice.
 
 use crate::engine::Engine;
+use crate::mrcp;
+use crate::worker::{Link, Source, Workers};
 use serde_json::from_slice;
 use speech::flite::VOICES;
-use speech::frame::{Ask, FRAME_OCTETS_MAX, Speak, Spoken};
+use speech::frame::{Ask, Phoneme, Speak, Spoken};
 use speech::say;
-use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::sync::{Mutex, mpsc, oneshot};
 use vxml::session::Speech as Text;
 
@@ -25,8 +24,12 @@ type Asked = (Speak, oneshot::Sender<Option<Sound>>);
 pub struct Speaker {
     queue: mpsc::Sender<Asked>,
     voice: String,
+    /// Engines by MRCP, asked first.
+    mrcp: Option<mrcp::Pool>,
     /// Somebody else's engine speaks everything.
     engine: Option<Engine>,
+    /// The longest that a text may take.
+    timeout: Duration,
 }
 
 /// Texts that wait for a worker.
@@ -36,26 +39,34 @@ const RESTART: Duration = Duration::from_millis(500);
 
 impl Speaker {
     /// Starts the workers. With none configured every text fails at once.
-    #[must_use]
-    pub fn start(config: &control::config::Speech, folder: &Path) -> Self {
+    ///
+    /// # Errors
+    /// A certificate that cannot be read, in words.
+    pub fn start(
+        config: &control::config::Speech,
+        folder: &Path,
+        mrcp: Option<mrcp::Pool>,
+    ) -> Result<Self, String> {
         let (queue, asked) = mpsc::channel(QUEUE_MAX);
         let asked = Arc::new(Mutex::new(asked));
-        let program = program(&config.program);
-        for n in 0..config.workers {
-            let worker = Worker {
-                program: program.clone(),
-                folder: folder.join(format!("speech-{n}")),
-                timeout: config.timeout.duration(),
-            };
+        let timeout = config.timeout.duration();
+        let workers = Arc::new(Workers::new(Source::of(config, folder)?, "speech", Vec::new()));
+        for _ in 0..config.workers {
+            let worker = Worker { workers: Arc::clone(&workers), timeout };
             tokio::spawn(worker.run(Arc::clone(&asked)));
         }
-        let engine =
-            config.engine_speaks.then(|| Engine::new(&config.engine, config.timeout.duration())).flatten();
-        Self { queue, voice: config.voice.clone(), engine }
+        let engine = config.engine_speaks.then(|| Engine::new(&config.engine, timeout)).flatten();
+        Ok(Self { queue, voice: config.voice.clone(), mrcp, engine, timeout })
     }
 
     /// Speaks; `None` if it cannot be spoken.
     pub async fn speak(&self, speak: Speak) -> Option<Sound> {
+        if let Some(mrcp) = &self.mrcp
+            && mrcp.has(mrcp::Resource::Synthesiser, &speak.lang)
+            && let Some(sound) = mrcp::speak(mrcp, &speak, self.timeout).await
+        {
+            return Some(sound);
+        }
         if let Some(engine) = &self.engine
             && let Some(sound) = engine.speak(&speak).await
         {
@@ -99,6 +110,9 @@ impl Speaker {
             rate: factor(text.prosody.get("rate").map(String::as_str)),
             pitch: factor(text.prosody.get("pitch").map(String::as_str)),
             volume: text.prosody.get("volume").map_or(1.0, |v| say::volume(v)),
+            // Only engines of others have voices of other names; for our own it would be another key of the same sound.
+            asked: if self.mrcp.is_some() || self.engine.is_some() { name.to_owned() } else { String::new() },
+            phoneme: text.phoneme.clone().map(|(alphabet, ph)| Phoneme { alphabet, ph }),
         }
     }
 }
@@ -121,38 +135,22 @@ fn factor(value: Option<&str>) -> f32 {
     }
 }
 
-/// Beside our own program, where a package puts both.
-pub(crate) fn program(configured: &str) -> PathBuf {
-    if !configured.is_empty() {
-        return PathBuf::from(configured);
-    }
-    let beside = std::env::current_exe().ok().map(|own| own.with_file_name("carillon-speech"));
-    beside.filter(|p| p.exists()).unwrap_or_else(|| PathBuf::from("carillon-speech"))
-}
-
 struct Worker {
-    program: PathBuf,
-    folder: PathBuf,
+    workers: Arc<Workers>,
     timeout: Duration,
-}
-
-struct Running {
-    _child: Child,
-    input: ChildStdin,
-    output: ChildStdout,
 }
 
 impl Worker {
     async fn run(self, asked: Arc<Mutex<mpsc::Receiver<Asked>>>) {
-        let mut running = None;
+        let mut running: Option<Link> = None;
         loop {
             let next = asked.lock().await.recv().await;
             let Some((speak, answer)) = next else { return };
-            if running.is_none() {
-                running = self.start().await;
+            if running.as_mut().is_none_or(|link| !link.sound()) {
+                running = self.workers.begin().await;
             }
             let result = match &mut running {
-                Some(worker) => tokio::time::timeout(self.timeout, worker.speak(&speak)).await.ok().flatten(),
+                Some(link) => tokio::time::timeout(self.timeout, ask(link, &speak)).await.ok().flatten(),
                 None => None,
             };
             let spoken = match result {
@@ -171,53 +169,23 @@ impl Worker {
             drop(answer.send(spoken));
         }
     }
-
-    async fn start(&self) -> Option<Running> {
-        tokio::fs::create_dir_all(&self.folder).await.ok()?;
-        let mut child = Command::new(&self.program)
-            .arg("--folder")
-            .arg(&self.folder)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .inspect_err(|error| tracing::error!(program = %self.program.display(), %error, "speech"))
-            .ok()?;
-        let (input, output) = (child.stdin.take()?, child.stdout.take()?);
-        Some(Running { _child: child, input, output })
-    }
 }
 
-impl Running {
-    /// `None`: the worker is broken; `Some(None)`: it is fine but could not speak this.
-    async fn speak(&mut self, speak: &Speak) -> Option<Option<Sound>> {
-        let header = serde_json::to_vec(&Ask::Speak(speak.clone())).ok()?;
-        self.input.write_u32(u32::try_from(header.len()).ok()?).await.ok()?;
-        self.input.write_all(&header).await.ok()?;
-        self.input.flush().await.ok()?;
-        match from_slice(&frame(&mut self.output).await?).ok()? {
-            Spoken::Failed { why } => {
-                tracing::warn!(why, "a text was not spoken");
-                Some(None)
-            }
-            Spoken::Sound { hz } => {
-                let octets = frame(&mut self.output).await?;
-                let samples = octets.chunks_exact(2).map(|b| i16::from_le_bytes([b[0], b[1]])).collect();
-                Some(Some(Sound { rate: hz, samples }))
-            }
+/// `None`: the worker is broken; `Some(None)`: it is fine but could not speak this.
+async fn ask(worker: &mut Link, speak: &Speak) -> Option<Option<Sound>> {
+    let header = serde_json::to_vec(&Ask::Speak(speak.clone())).ok()?;
+    worker.write(&header).await.ok()?;
+    match from_slice(&worker.read().await?).ok()? {
+        Spoken::Failed { why } => {
+            tracing::warn!(why, "a text was not spoken");
+            Some(None)
+        }
+        Spoken::Sound { hz } => {
+            let octets = worker.read().await?;
+            let samples = octets.chunks_exact(2).map(|b| i16::from_le_bytes([b[0], b[1]])).collect();
+            Some(Some(Sound { rate: hz, samples }))
         }
     }
-}
-
-/// One frame of a worker; `None`: the worker is broken.
-pub(crate) async fn frame(output: &mut ChildStdout) -> Option<Vec<u8>> {
-    let length = usize::try_from(output.read_u32().await.ok()?).ok()?;
-    if length > FRAME_OCTETS_MAX {
-        return None;
-    }
-    let mut octets = vec![0; length];
-    output.read_exact(&mut octets).await.ok()?;
-    Some(octets)
 }
 
 #[cfg(test)]
@@ -238,7 +206,8 @@ mod tests {
     #[test]
     fn languages_voices_and_say_as_choose_what_is_spoken_and_by_whom() {
         let (queue, _asked) = mpsc::channel(1);
-        let speaker = Speaker { queue, voice: "slt".into(), engine: None };
+        let (mrcp, engine, timeout) = (None, None, Duration::ZERO);
+        let speaker = Speaker { queue, voice: "slt".into(), mrcp, engine, timeout };
         let wish = |lang: &str, voice: &[(&str, &str)], say_as: &str| {
             let voice = voice.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
             let say_as = Some(vxml::session::SayAs { interpret_as: say_as.into(), ..Default::default() });

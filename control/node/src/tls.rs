@@ -5,7 +5,7 @@ use control::config::{Config, Sip};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use std::sync::Arc;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
@@ -90,6 +90,37 @@ pub fn http(config: &Config) -> Result<Option<TlsAcceptor>, String> {
     Ok(Some(TlsAcceptor::from(Arc::new(server))))
 }
 
+/// For connections that we make to engines and farms: whom we believe, and who we are if they ask.
+///
+/// # Errors
+/// What cannot be read, in words.
+pub fn client(authorities: Option<&str>, own: Option<(&str, &str)>) -> Result<TlsConnector, String> {
+    let mut roots = RootCertStore::empty();
+    if let Some(path) = authorities {
+        for authority in read(path)? {
+            roots.add(authority).map_err(|error| format!("{path}: {error}"))?;
+        }
+    }
+    let client = ClientConfig::builder().with_root_certificates(roots);
+    let client = match own {
+        Some((certificate, key)) => client
+            .with_client_auth_cert(read(certificate)?, private(key)?)
+            .map_err(|error| error.to_string())?,
+        None => client.with_no_client_auth(),
+    };
+    Ok(TlsConnector::from(Arc::new(client)))
+}
+
+/// The name that the certificate at `host:port` must bear.
+///
+/// # Errors
+/// `InvalidInput`: it is no name.
+pub fn name(address: &str) -> std::io::Result<ServerName<'static>> {
+    let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+    let bare = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+    ServerName::try_from(bare).map_err(|_| std::io::ErrorKind::InvalidInput.into())
+}
+
 fn read(path: &str) -> Result<Vec<CertificateDer<'static>>, String> {
     CertificateDer::pem_file_iter(path)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
@@ -121,7 +152,6 @@ mod tests {
     #![allow(clippy::disallowed_types, clippy::disallowed_methods, reason = "a test that makes certificates")]
 
     use super::*;
-    use rustls_pki_types::ServerName;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     /// A certificate for `name` that signs itself, made by openssl.

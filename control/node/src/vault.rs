@@ -51,6 +51,12 @@ impl Vault {
         Self { cipher: derive("carillon cipher\n"), mac: derive("carillon mac\n") }
     }
 
+    /// A secret for another purpose, which tells nothing of ours: the same on every node that has the same secret.
+    #[must_use]
+    pub fn derived(&self, purpose: &str) -> [u8; 32] {
+        self.tag(format!("carillon {purpose}").as_bytes()).finalize().into_bytes().into()
+    }
+
     /// Seals octets: nonce, ciphertext, tag.
     #[must_use]
     pub fn seal(&self, plain: &[u8]) -> Vec<u8> {
@@ -172,6 +178,16 @@ impl Vault {
         octets.extend_from_slice(&self.seal(&plain));
         std::fs::write(&beside, octets)?;
         std::fs::rename(&beside, path)
+    }
+
+    /// Writes a file that is sealed from its first octet on.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub fn write_file(&self, path: &Path, plain: &[u8]) -> std::io::Result<()> {
+        let mut octets = FILE_MARK.to_vec();
+        octets.extend_from_slice(&self.seal(plain));
+        std::fs::write(path, octets)
     }
 
     /// Reads a file, sealed or not.

@@ -88,6 +88,7 @@ fn call(sides: &mut [Endpoint; 2], now: Now, n: u64) {
         transport: Transport::Udp,
         attempt: AttemptId(n.into()),
         media: media(4_000),
+        engine: None,
         credentials: None,
         headers: vec![],
         ring_max_ms: 60_000,

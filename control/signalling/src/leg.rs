@@ -1,6 +1,7 @@
 //! `Leg`: our side of one call's signalling, SIP or PRI, in the same words. What is asked of a leg is an [`Action`],
 //! what it tells is an [`Indication`]. The machines behind it (`sip::Endpoint`, `isdn`) speak only these upwards.
 
+use crate::sdp::{Channel, Control};
 use std::net::SocketAddr;
 use units::{Cause, Codec, Digit, LegId, Private};
 
@@ -42,6 +43,8 @@ pub struct Rtp {
 /// One SDES crypto attribute (RFC 4568 §6.2): suite and 30 octets of key and salt.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Srtp {
+    /// Of ours: a far side that does not encrypt is taken all the same, as long as nothing is agreed. Of theirs: `false`.
+    pub optional: bool,
     /// 80 or 32 bits of tag.
     pub tag_bits: u8,
     /// Master key (16) and salt (14).
@@ -71,6 +74,9 @@ pub struct Place {
     pub attempt: units::AttemptId,
     /// Our media.
     pub media: Media,
+    /// The call is to a speech engine: a control channel is offered beside the media (RFC 6787 §4.2), once: a leg with one
+    /// offers no new media later.
+    pub engine: Option<Control>,
     /// Digest credentials of the trunk.
     pub credentials: Option<Credentials>,
     /// Further header fields, already checked to hold no CR, LF or control character.
@@ -218,6 +224,8 @@ pub enum Indication {
         /// Far side.
         media: Media,
     },
+    /// A speech engine opened the control channel that was asked for; `Answered` follows.
+    Engine(Channel),
     /// The ACK for a 2xx is ready; it leaves after `Input::AckJournalled`.
     AckDue,
     /// An offer in the dialog (re-INVITE, UPDATE): answer with `Answer`.

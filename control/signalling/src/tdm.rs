@@ -470,6 +470,7 @@ mod tests {
             transport: Transport::Udp,
             attempt: AttemptId(1),
             media: Media::Timeslot { span: 0, slot: 0 },
+            engine: None,
             credentials: None,
             headers: Vec::new(),
             ring_max_ms: 30_000,

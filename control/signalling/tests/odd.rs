@@ -5,6 +5,7 @@ mod net;
 
 use net::{World, config, media, order};
 use signalling::leg::{Action, Credentials, Indication, Place, Transport};
+use signalling::sdp::Control;
 use units::{Cause, LegId, Private};
 
 /// The last request of side 0 that begins with this method.
@@ -90,6 +91,24 @@ fn a_2xx_without_a_session_is_acked_and_ended() {
     inject(&mut w, &response(&invite, "200 OK", "one", "", ""));
     assert_eq!(w.heard(0), ["ackdue", "ended 88"]);
     assert!(last(&w, "BYE").contains("Reason: Q.850;cause=88"));
+}
+
+#[test]
+fn rfc6787_4_2_a_speech_engine_opens_a_channel_or_is_let_go() {
+    let engine = Some(Control { resource: "speechrecog", secure: false });
+    let (mut w, invite) = calling(Place { engine: engine.clone(), ..order(7) });
+    assert!(invite.contains("m=application 9 TCP/MRCPv2 1\r\n"), "{invite}");
+    let line = "m=application 32416 TCP/MRCPv2 1\r\na=setup:passive\r\na=channel:32AECB234338@speechrecog\r\na=cmid:1\r\n";
+    inject(
+        &mut w,
+        &response(&invite, "200 OK", "one", "", &SDP.replace("m=audio", &format!("{line}m=audio"))),
+    );
+    assert_eq!(w.heard(0), ["engine 32AECB234338@speechrecog", "answered", "ackdue"]);
+    w.act(0, LegId(7), Action::Clear(Cause::NORMAL));
+    assert!(last(&w, "BYE").starts_with("BYE sip:one@192.0.2.2"));
+    let (mut w, invite) = calling(Place { engine, ..order(7) });
+    inject(&mut w, &response(&invite, "200 OK", "one", "", SDP));
+    assert_eq!(w.heard(0), ["ackdue", "ended 88"], "a telephone is no engine");
 }
 
 fn with_credentials() -> Place {

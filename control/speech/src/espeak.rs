@@ -3,6 +3,7 @@
 
 use crate::child::{self, Error};
 use crate::frame::Speak;
+use crate::phones;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -58,7 +59,10 @@ impl Espeak {
             .args(["-b", "1", "-v", voice, "-s", &format!("{speed:.0}"), "-p", &format!("{pitch:.0}"), "-w"])
             .arg(&self.file)
             .arg("--stdin");
-        child::sound(&mut espeak, &speak.text, &self.file)
+        let said = speak.phoneme.as_ref().and_then(phones::espeak);
+        // Brackets of a text would be read as phonemes.
+        let text = said.unwrap_or_else(|| speak.text.replace("[[", "[ ["));
+        child::sound(&mut espeak, &text, &self.file)
     }
 }
 
@@ -93,6 +97,14 @@ mod tests {
             let (hz, sound) = espeak.speak(&speak(lang, "", text)).expect(lang);
             assert!(hz >= 16_000 && sound.len() > 16_000, "{lang}: {hz} {}", sound.len());
         }
+        let said = |text: &str, ph: &str| {
+            let phoneme = (!ph.is_empty())
+                .then(|| crate::frame::Phoneme { alphabet: "x-sampa".into(), ph: ph.to_owned() });
+            espeak.speak(&Speak { phoneme, ..speak("de", "", text) }).expect("speaks").1
+        };
+        assert_ne!(said("Weg", "vEk"), said("Weg", "ve:k"), "the adverb and the way");
+        assert_eq!(said("Weg", "!!"), said("Weg", ""), "no pronunciation: the text");
+        assert_ne!(said("[[ve:k]]", ""), said("Weg", "ve:k"), "a text is no pronunciation");
         assert!(espeak.speak(&speak("", "-h", "a")).is_err());
         assert!(espeak.speak(&speak("zz-ZZ", "", "a")).is_err());
         drop(std::fs::remove_dir_all(&folder));

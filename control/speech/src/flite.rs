@@ -4,6 +4,7 @@
 
 use crate::child::{self, Error};
 use crate::frame::Speak;
+use crate::phones;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -41,10 +42,12 @@ impl Flite {
         flite
             .args(["-voice", voice])
             .args(["--setf", &format!("duration_stretch={stretch:.3}")])
-            .args(["--setf", &format!("f0_shift={shift:.3}")])
-            .args(["-f", "/dev/stdin"])
-            .arg("-o")
-            .arg(&self.file);
+            .args(["--setf", &format!("f0_shift={shift:.3}")]);
+        match speak.phoneme.as_ref().and_then(phones::flite) {
+            Some(said) => flite.args(["-p", &said]),
+            None => flite.args(["-f", "/dev/stdin"]),
+        };
+        flite.arg("-o").arg(&self.file);
         child::sound(&mut flite, &speak.text, &self.file)
     }
 }
@@ -81,6 +84,14 @@ mod tests {
             other => other.expect("speaks").1.len(),
         };
         let fast = speak(2.0).expect("speaks").1.len();
+        let tomato = |ph: &str| {
+            let phoneme = Some(crate::frame::Phoneme { alphabet: "ipa".into(), ph: ph.into() });
+            let wish = Speak { text: "tomato".into(), rate: 1.0, pitch: 1.0, phoneme, ..Speak::default() };
+            flite.speak(&wish).expect("speaks").1
+        };
+        let (british, american, unknown) = (tomato("təˈmɑːtəʊ"), tomato("təˈmeɪtoʊ"), tomato("ǂ"));
+        assert!(british != american && american.len() > 8_000, "{} {}", british.len(), american.len());
+        assert!(unknown.len() > 8_000 && unknown != british, "the text itself");
         drop(std::fs::remove_dir_all(&folder));
         assert!(slow > 16_000 && fast * 3 < slow * 2, "{slow} {fast}");
     }

@@ -79,6 +79,21 @@ pub struct Speak {
     /// Pitch: 1.0 is the voice's own; 0.5..=2.0.
     #[serde(default = "one")]
     pub pitch: f32,
+    /// The voice's name as the document wrote it, for engines of others; empty: none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub asked: String,
+    /// How the text is pronounced (SSML 1.0 §3.1.9), if the document says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phoneme: Option<Phoneme>,
+}
+
+/// A pronunciation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Phoneme {
+    /// `ipa`, `x-sampa` ...
+    pub alphabet: String,
+    /// In that alphabet.
+    pub ph: String,
 }
 
 fn one() -> f32 {

@@ -11,6 +11,7 @@
 
 use hw::dsp::vad::{self, Edge};
 use std::collections::VecDeque;
+use std::time::Duration;
 
 /// Times of one utterance, ms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -155,6 +156,18 @@ impl Utterance {
     }
 }
 
+/// `"1.5s"`, `"300ms"` (VoiceXML 2.0 §6.5), in ms.
+#[must_use]
+pub fn time_ms(text: &str) -> Option<u32> {
+    let text = text.trim();
+    let (number, scale) = match text.strip_suffix("ms") {
+        Some(number) => (number, 1.0),
+        None => (text.strip_suffix('s')?, 1_000.0),
+    };
+    let ms = number.parse::<f64>().ok().filter(|n| n.is_finite() && *n >= 0.0)? * scale;
+    u32::try_from(Duration::from_secs_f64((ms / 1_000.0).min(86_400.0)).as_millis()).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -236,6 +249,12 @@ mod tests {
         }
         // 400 ms before certainty and all after it.
         assert!((50 * 160 + 2_000..=50 * 160 + 3_200).contains(&audio), "{audio}");
+    }
+
+    #[test]
+    fn vxml20_6_5_times() {
+        assert_eq!((time_ms("1.5s"), time_ms("300ms"), time_ms("x")), (Some(1_500), Some(300), None));
+        assert_eq!(time_ms("1e300s"), Some(86_400_000));
     }
 
     #[test]

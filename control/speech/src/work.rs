@@ -28,13 +28,21 @@ impl Worker {
     /// # Errors
     /// As the streams say.
     pub fn run(&mut self, input: &mut impl Read, output: &mut impl Write) -> io::Result<()> {
-        while let Some(header) = frame::read(input)? {
+        self.converse(&mut Both(input, output))
+    }
+
+    /// The same on one stream for both directions.
+    ///
+    /// # Errors
+    /// As the stream says.
+    pub fn converse(&mut self, stream: &mut (impl Read + Write)) -> io::Result<()> {
+        while let Some(header) = frame::read(stream)? {
             match serde_json::from_slice::<Ask>(&header) {
-                Ok(Ask::Speak(speak)) => self.speak(&speak, output)?,
-                Ok(Ask::Hear(hear)) => self.hear(hear, input, output)?,
+                Ok(Ask::Speak(speak)) => self.speak(&speak, stream)?,
+                Ok(Ask::Hear(hear)) => self.hear(hear, stream)?,
                 Err(error) => {
                     let why = error.to_string();
-                    frame::write(output, &serde_json::to_vec(&Spoken::Failed { why })?)?;
+                    frame::write(stream, &serde_json::to_vec(&Spoken::Failed { why })?)?;
                 }
             }
         }
@@ -79,9 +87,9 @@ impl Worker {
     }
 
     /// One utterance, to its end.
-    fn hear(&mut self, hear: Hear, input: &mut impl Read, output: &mut impl Write) -> io::Result<()> {
+    fn hear(&mut self, hear: Hear, stream: &mut (impl Read + Write)) -> io::Result<()> {
         let mut ready = self.begin(hear);
-        while let Some(octets) = frame::read(input)? {
+        while let Some(octets) = frame::read(stream)? {
             match octets[..] {
                 [END] => break,
                 [GUESS] => {
@@ -89,7 +97,7 @@ impl Worker {
                         Ok(recogniser) => recogniser.guess(),
                         Err(problem) => {
                             let why = problem.to_string();
-                            frame::write(output, &serde_json::to_vec(&Heard::Failed { why })?)?;
+                            frame::write(stream, &serde_json::to_vec(&Heard::Failed { why })?)?;
                             continue;
                         }
                     };
@@ -97,7 +105,7 @@ impl Worker {
                         Ok(nbest) => Heard::Heard { nbest },
                         Err(problem) => Heard::Failed { why: problem.to_string() },
                     };
-                    frame::write(output, &serde_json::to_vec(&heard)?)?;
+                    frame::write(stream, &serde_json::to_vec(&heard)?)?;
                 }
                 _ => {
                     if let Ok(recogniser) = &mut ready {
@@ -107,6 +115,25 @@ impl Worker {
             }
         }
         Ok(())
+    }
+}
+
+/// Two streams as one.
+struct Both<'s, I, O>(&'s mut I, &'s mut O);
+
+impl<I: Read, O> Read for Both<'_, I, O> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buffer)
+    }
+}
+
+impl<I, O: Write> Write for Both<'_, I, O> {
+    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
+        self.1.write(octets)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.1.flush()
     }
 }
 

@@ -49,8 +49,8 @@ fn measure(name: &str, speak: impl Fn(&Speak) -> Result<(u32, Vec<u8>), Error>) 
         cpu.as_secs_f64() * 1e3,
         seconds / cpu.as_secs_f64().max(1e-4),
     );
-    // CPU time does not grow with what else the machine does.
-    assert!(cpu < Duration::from_millis(600), "{name}: {cpu:?} for ten words");
+    // CPU time does not grow with what else the machine does: on a core of its own this is the latency.
+    assert!(cpu <= Duration::from_millis(150), "{name}: {cpu:?} for ten words");
 }
 
 #[test]

@@ -233,11 +233,8 @@ impl Import {
                 Some(other) => self.lost.push(format!("pridialplan={other}: no counterpart")),
                 None => {}
             }
-            match group.settings.get("callerid").map(|id| caller(id)) {
-                Some(Some(number)) => {
-                    let _ = writeln!(text, "caller_id = \"{number}\"");
-                }
-                Some(None) | None => {}
+            if let Some(number) = group.settings.get("callerid").and_then(|id| caller(id)) {
+                let _ = writeln!(text, "caller_id = \"{number}\"");
             }
         }
         if !self.lost.is_empty() {

@@ -11,6 +11,7 @@ mod source;
 mod spans;
 mod tenant;
 mod trunks;
+mod user;
 mod values;
 
 pub use problem::{Fault, Problem};
@@ -21,7 +22,8 @@ pub use spans::{
     Decibels, Device, Dialing, HuntOrder, Line, LineKind, NumberType, Signalling, Slots, SwitchType,
 };
 pub use tenant::{Fingerprint, Key, MailTls, Network, Retries, Scope, Secret, Signer, Tenant, octets_32};
-pub use trunks::{Address, Dial, Register, Trunk, TrunkGroup};
+pub use trunks::{Address, Dial, Encryption, Register, Trunk, TrunkGroup};
+pub use user::{Invitation, PasswordHash, Role, User};
 pub use values::{BadValue, Percent, Rate, Size, Span};
 
 use serde::Deserialize;
@@ -104,6 +106,12 @@ pub struct Reload {
 }
 
 impl Config {
+    /// Incoming calls that may be up at a time.
+    #[must_use]
+    pub fn inbound_calls_max(&self) -> u64 {
+        u64::from(self.limits.calls_max) * u64::from(self.limits.inbound_share.0) / 100
+    }
+
     /// Compares with a newer text. Routes, tenants, policy and fetch rules are read afresh by each new call; sockets,
     /// threads, pools and files were sized and opened at the start.
     #[must_use]

@@ -21,7 +21,6 @@ pub(super) struct Register {
     work: Work,
 }
 
-#[expect(clippy::large_enum_variant, reason = "made once, and boxed ones would allocate on the tick")]
 enum Work {
     Free,
     Dtmf(dtmf::Detector),

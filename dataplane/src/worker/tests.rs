@@ -227,6 +227,58 @@ fn voice_cuts_what_allows_it() {
     assert!(rig.heard.iter().any(|r| matches!(r, Report::PlayEnded { end: PlayEnd::CutByVoice, .. })));
 }
 
+/// From the arrival of the first packet of speech (its sound began 20 ms before) to the last packet of the prompt that
+/// leaves, for every phase between the two streams; the caller's line has the noise of a quiet room.
+#[test]
+fn voice_cuts_a_prompt_within_100_ms_of_its_first_sound() {
+    use hw::dsp::g711::linear_to_mu;
+    let mut worst = 0;
+    for phase in 0..20 {
+        let mut rig = Rig::new();
+        let voice = Detectors { voice: true, ..Detectors::default() };
+        let mut far = rig.open(0, Codec::Pcmu, |s| s.detectors = voice);
+        let a = prompt(&mut rig, 0, 1, 500);
+        let mut rng = Seed(phase).rng();
+        let mut sound = |level: i16| -> Vec<u8> {
+            (0..160_u16)
+                .map(|n| {
+                    let noise = i16::try_from(rng.below(40)).expect("small") - 20;
+                    linear_to_mu(noise + if n % 40 < 20 { level } else { -level })
+                })
+                .collect()
+        };
+        for _ in 0..50 {
+            let bytes = far.packet(0, &sound(0));
+            rig.deliver(&far, bytes);
+            rig.run(20);
+        }
+        rig.run(phase);
+        play(&mut rig, &far, 1, a, Cut::DigitOrVoice);
+        rig.run(20 - phase);
+        for _ in 0..10 {
+            let bytes = far.packet(0, &sound(0));
+            rig.deliver(&far, bytes);
+            rig.run(20);
+        }
+        assert!(rig.sent_to(&far).iter().any(|(_, p)| p == &[1; FRAME]), "the prompt plays");
+        let mut last = 0;
+        for frame in 0..25 {
+            // -20 dBm0 or so: speech, not shouting.
+            let bytes = far.packet(0, &sound(1_600));
+            rig.deliver(&far, bytes);
+            for ms in 0..20 {
+                rig.run(1);
+                if rig.sent_to(&far).iter().any(|(_, p)| p == &[1; FRAME]) {
+                    last = frame * 20 + ms + 1;
+                }
+            }
+        }
+        worst = worst.max(last);
+    }
+    println!("the last packet of the prompt left {worst} ms after the first of speech came, at worst");
+    assert!(worst <= 100, "{worst} ms after the first packet of speech");
+}
+
 #[test]
 fn hostile_packets_are_counted_by_kind_and_touch_nobody() {
     let mut rig = Rig::new();

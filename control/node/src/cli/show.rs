@@ -15,6 +15,9 @@ pub(super) fn table(question: &Question, answer: &Value) -> String {
         Question::Spans => rows(answer, &["span", "switchtype", "alarm", "d_channel", "idle", "calls"]),
         Question::Span(_) => span(answer),
         Question::Why(_) => serde_json::to_string_pretty(answer).unwrap_or_default(),
+        Question::Numbers => {
+            rows(answer, &["match", "tenant", "url", "trunks", "hours", "zone", "reserve", "from"])
+        }
         Question::Tenants(None) => {
             rows(answer, &["name", "id", "mail_level_min", "hours", "orders_a_second_max"])
         }

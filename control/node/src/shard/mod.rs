@@ -292,6 +292,16 @@ impl Shell {
         self.load.trunk_calls.store(room.0, Ordering::Relaxed);
         self.load.trunk_pace.store(room.1, Ordering::Relaxed);
         metrics::gauge!("carillon_calls").set(f64::from(calls));
+        let sip = self.shard.sip_counters();
+        for (why, count) in [
+            ("refused_busy", sip.refused_busy),
+            ("dropped_busy", sip.dropped_busy),
+            ("over_rate", sip.over_rate),
+            ("strangers", sip.strangers),
+            ("unframed", sip.unframed),
+        ] {
+            metrics::counter!("carillon_sip_turned_away_total", "why" => why).absolute(count);
+        }
         self.count_spans();
     }
 

@@ -1,10 +1,14 @@
 //! Our descriptions: an offer, or an answer that mirrors an offer.
 
+use super::control::{self, Control};
 use super::{Description, Error, agree};
 use crate::leg::Rtp;
 use base64::Engine as _;
 use sdp_types::{AddrType, Attribute, Connection, Media, NetType, Origin, Session, Time};
 use serde::{Deserialize, Serialize};
+
+/// Tag of the one crypto attribute that we offer (RFC 4568 §4).
+pub const CRYPTO_TAG: u32 = 1;
 
 /// Our side of one session: its id stays, its version grows with every change (RFC 3264 §5, §8).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,11 +26,13 @@ impl Local {
         Self { id: id >> 1, version: 1 }
     }
 
-    /// An offer of this media.
-    pub fn offer(&mut self, ours: &Rtp) -> Vec<u8> {
+    /// An offer of this media, keys under [`CRYPTO_TAG`]; to a speech engine also of its control channel.
+    pub fn offer(&mut self, ours: &Rtp, engine: Option<&Control>) -> Vec<u8> {
         let types = ours.codecs.iter().map(|c| (c.payload_type(), *c)).collect::<Vec<_>>();
-        let media = audio(ours, &types, ours.telephone_event, 1);
-        self.write(ours, vec![media])
+        let mut media = audio(ours, &types, ours.telephone_event, CRYPTO_TAG);
+        let Some(engine) = engine else { return self.write(ours, vec![media]) };
+        control::mid(&mut media);
+        self.write(ours, vec![engine.offer(), media])
     }
 
     /// The answer to an offer, with the far side's media cut to what was agreed: one codec.
@@ -49,7 +55,7 @@ impl Local {
             rtcp: ours.rtcp.filter(|&r| r != ours.addr || offer.rtcp_mux),
             ..ours.clone()
         };
-        let tag = offer.crypto_tag.unwrap_or(1);
+        let tag = offer.crypto_tag.unwrap_or(CRYPTO_TAG);
         let lines = offer.lines.iter().enumerate().map(|(i, line)| {
             if i == offer.index { audio(&answer, &types, agreed.telephone_event, tag) } else { refused(line) }
         });
@@ -104,7 +110,7 @@ fn refused(l: &super::Line) -> Media {
     line(&l.media, 0, &l.proto, l.fmt.clone(), Vec::new())
 }
 
-fn line(media: &str, port: u16, proto: &str, fmt: String, attributes: Vec<Attribute>) -> Media {
+pub(super) fn line(media: &str, port: u16, proto: &str, fmt: String, attributes: Vec<Attribute>) -> Media {
     Media {
         media: media.to_owned(),
         port,
@@ -131,7 +137,7 @@ fn flag(name: &str) -> Attribute {
     Attribute { attribute: name.to_owned(), value: None }
 }
 
-fn value(name: &str, value: String) -> Attribute {
+pub(super) fn value(name: &str, value: String) -> Attribute {
     Attribute { attribute: name.to_owned(), value: Some(value) }
 }
 
@@ -159,11 +165,11 @@ mod tests {
         for addr in ["192.0.2.9:6000", "[2001:db8::1]:6000"] {
             let mut rtp = Rtp {
                 addr: addr.parse().expect("address"),
-                srtp: Some(Srtp { tag_bits: 80, key_salt: [7; 30] }),
+                srtp: Some(Srtp { optional: false, tag_bits: 80, key_salt: [7; 30] }),
                 ..ours()
             };
             rtp.rtcp = Some(rtp.addr);
-            let bytes = Local::new(2).offer(&rtp);
+            let bytes = Local::new(2).offer(&rtp, None);
             assert_eq!(Description::parse(&bytes).map(|d| d.rtp), Ok(rtp));
         }
     }
@@ -185,7 +191,7 @@ mod tests {
     #[test]
     fn rfc3264_8_the_version_grows() {
         let mut local = Local::new(2);
-        let (one, two) = (local.offer(&ours()), local.offer(&ours()));
+        let (one, two) = (local.offer(&ours(), None), local.offer(&ours(), None));
         assert!(String::from_utf8_lossy(&one).contains("o=- 1 1 IN"));
         assert!(String::from_utf8_lossy(&two).contains("o=- 1 2 IN"));
     }

@@ -83,6 +83,7 @@ pub(crate) fn order(attempt: u128) -> Place {
         transport: Transport::Udp,
         attempt: AttemptId(attempt),
         media: media(4000),
+        engine: None,
         credentials: None,
         headers: vec![],
         ring_max_ms: 60_000,
@@ -301,6 +302,7 @@ pub(crate) fn word(i: &Indication) -> String {
         }
         Indication::Answered { .. } => "answered".into(),
         Indication::AckDue => "ackdue".into(),
+        Indication::Engine(channel) => format!("engine {}", channel.identifier),
         Indication::Offered(_) => "offered".into(),
         Indication::Reanswered(m) => format!("reanswered {}", m.is_some()),
         Indication::Digit(_) => "digit".into(),

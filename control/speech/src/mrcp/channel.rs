@@ -209,6 +209,12 @@ impl Channel {
         self.told.pop_front()
     }
 
+    /// Something was asked that is not over.
+    #[must_use]
+    pub fn working(&self) -> bool {
+        !self.requests.is_empty()
+    }
+
     /// Every request ends once, also when the connection does.
     pub fn break_off(&mut self) {
         if std::mem::replace(&mut self.broken, true) {
@@ -268,7 +274,9 @@ impl Channel {
             "SPEAK-COMPLETE" => Told::SpeakComplete { cause },
             "RECOGNITION-COMPLETE" => {
                 let media_type = message.field("Content-Type").unwrap_or_default();
-                let nbest = if cause == 0 { result::read(media_type, &message.body) } else { Vec::new() };
+                // RFC 6787 §9.4.11: 008 is a success that maxspeechtimeout ended.
+                let nbest =
+                    if matches!(cause, 0 | 8) { result::read(media_type, &message.body) } else { Vec::new() };
                 Told::RecognitionComplete { cause, nbest, waveform: uri("Waveform-URI") }
             }
             "RECORD-COMPLETE" => Told::RecordComplete { cause, uri: uri("Record-URI") },

@@ -1,9 +1,9 @@
-//! MRCPv2 (RFC 6787), the client's side, without doors: messages ([`wire`]), what a recogniser's result says ([`result`]),
-//! and the machine of one control channel ([`channel`]).
-//!
-//! Out of scope: the SIP dialog that sets a channel up, its TCP or TLS connection and the RTP beside it. Nothing in the
-//! program opens a channel yet.
+//! MRCPv2 (RFC 6787), the client's side, without sockets: messages, one control channel, what is asked, and the results
+//! that recognisers send. Session set-up by SIP and the RTP to the engine are the node's.
 
+pub mod ask;
 pub mod channel;
 pub mod result;
+#[cfg(test)]
+mod rfc;
 pub mod wire;

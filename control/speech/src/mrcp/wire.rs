@@ -122,7 +122,7 @@ impl Message {
         let start = start(rest)?;
         let Some(all) = octets.get(..length) else { return Ok(None) };
         let (fields, body) = fields(&all[end + 1..])?;
-        // RFC 6787 §6.2.8: where there is a Content-Length it counts the body.
+        // RFC 6787 §6.2.11: where there is a Content-Length it counts the body.
         let message = Self { start, fields, body: body.to_vec() };
         let counted = message.field("Content-Length").map(|v| v.parse::<usize>().map_err(|_| Error::Length));
         match counted.transpose()? {
@@ -175,7 +175,8 @@ fn start(words: &[&str]) -> Result<Start, Error> {
             let status = status.parse().ok().filter(|s| (100..700).contains(s)).ok_or(Error::Start)?;
             Ok(Start::Response { id: number(id)?, status, state: State::read(state)? })
         }
-        [event, id, state] => {
+        // RFC 6787 §9.20 prints its own events with a status between the number and the state.
+        [event, id, state] | [event, id, "200", state] => {
             Ok(Start::Event { name: name(event)?, id: number(id)?, state: State::read(state)? })
         }
         _ => Err(Error::Start),

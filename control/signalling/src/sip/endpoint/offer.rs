@@ -6,7 +6,7 @@ use super::reply::Echo;
 use super::request::{ALLOW, SUPPORTED};
 use super::tx::{Owner, Purpose};
 use crate::leg::{Indication, Media, Rtp};
-use crate::sdp::{Body, Description, agree, find_body};
+use crate::sdp::{Body, Description, agree, find_body, settle};
 use crate::sip::wire::{Core, HeaderId, Message, Method, Writer};
 use std::time::Duration;
 use units::{Cause, Now};
@@ -78,7 +78,7 @@ impl Endpoint {
             return;
         }
         let Some(ours) = leg.ours.clone() else { return self.say(now, tx, echo, 488, leg) };
-        let offer = leg.sdp.offer(&ours);
+        let offer = leg.sdp.offer(&ours, None);
         if let Ok(bytes) = w.finish("application/sdp", &offer) {
             self.answer_invite(now, leg, tx, echo.hop, bytes, (core.cseq.number, true, true));
         }
@@ -86,11 +86,12 @@ impl Endpoint {
 
     /// `Answer`. Whether there was something to answer.
     pub(super) fn answer(&mut self, now: Now, leg: &mut Leg, media: Media) -> bool {
-        let (Some(offered), Media::Rtp(ours)) = (leg.offered.take(), media) else { return false };
+        let (Some(offered), Media::Rtp(mut ours)) = (leg.offered.take(), media) else { return false };
         let Ok((sdp, far)) = leg.sdp.answer(&ours, &offered.offer) else {
             self.say(now, offered.tx, &offered.echo, 488, leg);
             return true;
         };
+        settle(&mut ours, &far);
         leg.ours = Some(ours);
         leg.theirs = Some(far);
         let mut w = offered.response;
@@ -128,7 +129,7 @@ impl Endpoint {
             leg.reoffer = Some(reoffer);
             return true;
         }
-        let offer = leg.sdp.offer(&reoffer.media);
+        let offer = leg.sdp.offer(&reoffer.media, None);
         let contact = leg.contact.clone();
         let (expires, min_se) = (leg.session, self.config.min_se_s);
         let extra = |w: &mut Writer| {

@@ -5,7 +5,7 @@ use super::request::{ALLOW, SUPPORTED};
 use super::tx::{Machine, Owner, Purpose, derived};
 use super::{Endpoint, Error, Hop, Output};
 use crate::leg::{Ended, Indication, Media, Place, Rtp};
-use crate::sdp::{Body, Description, Local, agree, find_body};
+use crate::sdp::{Body, CRYPTO_TAG, Channel, Control, Description, Local, agree, find_body, settle};
 use crate::sip::cause;
 use crate::sip::dialog::Dialog;
 use crate::sip::wire::fields::{has, q850};
@@ -17,6 +17,12 @@ use units::{Cause, LegId, Now, Private};
 /// An end that we decided.
 pub(super) fn by_us(cause: Cause, alerted: bool) -> Ended {
     Ended { cause, status: None, by_peer: false, retry_after_s: None, alerted, redress: None }
+}
+
+/// The control channel in a 2xx of a speech engine.
+fn channel_in(m: &Message<'_>, engine: &Control) -> Option<Channel> {
+    let Body::Sdp(sdp) = find_body(m) else { return None };
+    engine.answered(sdp)
 }
 
 impl Endpoint {
@@ -94,9 +100,9 @@ impl Endpoint {
     /// The INVITE's octets: from the attempt, the configuration and the order alone, so that a restart repeats them.
     pub(super) fn invite(&mut self, leg: &mut Leg) -> Option<(Vec<u8>, String)> {
         leg.cseq += 1;
-        let offer = leg.sdp.offer(leg.ours.as_ref()?);
         let Phase::Calling(calling) = &leg.phase else { return None };
         let place = &calling.place;
+        let offer = leg.sdp.offer(leg.ours.as_ref()?, place.engine.as_ref());
         let (mut w, branch) = self.begin(leg, "INVITE", bare(place.to.expose()), "", leg.cseq);
         if let Some(replaces) = place.to.expose().split_once('?').and_then(|(_, h)| replaces_in(h)) {
             w.field(HeaderId::Replaces, replaces);
@@ -186,21 +192,28 @@ impl Endpoint {
     /// The answer in a body, agreed with our offer; kept as the far side's media.
     pub(super) fn answer_in(&self, leg: &mut Leg, m: &Message<'_>) -> Option<Rtp> {
         let Body::Sdp(sdp) = find_body(m) else { return None };
-        let theirs = Description::parse(sdp).ok()?.rtp;
-        let ours = leg.ours.as_ref()?;
+        let answer = Description::parse(sdp).ok()?;
+        let (theirs, ours) = (answer.rtp, leg.ours.as_mut()?);
         // RFC 3264 §6: an answer keeps the profile of its offer; one without keys would be a downgrade.
         if ours.srtp.is_some() != theirs.srtp.is_some() {
             return None;
         }
+        // RFC 4568 §5.1.3: the answer names the attribute that it takes, and that it is of our suite.
+        if let (Some(own), Some(other)) = (&ours.srtp, &theirs.srtp)
+            && (answer.crypto_tag != Some(CRYPTO_TAG) || own.tag_bits != other.tag_bits)
+        {
+            return None;
+        }
         let agreed = agree(ours, &theirs).ok()?;
+        settle(ours, &agreed);
         leg.theirs = Some(agreed.clone());
         Some(agreed)
     }
 
     fn answered(&mut self, now: Now, leg: &mut Leg, m: &Message<'_>, core: &Core<'_>) {
         let tag = core.to.tag().unwrap_or_default();
-        let clear = match &leg.phase {
-            Phase::Calling(calling) => calling.cancel,
+        let (clear, engine) = match &leg.phase {
+            Phase::Calling(calling) => (calling.cancel, calling.place.engine.clone()),
             // RFC 3261 §13.2.2.4: a 2xx that comes again is acknowledged again, one of another fork also ended.
             Phase::Up { ack: Some(cseq) } if *cseq == core.cseq.number => {
                 return self.again(now, leg, tag, m, core);
@@ -217,13 +230,18 @@ impl Endpoint {
             let fresh = Dialog::of_response(m, tag, &dialog.target, self.config.limits.routes_max);
             *dialog = Dialog { remote_cseq: dialog.remote_cseq, ..fresh };
         }
-        let media = self.answer_in(leg, m).or(early);
+        let channel = engine.as_ref().and_then(|engine| channel_in(m, engine));
+        // An engine that opens no channel is of no use, whatever it would hear.
+        let media = self.answer_in(leg, m).or(early).filter(|_| engine.is_some() == channel.is_some());
         leg.updates |= has(m, HeaderId::Allow, "UPDATE");
         self.session_agreed(now, leg, m);
         let clear = clear.or(media.is_none().then_some(Cause::INCOMPATIBLE));
         leg.phase = Phase::AckDue { cseq: core.cseq.number, clear };
         self.export(leg);
         if let (Some(media), None) = (media, clear) {
+            if let Some(channel) = channel {
+                self.tell(leg.id, Indication::Engine(channel));
+            }
             self.tell(leg.id, Indication::Answered { media: Media::Rtp(media) });
         }
         self.tell(leg.id, Indication::AckDue);
