@@ -1,6 +1,6 @@
 //! The program `carillon-bench`: see `carillon-bench --help`.
 
-use bench::loads::{dispatch, headline, inside, ivr, orders, web};
+use bench::loads::{calls, dispatch, headline, inside, ivr, orders, web};
 use bench::{demo, load, promises, report};
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -27,6 +27,8 @@ enum Command {
     Soak(load::SoakOptions),
     /// Signalling only: calls that end as soon as they are up; without a target, inside one process.
     Sip(load::SipOptions),
+    /// Signalling on one thread with its journal on: calls a second, set-up times, goodput when too many call.
+    Calls(calls::CallsOptions),
     /// Complete VoiceXML calls held at once by a Carillon of its own: the headline of bench/PROMISES.md.
     Headline(headline::HeadlineOptions),
     /// Give orders over HTTP or by mail as fast as they are taken.
@@ -64,6 +66,7 @@ async fn main() -> ExitCode {
         Command::Ramp(options) => load::ramp(options).await,
         Command::Soak(options) => load::soak(options).await,
         Command::Sip(options) => load::sip(options).await,
+        Command::Calls(options) => calls::calls(options).await,
         Command::Headline(options) => headline::headline(options).await,
         Command::Orders(options) => orders::orders(options).await,
         Command::Dispatch(options) => dispatch::dispatch(options).await,

@@ -45,6 +45,7 @@ pub fn endpoint(config: &Config) -> signalling::sip::endpoint::Limits {
     signalling::sip::endpoint::Limits {
         legs_max,
         transactions_max: legs_max.saturating_mul(4),
+        calls_rate: u32::try_from(rate).unwrap_or(u32::MAX).max(1),
         ..signalling::sip::endpoint::Limits::default()
     }
 }

@@ -12,6 +12,7 @@ pub mod refusal;
 pub mod repeat;
 pub mod request;
 pub mod smtp;
+pub mod stop;
 pub mod time;
 pub mod xml;
 pub mod yaml;

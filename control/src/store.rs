@@ -454,6 +454,8 @@ pub enum Shelf {
     Policies,
     /// Errands for servers that the bus does not reach: `<server>/<order>`.
     Errands,
+    /// Addresses that refused status mails.
+    Bounces,
 }
 
 /// One change of a shelf: a value, or `None` to take it away.

@@ -1,22 +1,27 @@
 //! What timeslots cost: E1 spans of a card in software, thirty bearers each, prompts playing and in-band DTMF detection on,
-//! served by one worker in virtual time. `lines [SPANS [SECONDS]]` prints CPU time of this process; nothing else runs in it.
+//! served by one worker in virtual time. `lines [SPANS [SECONDS [echo]]]` prints CPU time of this process, with `echo` with a canceller
+//! on every bearer; nothing else runs in it.
 
 #![allow(clippy::disallowed_methods, reason = "a program of its own: it reads /proc")]
 
 use dataplane::command::{Command, Cut, Detectors, PromptHandle, SpecHandle};
 use dataplane::limits::Limits;
+use dataplane::line::Treatment;
 use dataplane::net::sim::SimNet;
 use dataplane::pool::{Lent, Prompt};
 use dataplane::spec::Spec;
 use dataplane::worker::{Worker, links};
 use hw::card::SpanKind;
+use hw::dsp::g711::Law;
 use hw::soft::{Loopback, Wiring};
 use std::sync::Arc;
 use units::{BearerId, Codec, Mono, Now, Samples, Seed};
 
 fn main() {
-    let mut words = std::env::args().skip(1).map(|w| w.parse::<u16>().expect("a number"));
-    let (spans, seconds) = (words.next().unwrap_or(33), u64::from(words.next().unwrap_or(20)));
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let number = |n: usize, usual: u16| words.get(n).map_or(usual, |w| w.parse().expect("a number"));
+    let (spans, seconds) = (number(0, 33), u64::from(number(1, 20)));
+    let cancels = words.get(2).is_some_and(|w| w == "echo");
     let bearers = u32::from(spans) * 30;
     let limits =
         Limits { bearers, specs: bearers, prompts: 4, command_ring_slots: 65_536, ..Limits::default() };
@@ -33,7 +38,8 @@ fn main() {
     control.lends.push(Lent::Prompt(PromptHandle(0), prompt)).expect("room");
     let slots = (0..spans).flat_map(|span| (1..=31).filter(|s| *s != 16).map(move |slot| (span, slot)));
     for (index, (span, slot)) in (0..).zip(slots) {
-        let mut spec = Spec::timeslot(span, slot, Codec::Pcma);
+        let treatment = Treatment::new(Law::A, cancels, 0.0, 0.0);
+        let mut spec = Spec::timeslot(span, slot, Codec::Pcma).with_treatment(treatment);
         spec.detectors = Detectors { dtmf: true, ..Detectors::default() };
         let bearer = BearerId { worker: 0, generation: 0, index };
         control.lends.push(Lent::Spec(SpecHandle(index), Box::new(spec))).expect("room");
@@ -58,7 +64,7 @@ fn main() {
     let ns = cpu_ns() - before;
     let per_second = ns / seconds;
     println!(
-        "{{\"spans\":{spans},\"bearers\":{},\"cpu_us_per_span_second\":{},\"cpu_us_per_bearer_second\":{},\"core_percent\":{}}}",
+        "{{\"spans\":{spans},\"cancellers\":{cancels},\"bearers\":{},\"cpu_us_per_span_second\":{},\"cpu_us_per_bearer_second\":{},\"core_percent\":{}}}",
         worker.counts().open,
         per_second / 1_000 / u64::from(spans),
         per_second / 1_000 / u64::from(bearers),

@@ -1,6 +1,7 @@
 //! What the control plane asks of a worker: `Copy`, at most 64 octets, over an SPSC ring. What is larger crosses as a
 //! handle to a lent slot ([`SpecHandle`], [`PromptHandle`], [`CaptureHandle`]) and comes back over the report ring.
 
+use crate::register::{Loop, Order};
 use units::{BearerId, Codec, Digit, Samples};
 
 /// A lent bearer specification (addresses, payload types, keys): `worker::Spec` in a slot of the pool.
@@ -186,6 +187,22 @@ pub enum Command {
         /// ABCD in the low nibble.
         abcd: u8,
     },
+    /// What the register of a slot without a bearer does. For one worker: `ControlEnd::register`.
+    Register {
+        /// Span on the card, from 0.
+        span: u16,
+        /// From 1.
+        slot: u8,
+        /// What.
+        order: Order,
+    },
+    /// Loop a span, or no longer. For one worker: `ControlEnd::set_loop`.
+    Loop {
+        /// Span on the card, from 0.
+        span: u16,
+        /// How.
+        how: Loop,
+    },
     /// A prompt may be forgotten: the worker answers `PromptReturned` when no bearer plays it.
     ReturnPrompt {
         /// Which.
@@ -213,7 +230,10 @@ impl Command {
             | Command::Unbridge { bearer }
             | Command::Close { bearer }
             | Command::Bridge { a: bearer, .. } => Some(bearer),
-            Command::ReturnPrompt { .. } | Command::SetBits { .. } => None,
+            Command::ReturnPrompt { .. }
+            | Command::SetBits { .. }
+            | Command::Register { .. }
+            | Command::Loop { .. } => None,
         }
     }
 }

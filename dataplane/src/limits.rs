@@ -57,6 +57,12 @@ pub const PHASES: u32 = 20;
 /// Play items that a bearer queues.
 pub const PLAY_ITEMS: usize = 16;
 
+/// Digits that a register says at once: a number of 32 with KP and ST.
+pub const REGISTER_SIGNALS: usize = 34;
+
+/// Registers of a card: every slot of four E1 may be dialling or under test at one instant.
+pub const REGISTERS: usize = 128;
+
 /// Digits that a bearer queues for sending.
 pub const SEND_DIGITS: usize = 32;
 

@@ -2,7 +2,7 @@
 //! closed) are retried until they fit; telemetry may be dropped and is counted.
 
 use crate::command::{CaptureHandle, PromptHandle, SpecHandle};
-use units::{BearerId, Digit, Samples};
+use units::{BearerId, Digit, Private, Samples};
 
 /// How a digit was heard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -105,6 +105,31 @@ pub enum SpanEvent {
         slot: u8,
         /// ABCD in the low nibble.
         abcd: u8,
+    },
+    /// The register of a slot heard a digit: `0-9 * # A-D`, `K` (KP) and `S` (ST) of MF.
+    Signal {
+        /// From 1.
+        slot: u8,
+        /// Which, one ASCII character.
+        signal: Private<[u8; 1]>,
+    },
+    /// The register of a slot has said its digits.
+    Said {
+        /// From 1.
+        slot: u8,
+    },
+    /// What the test pattern of a slot has shown so far.
+    Bert {
+        /// From 1.
+        slot: u8,
+        /// Bits compared.
+        bits: u64,
+        /// Wrong ones.
+        errors: u64,
+        /// How often the pattern was lost.
+        losses: u32,
+        /// It is found now.
+        found: bool,
     },
     /// A frame was repeated (+1) or dropped (-1).
     Slip(i8),

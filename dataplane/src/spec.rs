@@ -2,6 +2,7 @@
 
 use crate::codec::Wide;
 use crate::command::Detectors;
+use crate::line::Treatment;
 use crate::srtp::Srtp;
 use hw::dsp::cadence::Country;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -101,6 +102,8 @@ pub struct Spec {
     pub country: Country,
     /// G.722's state; see [`Self::prepared`].
     pub wide: Option<Box<Wide>>,
+    /// Gain and echo cancellation of a timeslot.
+    pub treatment: Option<Box<Treatment>>,
 }
 
 impl Spec {
@@ -130,6 +133,7 @@ impl Spec {
             detectors: Detectors::default(),
             country: Country::default(),
             wide: None,
+            treatment: None,
         }
     }
 
@@ -143,7 +147,15 @@ impl Spec {
             detectors: Detectors::default(),
             country: Country::default(),
             wide: None,
+            treatment: None,
         }
+    }
+
+    /// With this treatment of its line; no effect on an RTP pair.
+    #[must_use]
+    pub fn with_treatment(mut self, treatment: Option<Treatment>) -> Self {
+        self.treatment = treatment.map(Box::new);
+        self
     }
 
     /// With telephone events (RFC 4733) at this payload type; no effect on a timeslot.

@@ -204,10 +204,15 @@ impl Srtp {
         }
     }
 
-    /// The same keys: then the counters have to go on, not begin anew.
-    #[must_use]
-    pub fn same_keys(&self, other: &Srtp) -> bool {
-        self.suite == other.suite && self.masters == other.masters
+    /// Takes the place of another context: a direction whose key stays goes on counting, one with a new key begins anew
+    /// (RFC 3711 §9.1: a keystream is never used twice; RFC 4568 §7.1.4: either side may change its own key alone).
+    pub fn take_over(&mut self, old: &Srtp) {
+        if self.masters[0] == old.masters[0] {
+            (self.sent, self.sent_rtcp) = (old.sent, old.sent_rtcp);
+        }
+        if self.masters[1] == old.masters[1] {
+            (self.received, self.received_rtcp) = (old.received.clone(), old.received_rtcp.clone());
+        }
     }
 
     /// Encrypts the RTP packet of `len` octets at the beginning of `buffer` and puts the tag behind it; the new length.
@@ -401,6 +406,22 @@ mod tests {
             assert_eq!(far.unprotect(&mut genuine.clone()), Err(Refused::Replay));
             assert_eq!(far.unprotect(&mut packets[i / 2].clone()), Err(Refused::Replay));
         }
+    }
+
+    #[test]
+    fn rfc4568_7_1_4_a_key_that_stays_goes_on_counting_and_a_new_one_begins_anew() {
+        let (mut near, mut far) = pair(Suite::HmacSha1_80);
+        // Once round, so that the rollover counter is not zero.
+        for sequence in (0..=u16::MAX).chain(0..100) {
+            far.unprotect(&mut packet(&mut near, sequence)).expect("genuine");
+        }
+        let (stays, new) = ([7; MASTER], [8; MASTER]);
+        let mut rekeyed = Srtp::new(Suite::HmacSha1_80, &stays, &new);
+        rekeyed.take_over(&near);
+        let mut other = Srtp::new(Suite::HmacSha1_80, &new, &stays);
+        other.take_over(&far);
+        assert_eq!(other.unprotect(&mut packet(&mut rekeyed, 100)), Ok(172), "ours went on");
+        assert_eq!(rekeyed.unprotect(&mut packet(&mut other, 5)), Ok(172), "theirs is new");
     }
 
     #[test]

@@ -56,7 +56,7 @@ fn session_start_without_script() {
 
 #[test]
 fn session_start_with_script() {
-    check("session_script", 4, 2_650_000);
+    check("session_script", 4, 1_300_000);
 }
 
 #[test]

@@ -2,7 +2,9 @@
 //! Method: mutations of valid inputs (`support::fuzz`); long runs by `CARILLON_FUZZ_TURNS`.
 #![allow(clippy::disallowed_types, clippy::disallowed_methods, reason = "the corpora are files")]
 
-use control::limits::{MailLimits, OrderLimits};
+#[expect(unreachable_pub, reason = "the coverage-guided targets of another crate include it, too")]
+mod orders;
+
 use support::fuzz::fuzz;
 use support::repo::corpora;
 
@@ -106,13 +108,22 @@ fn mrcp_channels() {
     };
     let nlsml = "<result><interpretation confidence=\"0.5\"><input>yes</input></interpretation></result>";
     let event = |name: &str, state| Start::Event { name: name.into(), id: 1, state };
-    let fields = vec![field("Completion-Cause", "000 success"), field("Content-Type", "application/nlsml+xml")];
+    let fields =
+        vec![field("Completion-Cause", "000 success"), field("Content-Type", "application/nlsml+xml")];
     let whole = [
         message(Start::Response { id: 1, status: 200, state: State::InProgress }, vec![], ""),
         message(event("START-OF-INPUT", State::InProgress), vec![], ""),
         message(event("RECOGNITION-COMPLETE", State::Complete), fields, nlsml),
     ];
-    let words = ["MRCP/2.0 ", " COMPLETE\r\n", "Content-Length:", "\r\n\r\n", " 200 ", "Completion-Cause:", "4294967296"];
+    let words = [
+        "MRCP/2.0 ",
+        " COMPLETE\r\n",
+        "Content-Length:",
+        "\r\n\r\n",
+        " 200 ",
+        "Completion-Cause:",
+        "4294967296",
+    ];
     let corpus = [whole[0].clone(), whole[2].clone(), whole.concat()];
     fuzz("mrcp", &corpus, &words, |b| {
         let mut channel = Channel::new("1@speechrecog".into(), 1);
@@ -142,7 +153,14 @@ fn results_of_recognisers_and_lexicons() {
     let emma = "<emma:emma version=\"1.0\" xmlns:emma=\"http://www.w3.org/2003/04/emma\"><emma:one-of id=\"r\">\
         <emma:interpretation id=\"i\" emma:confidence=\"0.75\" emma:tokens=\"to boston\"><city>Boston</city>\
         </emma:interpretation></emma:one-of></emma:emma>";
-    let words = ["<interpretation>", "</interpretation>", "<nomatch/>", "emma:confidence=\"nan\"", "&amp;", "<![CDATA["];
+    let words = [
+        "<interpretation>",
+        "</interpretation>",
+        "<nomatch/>",
+        "emma:confidence=\"nan\"",
+        "&amp;",
+        "<![CDATA[",
+    ];
     for (kind, text) in [("application/nlsml+xml", nlsml), ("application/emma+xml", emma)] {
         fuzz(kind, &[text.as_bytes().to_vec()], &words, |b| {
             let readings = read(kind, b);
@@ -194,29 +212,95 @@ fn url() -> url::Url {
 }
 
 #[test]
-fn orders_as_json_and_as_mail() {
-    let json = br#"{"to":["+15551234567"],"application":"https://a.example/x.vxml","purpose":"survey","at":"+5m",
-        "params":{"a":"b"},"result_to":["mailto:a@b.example"],"priority":3,"expires":"2026-11-22T18:00:00Z"}"#;
-    let limits = OrderLimits::default();
-    fuzz("json", &[json.to_vec()], &["{", "}", "\"to\":", "[", "null", "1e999", "\\u0000"], |b| {
-        let _ = control::order::form::json(b, &limits);
-    });
+fn smtp_sessions() {
+    let good = b"EHLO a\r\nMAIL FROM:<ops@acme.example> SIZE=100 BODY=8BITMIME\r\nRCPT TO:<call+acme@d.example>\r\nDATA\r\n\
+        From: a@b.example\r\n\r\n..dot\r\n.\r\nRSET\r\nNOOP\r\nVRFY x\r\nQUIT\r\n";
+    let chunks = b"LHLO a\r\nMAIL FROM:<>\r\nRCPT TO:<status+acme@d.example>\r\nBDAT 5\r\nabcdeBDAT 3 LAST\r\nf\r\nAUTH PLAIN AGFjbWUAeA==\r\nAUTH LOGIN\r\n\
+        STARTTLS\r\nHELP\r\n";
+    let words = [
+        "\r\n.\r\n",
+        "\n.\n",
+        "\r",
+        "\n",
+        "BDAT 9999999999\r\n",
+        "DATA\r\n",
+        "SMTPUTF8",
+        "<",
+        ">",
+        "MAIL FROM:<x@y.z>\r\n",
+    ];
+    fuzz("smtp", &[good.to_vec(), chunks.to_vec()], &words, orders::smtp);
+}
+
+#[test]
+fn mails() {
     let mail = b"From: ops@acme.example\r\nTo: call+acme@dispatch.example\r\nMessage-ID: <1@acme.example>\r\n\
         Date: Mon, 02 Mar 2026 15:00:00 +0000\r\nSubject: x\r\nCall-To: tel:+15551234567\r\n\
         Call-Application: https://a.example/x.vxml\r\nCall-Purpose: survey\r\nMIME-Version: 1.0\r\n\
-        Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: application/json\r\n\r\n{}\r\n--b--\r\n";
-    let mail_limits = MailLimits::default();
-    let words =
-        ["\r\n", "--b", "From: x@y\r\n", "Content-Transfer-Encoding: base64\r\n", "=?utf-8?B?", "\n", "\r"];
-    fuzz("mail", &[mail.to_vec()], &words, |b| {
-        let seen = control::order::mail::Seen {
-            reverse_path: "ops@acme.example",
-            is_ours: &|_| false,
-            limits: &mail_limits,
-            order: &limits,
-        };
-        let _ = control::order::mail::read(b, seen);
-    });
+        Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: application/json\r\nContent-ID: <p>\r\n\r\n{}\r\n--b--\r\n";
+    let words = [
+        "\r\n",
+        "--b",
+        "From: x@y\r\n",
+        "Content-Transfer-Encoding: base64\r\n",
+        "=?utf-8?B?",
+        "\n",
+        "\r",
+        "Content-ID: <p>\r\n",
+        "Content-Type: message/rfc822\r\n\r\n",
+    ];
+    fuzz("mail", &[mail.to_vec()], &words, orders::mail);
+}
+
+#[test]
+fn every_body_form() {
+    let json = br#"{"to":["+15551234567",{"to":"sip:a@b","params":{"x":"y"}}],"application":"https://a.example/x.vxml","purpose":"survey","at":"+5m",
+        "params":{"a":"b"},"result_to":["mailto:a@b.example"],"priority":3,"expires":"2027-11-22T18:00:00Z","repeat":"FREQ=DAILY;COUNT=2"}"#;
+    let yaml = b"to:\n  - +15551234567\n  - to: sip:a@b\napplication: \"https://a.example/x.vxml\"\npurpose: survey\nparams: {a: b, c: 'd'}\nmessage: |\n  two\n  lines\n";
+    let xml = b"<?xml version=\"1.0\"?><call><to>+15551234567</to><to>+15551234568</to><application>https://a.example/x.vxml</application>\
+        <purpose>survey</purpose><params><a>b</a></params><message><![CDATA[x & y]]></message></call>";
+    let block = b"To: +15551234567\nApplication: app:x\nPurpose: debt\nParam-Name: Ann\nPriority: 3\n\nHello there.\n";
+    let corpus = [json.to_vec(), yaml.to_vec(), xml.to_vec(), block.to_vec()];
+    let words = [
+        "{",
+        "}",
+        "\"to\":",
+        "[",
+        "null",
+        "1e999",
+        "\\u0000",
+        "- ",
+        ": ",
+        "&a ",
+        "*a",
+        "!!",
+        "<to>",
+        "</to>",
+        "&lt;",
+        "<!DOCTYPE x [",
+        "local 09:00",
+        "\n",
+    ];
+    fuzz("forms", &corpus, &words, orders::forms);
+}
+
+#[test]
+fn lists_of_contacts() {
+    let csv = b"to,tz,lang,not_before,param.name\r\n+15551234567,Europe/Berlin,de,,\"Ann \"\"A\"\" Lee\"\r\n+15551234568,,,,\"two\nlines\"\n";
+    let jsonl = b"{\"to\":\"+15551234567\",\"tz\":\"UTC\"}\n\n{\"to\":\"+15551234568\",\"params\":{\"a\":1}}";
+    let words = ["\"", "\r\n", "\n", ",", "\"\"", "{", "}", "to,to\n", "\u{feff}"];
+    fuzz("rows", &[csv.to_vec(), jsonl.to_vec()], &words, orders::rows);
+}
+
+#[test]
+fn signature_headers() {
+    let http = b"sig1=(\"@method\" \"@target-uri\" \"date\");created=1800000000;keyid=\"acme/robot\";alg=\"ed25519\"\n\
+        sig1=:wqcAqbmYJ2ji2glfAMaRy4gruYYnx2nEFN2HN6jrnDnQCK1u02Gb04v9EDgwUPiu4A0w6vuQv5lIp5WPpBKRCw==:\nZGVhZA==\n";
+    let own = b"keyid=\"robot\"; alg=\"ed25519\"; sig=:wqcAqbmYJ2ji2glfAMaRy4gruYYnx2nEFN2HN6jrnDnQCK1u02Gb04v9EDgwUPiu4A0w6vuQv5lIp5WPpBKRCw==:\n\
+        eyJ2IjoxLCJ0ZW5hbnQiOiJhY21lIn0=\nx\n";
+    let digest = b"sha-256=:X48E9qOokqqrvdts8nOJRJN3OWDUoyWxBf7kbu9DBPE=:, md5=:AAAA:\nx\nx\n";
+    let words = ["=:", ":", ";created=", "\"", "(", ")", "sig1=", "\n", ", ", "expires=9999999999"];
+    fuzz("signatures", &[http.to_vec(), own.to_vec(), digest.to_vec()], &words, orders::signatures);
 }
 
 #[test]
@@ -259,6 +343,7 @@ fn isdn_frames_messages_and_tdm_packets() {
                 let again = Message::parse(&message.write()).expect("our own");
                 assert_eq!(again.ies.len(), message.ies.len());
                 for e in &message.ies {
+                    let _ = signalling::isdn::q931::facility::Component::read(&e.body);
                     drop((ie::ChannelId::read(&e.body), ie::Number::read(&e.body), ie::read_cause(&e.body)));
                     drop((
                         ie::read_bearer(&e.body, ie::Law::A),
@@ -268,6 +353,10 @@ fn isdn_frames_messages_and_tdm_packets() {
                 }
             }
         }
+    });
+    fuzz("hdlc", &[b"\x7e\x02\x01\x00\x00\x7e".to_vec()], &["~"], |b| {
+        let mut decoder = hw::tdm::hdlc::Decoder::new();
+        decoder.feed(b, &mut |frame| assert!(frame.is_err() || frame.is_ok_and(|f| f.len() <= 272)));
     });
     let mut packet = [0; PACKET_MAX];
     let mut port = Port::new(hw::card::SpanKind::T1, 0, &[24], hw::tdm::oe::Buffer::WIRE);

@@ -38,7 +38,8 @@ async fn asked(port: u16, own: &Papers, believes: &str, begin: &str) -> (Vec<Str
 #[tokio::test(flavor = "multi_thread")]
 async fn a_farm_behind_a_dead_machine_speaks_and_understands_by_mutual_tls() {
     let dir = tempfile::tempdir().expect("a folder");
-    let (true, Some(us), Some(farms)) = (able(), papers(dir.path(), "us"), papers(dir.path(), "farms")) else {
+    let (true, Some(us), Some(farms)) = (able(), papers(dir.path(), "us"), papers(dir.path(), "farms"))
+    else {
         return;
     };
     let (peer, port) = farm(dir.path(), &farms, &us.0);
@@ -47,5 +48,10 @@ async fn a_farm_behind_a_dead_machine_speaks_and_understands_by_mutual_tls() {
     let stranger = papers(dir.path(), "stranger").expect("another");
     // No prompt is spoken either, so nobody waits for one.
     let (found, told) = asked(port, &stranger, &farms.0, " wait 3s").await;
-    assert_eq!(found, ["/noresource"], "a certificate that the farm does not believe: {told}\n{}", peer.output());
+    assert_eq!(
+        found,
+        ["/noresource"],
+        "a certificate that the farm does not believe: {told}\n{}",
+        peer.output()
+    );
 }

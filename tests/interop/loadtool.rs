@@ -235,6 +235,10 @@ fn the_command_calls_over_udp_tcp_and_tls_and_writes_json_csv_and_a_page() {
     let above = sip.rsplit_once(':').map_or(0, |(_, port)| port.parse::<u16>().expect("a port")) + 1;
     let secure = format!("127.0.0.1:{above}");
     let chain = dir.path().join("chain.pem").to_str().expect("a path").to_owned();
+    let (agent_at, pid) = (format!("127.0.0.1:{}", free_port()), pstn.pid().to_string());
+    let agent = bench(dir.path(), "agent", &["agent", "--listen", &agent_at, "--pid", &pid]);
+    agent.says("is told at", Duration::from_secs(20));
+    let agent_url = format!("http://{agent_at}/");
     let ways = if Path::new(&chain).is_file() { vec!["udp", "tcp", "tls"] } else { vec!["udp", "tcp"] };
     for &over in &ways {
         let target = if over == "tls" { &secure } else { &sip };
@@ -262,6 +266,8 @@ fn the_command_calls_over_udp_tcp_and_tls_and_writes_json_csv_and_a_page() {
             &html,
             "--csv",
             &csv,
+            "--server-agent",
+            &agent_url,
             "--plain",
         ];
         if over == "tls" {
@@ -276,6 +282,7 @@ fn the_command_calls_over_udp_tcp_and_tls_and_writes_json_csv_and_a_page() {
             "{r}"
         );
         assert!(r["seed"] == 1 && r["machine"]["cores"].as_u64() >= Some(1), "{r}");
+        assert!(r["server"]["threads"].as_u64() >= Some(1) && r["server"]["cpu_ms"].is_u64(), "{r}");
         assert_eq!(std::fs::read_to_string(&csv).expect("rows").lines().count(), 5);
         assert!(std::fs::read_to_string(&html).expect("a page").contains("<svg"));
     }
@@ -515,4 +522,26 @@ fn complete_voicexml_calls_are_held_and_orders_ring_once() {
     assert!(peer.wait(Duration::from_secs(90)).success(), "{}", peer.output());
     let r = json(&dispatch);
     assert_eq!((&r["rang"], &r["numbers_that_rang_more_than_once"]), (&50.into(), &0.into()), "{r}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mails_are_given_as_orders_and_refusals_are_told_by_reason() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let house = crate::house::house(dir.path(), "", "", "mail_level_min = 0", "").await;
+    let smtp = format!("127.0.0.1:{}", house.smtp);
+    let given = |name: &'static str, tenant: &str| {
+        let result = dir.path().join(format!("{name}.json"));
+        let to = format!("call+{tenant}@dispatch.example");
+        let mut words =
+            vec!["orders", "--smtp", &smtp, "--mail-to", &to, "--orders", "20", "--connections", "4"];
+        words.extend(["--json", result.to_str().expect("a path")]);
+        bench(dir.path(), name, &words).wait(Duration::from_secs(90));
+        json(&result)
+    };
+    let well = given("known", "acme");
+    assert_eq!((&well["accepted"], &well["latency_us"]["n"]), (&20.into(), &20.into()), "{well}");
+    assert_eq!(house.calls(20, Duration::from_secs(20)).await.len(), 20);
+    let refused = given("unknown", "nobody");
+    assert_eq!(refused["accepted"], 0, "{refused}");
+    assert_eq!(refused["refused"].as_object().map(serde_json::Map::len), Some(1), "{refused}");
 }

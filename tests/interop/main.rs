@@ -7,15 +7,20 @@
 )]
 
 mod caller;
+mod calls;
 mod customer;
 mod demo;
 mod farend;
 mod farm;
 mod house;
+mod libpri;
+mod linphone;
 mod loadtool;
 mod mailpath;
 mod mrcp;
+mod names;
 mod optout;
+mod srtp;
 mod tdm;
 mod third_party;
 mod transfer;

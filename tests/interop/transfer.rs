@@ -16,7 +16,7 @@ use support::tone::frames_with;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// Serves one document under any name, for as long as the test lives.
-async fn serve(document: String) -> SocketAddr {
+pub(crate) async fn serve(document: String) -> SocketAddr {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("loopback has ports");
     let addr = listener.local_addr().expect("bound");
     tokio::spawn(async move {
@@ -37,7 +37,7 @@ async fn serve(document: String) -> SocketAddr {
 }
 
 /// A document that transfers whoever calls, and logs how that ended.
-fn document(kind: &str) -> String {
+pub(crate) fn document(kind: &str) -> String {
     format!(
         "<vxml version=\"2.1\" xmlns=\"http://www.w3.org/2001/vxml\">
         <catch event=\"connection.disconnect.transfer\"><log>ended: <value expr=\"_event\"/></log><exit/></catch>
@@ -135,4 +135,36 @@ async fn rfc3891_sipp_is_referred_to_the_dialog_that_the_consultation_opened() {
     let log = agent.next_log(Duration::from_secs(60)).expect("the second call ends");
     assert!(log.answered && log.complete, "{log:?}");
     judge(&run);
+}
+
+/// baresip is the caller; it is told to call the agent itself, and does.
+async fn baresip_is_referred(kind: &str) {
+    let steps = "person agent\n ring 0.3s\n answer\n wait hangup 40s";
+    let agent = customer(steps);
+    let run = server(kind, agent.sip_addr()).await;
+    let target = format!("sip:+15559000@{}", run.server.sip_addr());
+    let Some(mut caller) = crate::caller::dial(run.dir.path(), &target, 14) else { return };
+    caller.says("transferring call", Duration::from_secs(12));
+    let done = until(Duration::from_secs(12), || caller.output().matches("Call established").count() == 2);
+    assert!(
+        done,
+        "{}\n{}",
+        caller.output(),
+        std::fs::read_to_string(run.server.log_path()).unwrap_or_default()
+    );
+    // Our two calls are over while the telephone talks on with the agent.
+    judge(&run);
+    caller.wait(Duration::from_secs(30));
+    let log = agent.next_log(Duration::from_secs(20)).expect("the agent's call ends");
+    assert!(log.answered, "{log:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rfc3515_baresip_is_referred_and_calls_the_agent_itself() {
+    baresip_is_referred("blind").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rfc3891_baresip_takes_the_place_of_our_call_to_the_agent() {
+    baresip_is_referred("consultation").await;
 }

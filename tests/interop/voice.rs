@@ -23,12 +23,12 @@ const QUIET_MS: u32 = 900;
 
 /// A web server of one document that remembers what it was asked.
 pub(crate) struct Site {
-    addr: SocketAddr,
+    pub(crate) addr: SocketAddr,
     asked: Arc<Mutex<Vec<String>>>,
 }
 
 impl Site {
-    async fn start(document: impl Fn(SocketAddr) -> String) -> Self {
+    pub(crate) async fn start(document: impl Fn(SocketAddr) -> String) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
         let addr = listener.local_addr().expect("bound");
         let document: Arc<str> = document(addr).into();
@@ -149,7 +149,10 @@ fn utterances(dir: &Path) -> usize {
             if path.is_dir() {
                 folders.push(path);
             } else if name.contains("-u") && name.ends_with(".wav") {
-                assert!(!std::fs::read(&path).expect("a file").starts_with(b"RIFF"), "{name} lies in the clear");
+                assert!(
+                    !std::fs::read(&path).expect("a file").starts_with(b"RIFF"),
+                    "{name} lies in the clear"
+                );
                 found += 1;
             }
         }

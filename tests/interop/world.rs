@@ -1,7 +1,7 @@
 //! What every interop test starts: the sample application's web server, a mailbox, and `carillon serve`.
 
 use bench::demo::mail::Mailbox;
-use bench::demo::server::{Server, Setup};
+use bench::demo::server::{Addresses, Server, Setup};
 use bench::demo::web::Web;
 use serde_json::Value;
 use std::net::SocketAddr;
@@ -18,6 +18,11 @@ pub(crate) struct Running {
 
 /// Starts it with a trunk and further configuration; `@APP@` in it becomes the application's URL.
 pub(crate) async fn running(trunk: SocketAddr, extra: &str) -> Running {
+    running_sip(trunk, extra, "").await
+}
+
+/// The same with further lines of `[sip]`.
+pub(crate) async fn running_sip(trunk: SocketAddr, extra: &str, sip: &str) -> Running {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let web = Web::start().await.expect("a web server");
     let mailbox = Mailbox::start().await.expect("a mailbox");
@@ -25,7 +30,9 @@ pub(crate) async fn running(trunk: SocketAddr, extra: &str) -> Running {
     let program = ours("carillon");
     let setup =
         Setup { program: Some(&program), dir: dir.path(), trunk, mailbox: mailbox.addr(), extra: &extra };
-    let server = Server::start(&setup).expect("carillon starts");
+    let at = Addresses::free().expect("loopback has ports");
+    let text = setup.text(at).expect("ports").replacen("\n[media]", &format!("{sip}\n[media]"), 1);
+    let server = Server::launch(&program, dir.path(), at, &text).expect("carillon starts");
     server.ready(Duration::from_secs(30)).await.expect("carillon comes up");
     Running { server, web, mailbox, dir }
 }

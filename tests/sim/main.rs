@@ -6,6 +6,7 @@
     reason = "the wall clock measures the simulation itself"
 )]
 
+mod lines;
 mod transfer;
 
 use control::order::Disposition;

@@ -161,7 +161,9 @@ fn signalling(socket: &UdpSocket, parts: &Parts) {
 
 /// Opens what the offer asks for; the answer's description.
 fn session(invite: &str, parts: &Parts) -> String {
-    let line = |start: &str| invite.lines().find_map(|l| l.strip_prefix(start)).unwrap_or_default().trim().to_owned();
+    let line = |start: &str| {
+        invite.lines().find_map(|l| l.strip_prefix(start)).unwrap_or_default().trim().to_owned()
+    };
     let resource = line("a=resource:");
     let proto = if parts.tls.is_some() { "TCP/TLS/MRCPv2" } else { "TCP/MRCPv2" };
     assert_eq!(line("m=application "), format!("9 {proto} 1"), "RFC 6787 §4.2: {invite}");
@@ -247,9 +249,19 @@ impl Talk {
                 self.say(stream, &format!("{id} 200 COMPLETE"), "Completion-Cause:000 success\r\n", "");
             }
             "SPEAK" => {
-                self.say(stream, &format!("{id} 200 IN-PROGRESS"), "Speech-Marker:timestamp=857206027059\r\n", "");
+                self.say(
+                    stream,
+                    &format!("{id} 200 IN-PROGRESS"),
+                    "Speech-Marker:timestamp=857206027059\r\n",
+                    "",
+                );
                 self.speak();
-                self.say(stream, &format!("SPEAK-COMPLETE {id} COMPLETE"), "Completion-Cause:000 normal\r\n", "");
+                self.say(
+                    stream,
+                    &format!("SPEAK-COMPLETE {id} COMPLETE"),
+                    "Completion-Cause:000 normal\r\n",
+                    "",
+                );
             }
             _ => {
                 self.working = None;
@@ -321,7 +333,8 @@ impl Talk {
     }
 
     fn say(&self, stream: &mut Box<dyn Stream>, start: &str, fields: &str, body: &str) {
-        let length = if body.is_empty() { String::new() } else { format!("Content-Length:{}\r\n", body.len()) };
+        let length =
+            if body.is_empty() { String::new() } else { format!("Content-Length:{}\r\n", body.len()) };
         let rest = format!(" {start}\r\nChannel-Identifier:{}\r\n{fields}{length}\r\n{body}", self.name);
         let mut counted = "MRCP/2.0 ".len() + rest.len();
         while "MRCP/2.0 ".len() + rest.len() + counted.to_string().len() != counted {

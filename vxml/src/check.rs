@@ -3,15 +3,32 @@
 //! Beyond what makes a session refuse a document it looks for what would only be found at run time: expressions and
 //! grammars that do not compile, names that refer to nothing, values that an attribute cannot have.
 
+mod grammars;
+
 use crate::document::{Document, NodeId, Problem, Rule, Tag, read};
-use crate::grammar::{self, Grammar, Mode, Network};
+use crate::grammar::Grammar;
 use crate::limits::Limits;
+use crate::session::Fetched;
+use crate::values::{self, Fits, are_keys, is_count, is_time};
 use engine::{Config, Engine};
 use serde_json::{Value, json};
+use std::collections::HashMap;
 use std::sync::Arc;
 use url::Url;
 
-/// Checks a document, with the charset that came with it, if one did. Problems come in the order of lines.
+/// A problem, and the document it is in if that is another one than the one checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Absolute URL of an external grammar.
+    pub file: Option<String>,
+    /// What is wrong, and where in that document.
+    pub problem: Problem,
+}
+
+/// Gets what a document refers to; or says why it is not to be had.
+pub type Fetch<'a> = &'a mut dyn FnMut(&Url) -> Result<Fetched, String>;
+
+/// Checks a document by itself, with the charset that came with it, if one did. Problems come in the order of lines.
 #[must_use]
 pub fn check(
     url: &Url,
@@ -20,15 +37,38 @@ pub fn check(
     lenient: bool,
     limits: &Limits,
 ) -> Vec<Problem> {
+    let found = check_with(url, octets, charset, lenient, limits, None);
+    found.into_iter().filter(|f| f.file.is_none()).map(|f| f.problem).collect()
+}
+
+/// The same, with the grammars that it refers to if somebody fetches them. Their problems come last.
+#[must_use]
+pub fn check_with(
+    url: &Url,
+    octets: &[u8],
+    charset: Option<&str>,
+    lenient: bool,
+    limits: &Limits,
+    fetch: Option<Fetch<'_>>,
+) -> Vec<Found> {
     let (document, mut problems) = read(url, octets, charset, lenient, limits);
+    let mut elsewhere = Vec::new();
     if let Some(document) = &document {
         let engine = Engine::new(&Config::default()).ok();
-        let mut c = Checker { document, engine, problems: Vec::new() };
+        let mut c = Checker {
+            document,
+            engine,
+            fetch,
+            external: HashMap::new(),
+            problems: Vec::new(),
+            elsewhere: Vec::new(),
+        };
         c.node(document.root());
         problems.append(&mut c.problems);
+        elsewhere = c.elsewhere;
     }
     problems.sort_by_key(|p| (p.line, p.column));
-    problems
+    problems.into_iter().map(|problem| Found { file: None, problem }).chain(elsewhere).collect()
 }
 
 /// `FILE:LINE:COLUMN: MESSAGE (SECTION)`.
@@ -50,10 +90,14 @@ pub fn machine(file: &str, p: &Problem) -> Value {
     })
 }
 
-struct Checker<'a> {
+struct Checker<'a, 'f> {
     document: &'a Document,
     engine: Option<Engine>,
+    fetch: Option<Fetch<'f>>,
+    /// Grammars from elsewhere by absolute URL; `None`: not to be had, or none.
+    external: HashMap<String, Option<Arc<Grammar>>>,
     problems: Vec<Problem>,
+    elsewhere: Vec<Found>,
 }
 
 /// Attributes that hold expressions, on whatever element.
@@ -96,9 +140,6 @@ const VALUES: &[(&str, &[Tag], &[&str])] = &[
     ("valuetype", &[Tag::Param], &["data", "ref"]),
 ];
 
-/// What a value may be, where that is no closed list.
-type Fits = fn(&str) -> bool;
-
 /// Attributes of any element, and the values they may have.
 const SHAPES: &[(&str, Fits)] = &[
     ("fetchhint", |v| matches!(v, "prefetch" | "safe")),
@@ -109,76 +150,7 @@ const SHAPES: &[(&str, Fits)] = &[
     ("weight", |v| v.parse::<f32>().is_ok_and(|w| w >= 0.0 && w.is_finite())),
 ];
 
-/// VoiceXML 2.0 §6.3 and 2.1 §7: the standard's properties and what they may be. Others are the platform's affair.
-const PROPERTIES: &[(&str, Fits)] = &[
-    ("confidencelevel", is_share),
-    ("sensitivity", is_share),
-    ("speedvsaccuracy", is_share),
-    ("completetimeout", is_time),
-    ("incompletetimeout", is_time),
-    ("maxspeechtimeout", is_time),
-    ("interdigittimeout", is_time),
-    ("termtimeout", is_time),
-    ("termchar", |v| v.is_empty() || v.len() == 1 && are_keys(v)),
-    ("timeout", is_time),
-    ("bargein", is_bool),
-    ("bargeintype", |v| matches!(v, "speech" | "hotword")),
-    ("audiofetchhint", is_hint),
-    ("documentfetchhint", is_hint),
-    ("grammarfetchhint", is_hint),
-    ("objectfetchhint", is_hint),
-    ("scriptfetchhint", is_hint),
-    ("datafetchhint", is_hint),
-    ("audiomaxage", is_count),
-    ("documentmaxage", is_count),
-    ("grammarmaxage", is_count),
-    ("objectmaxage", is_count),
-    ("scriptmaxage", is_count),
-    ("datamaxage", is_count),
-    ("audiomaxstale", is_count),
-    ("documentmaxstale", is_count),
-    ("grammarmaxstale", is_count),
-    ("objectmaxstale", is_count),
-    ("scriptmaxstale", is_count),
-    ("datamaxstale", is_count),
-    ("fetchaudiodelay", is_time),
-    ("fetchaudiominimum", is_time),
-    ("fetchtimeout", is_time),
-    ("inputmodes", |v| v.split_whitespace().all(|m| matches!(m, "dtmf" | "voice"))),
-    ("universals", |v| {
-        v.split_whitespace().all(|u| matches!(u, "none" | "all" | "help" | "exit" | "cancel"))
-    }),
-    ("maxnbest", |v| v.parse::<u32>().is_ok_and(|n| n > 0)),
-    ("recordutterance", is_bool),
-];
-
-fn is_time(v: &str) -> bool {
-    crate::machine::time_ms(v).is_some()
-}
-
-fn is_share(v: &str) -> bool {
-    v.parse::<f32>().is_ok_and(|n| (0.0..=1.0).contains(&n))
-}
-
-fn is_bool(v: &str) -> bool {
-    matches!(v, "true" | "false")
-}
-
-fn is_hint(v: &str) -> bool {
-    matches!(v, "prefetch" | "safe")
-}
-
-fn is_count(v: &str) -> bool {
-    v.parse::<u64>().is_ok()
-}
-
-/// DTMF keys, with or without white space between them.
-fn are_keys(v: &str) -> bool {
-    let mut keys = v.chars().filter(|c| !c.is_whitespace()).peekable();
-    keys.peek().is_some() && keys.all(|c| matches!(c, '0'..='9' | '*' | '#' | 'A'..='D' | 'a'..='d'))
-}
-
-impl Checker<'_> {
+impl Checker<'_, '_> {
     fn report(&mut self, node: NodeId, rule: Rule) {
         let (line, column) = self.document.position(node);
         self.problems.push(Problem { line, column, rule });
@@ -262,9 +234,7 @@ impl Checker<'_> {
         let (Some(name), Some(value)) = (d.attribute(node, "name"), d.attribute(node, "value")) else {
             return;
         };
-        if let Some((known, fits)) = PROPERTIES.iter().find(|(n, _)| *n == name)
-            && !fits(value.trim())
-        {
+        if let Some(known) = values::illegal_property(name, value) {
             self.report(node, Rule::Value(Tag::Property, known, value.into()));
         }
     }
@@ -305,47 +275,6 @@ impl Checker<'_> {
                 return;
             }
             at = d.parent(n);
-        }
-    }
-
-    fn field(&mut self, node: NodeId) {
-        let Some(kind) = self.document.attribute(node, "type") else { return };
-        self.builtin(node, kind, Mode::Dtmf);
-    }
-
-    fn builtin(&mut self, node: NodeId, uri: &str, mode: Mode) {
-        let lang = self.document.lang(node).unwrap_or("en-US");
-        if let Err(e) = Grammar::from_builtin(uri, mode, lang) {
-            self.report(node, Rule::Grammar(e.to_string().into()));
-        }
-    }
-
-    fn grammar(&mut self, node: NodeId) {
-        let d = self.document;
-        let source = d.text(node);
-        let referred = ["src", "srcexpr"].iter().filter(|n| d.attribute(node, n).is_some()).count();
-        let inline = crate::machine::has_content(source);
-        if referred + usize::from(inline) != 1 {
-            let of = &["src", "srcexpr", "content"];
-            return self.report(node, Rule::Choose(Tag::Grammar, of, true, "VoiceXML 2.0 §3.1.1"));
-        }
-        if let Some(uri) = d.attribute(node, "src").filter(|s| s.starts_with("builtin:")) {
-            let mode = if uri.starts_with("builtin:dtmf") { Mode::Dtmf } else { Mode::Voice };
-            self.builtin(node, uri, mode);
-        }
-        if !inline {
-            return;
-        }
-        let lang = d.lang(node).unwrap_or("en-US");
-        let limits = grammar::Limits::default();
-        let error = match crate::machine::parse_inline(d, node, lang, &limits).map(Arc::new) {
-            // What it refers to elsewhere is not fetched here.
-            Ok(g) if !g.external_refs().is_empty() => None,
-            Ok(g) => Network::compile(&g, &|_| None, &limits).err(),
-            Err(e) => Some(e),
-        };
-        if let Some(e) = error {
-            self.report(node, Rule::Grammar(e.to_string().into()));
         }
     }
 }
@@ -400,6 +329,72 @@ mod tests {
         check_one("<form><block><goto nextitem='zz'/></block></form>", "refers to 'zz'");
         check_one("<form><filled mode='some'/></form>", "'some' is no value for 'mode'");
         check_one("<form><block><exit expr='1' namelist='a'/></block></form>", "§5.3.9");
+    }
+
+    #[test]
+    fn problems_within_grammars_have_their_own_places() {
+        // Line 1 is <vxml>, so the body's first line is 2.
+        let xml = "<form><field name='a'>\n<grammar root='r' version='1.0'>\n<rule id='r'>\n  <itm>x</itm></rule></grammar></field></form>";
+        check_one(xml, "d.vxml:5:3: ");
+        let undefined = "<form><field name='a'>\n<grammar root='r' version='1.0'>\n<rule id='r'>yes\n   <ruleref uri='#zz'/></rule></grammar></field></form>";
+        check_one(undefined, "d.vxml:5:18: rule zz is not defined");
+        check_one(
+            "<form><field name='a'>  <grammar root='no' version='1.0'><rule id='r'>yes</rule></grammar></field></form>",
+            "d.vxml:2:34: ",
+        );
+        let abnf = "<form><field name='a'><grammar type='application/srgs'>\n#ABNF 1.0;\nlanguage en;\nroot $r;\n$r = a &lt;0-1> (b | c;\n</grammar></field></form>";
+        check_one(abnf, "d.vxml:6:");
+        let raw = "<form><field name='a'><grammar type='application/srgs'><![CDATA[#ABNF 1.0;\nlanguage en;\nroot $r;\n$r = yes $zz;\n]]></grammar></field></form>";
+        check_one(raw, "d.vxml:5:10: ");
+        let untyped = "<form><field name='a'><grammar>#ABNF 1.0;\nlanguage en;\nroot $r;\n$r = (yes;\n</grammar></field></form>";
+        check_one(untyped, "d.vxml:5:");
+    }
+
+    /// Goal: what stands in external grammars is told under their names. Method: a little web of files.
+    #[test]
+    fn external_grammars_are_looked_into() {
+        let files = [
+            (
+                "http://h/ok.grxml",
+                "<grammar xmlns='http://www.w3.org/2001/06/grammar' version='1.0' xml:lang='en' root='r'><rule id='r'>yes <ruleref uri='more.gram#m'/></rule></grammar>",
+            ),
+            ("http://h/more.gram", "#ABNF 1.0;\nlanguage en;\npublic $m = please;\n"),
+            ("http://h/bad.gram", "#ABNF 1.0;\nlanguage en;\nroot $m;\n$m = (please;\n"),
+            (
+                "http://h/bad.grxml",
+                "<grammar xmlns='http://www.w3.org/2001/06/grammar' version='1.0' xml:lang='en' root='r'>\n<rule id='r'>\n<bad/></rule></grammar>",
+            ),
+        ];
+        let mut asked = Vec::new();
+        let mut found = |body: &str| {
+            let url = Url::parse("http://h/d.vxml").expect("a URL");
+            let source = format!(
+                "<vxml version=\"2.1\" xmlns=\"http://www.w3.org/2001/vxml\"><form><field name='a'>{body}</field></form></vxml>"
+            );
+            let mut get = |url: &Url| {
+                asked.push(url.to_string());
+                let file = files.iter().find(|(name, _)| *name == url.as_str());
+                file.map(|(name, text)| crate::runner::fetched(name, "", text.as_bytes()))
+                    .ok_or("not found (404)".to_owned())
+            };
+            let all = check_with(&url, source.as_bytes(), None, false, &Limits::default(), Some(&mut get));
+            all.iter().map(|f| human(f.file.as_deref().unwrap_or("d.vxml"), &f.problem)).collect::<Vec<_>>()
+        };
+        assert_eq!(found("<grammar src='ok.grxml'/><grammar src='ok.grxml#r'/>"), Vec::<String>::new());
+        let bad = found("<grammar src='bad.gram'/>");
+        assert!(bad.len() == 1 && bad[0].starts_with("http://h/bad.gram:4:"), "{bad:?}");
+        let bad = found("<grammar src='bad.grxml'/>");
+        assert!(bad.len() == 1 && bad[0].starts_with("http://h/bad.grxml:3:1: "), "{bad:?}");
+        let bad = found("<grammar src='none.grxml'/>");
+        assert!(bad.len() == 1 && bad[0].contains("none.grxml: not found (404)"), "{bad:?}");
+        let bad = found("<grammar src='ok.grxml#nix'/>");
+        assert!(bad.len() == 1 && bad[0].contains("rule nix is not defined"), "{bad:?}");
+        let bad =
+            found("<grammar version='1.0' root='r'><rule id='r'><ruleref uri='bad.gram'/></rule></grammar>");
+        assert!(bad.len() == 1 && bad[0].starts_with("http://h/bad.gram:4:"), "{bad:?}");
+        let bad = found("<grammar src='file:///etc/passwd'/>");
+        assert!(bad.len() == 1 && bad[0].contains("may not read files"), "{bad:?}");
+        assert_eq!(asked.iter().filter(|url| url.ends_with("ok.grxml")).count(), 2, "once for each check");
     }
 
     #[test]

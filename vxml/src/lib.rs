@@ -11,6 +11,7 @@ mod prompt;
 pub mod runner;
 pub mod script;
 pub mod session;
+mod values;
 
 pub use limits::Limits;
 pub use machine::{Documents, Session, SessionConfig, SessionError};

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use vxml::runner::{Line, Run, RunConfig, Step, fetched};
+use vxml::runner::{Line, RecordEnd, Run, RunConfig, Step, fetched};
 use vxml::session::{FetchError, FetchRequest, Fetched, TransferEnd};
 use vxml::{Documents, SessionConfig};
 
@@ -97,7 +97,7 @@ fn story(dir: &std::path::Path, case: &serde_json::Value) -> Vec<Line> {
     config.minutes_max = 10;
     let step = |kind: &str| match kind {
         "transfer" => transfer(id),
-        "record" => Some(Step::Record(6000)),
+        "record" => Some(Step::Record(6000, RecordEnd::Silence)),
         _ => match inputs.next() {
             Some(i) if i.starts_with("speech:") => Some(Step::Say(word(&i[7..]).into())),
             _ => Some(Step::Silence),

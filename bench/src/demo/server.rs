@@ -85,9 +85,7 @@ impl Server {
         let dir = setup.dir;
         let program = program(setup.program)?;
         let at = Addresses::free()?;
-        // Two ports a call, for the calls that `[limits]` allows by default.
-        let low = ports::range(1_000)?;
-        Self::launch(&program, dir, at, &text(setup, at, [low, low + 999]))
+        Self::launch(&program, dir, at, &setup.text(at)?)
     }
 
     /// Writes this configuration, which names these addresses, into a folder and starts the program with it.
@@ -236,6 +234,19 @@ impl Drop for Server {
 
 fn json(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or(Value::String(text.to_owned()))
+}
+
+impl Setup<'_> {
+    /// The configuration that [`Server::start`] writes, for who wants to change it before [`Server::launch`]; its media
+    /// ports are reserved.
+    ///
+    /// # Errors
+    /// No ports are left.
+    pub fn text(&self, at: Addresses) -> std::io::Result<String> {
+        // Two ports a call, for the calls that `[limits]` allows by default.
+        let low = ports::range(1_000)?;
+        Ok(text(self, at, [low, low + 999]))
+    }
 }
 
 fn text(setup: &Setup<'_>, at: Addresses, [low, high]: [u16; 2]) -> String {

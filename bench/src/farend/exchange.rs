@@ -29,7 +29,7 @@ pub struct ExchangeConfig {
     pub peer: PathBuf,
     /// E1 with EuroISDN, or T1 with National ISDN.
     pub kind: SpanKind,
-    /// What is pressed after each prompt, in order, by who is called.
+    /// What is pressed after each prompt, in order, by who is called; [`TONE`] is a tone.
     pub keys: Vec<String>,
     /// A called telephone rings so long, ms.
     pub ring_ms: u64,
@@ -153,6 +153,8 @@ struct Switch {
 
 /// Louder than this is sound, dBm0.
 const SOUND_DBM0: f64 = -42.0;
+/// Among the keys: 1,000 Hz for 2 s, which a test can find at the other end.
+pub const TONE: char = 't';
 /// A prompt is over after so long a silence, ms.
 const QUIET_MS: u32 = 700;
 
@@ -168,6 +170,7 @@ impl Switch {
             hunt: Hunt::Descending,
             overlap_dial: false,
             overlap_receive: None,
+            transfer: false,
             legs_from: 1 << 62,
             limits: Limits::default(),
         });
@@ -354,6 +357,15 @@ fn realtime() {
     unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &raw const param) };
 }
 
+/// So many hertz at -13 dBm0 for so long, as mu-law.
+fn sine(hz: f64, ms: u32) -> impl Iterator<Item = u8> {
+    (0..ms * 8).map(move |n| {
+        let value = (f64::from(n) * std::f64::consts::TAU * hz / 8_000.0).sin() * 5_000.0;
+        #[expect(clippy::cast_possible_truncation, reason = "bounded by 5,000")]
+        mulaw::encode(value as i16)
+    })
+}
+
 impl Phone {
     /// Judges 20 ms; a prompt's length when it has ended, after which the next keys are pressed.
     fn listen(&mut self) -> Option<u32> {
@@ -369,6 +381,9 @@ impl Phone {
             return None;
         }
         for key in self.keys.pop_front().unwrap_or_default().chars() {
+            if key == TONE {
+                self.says.extend(sine(1_000.0, 2_000));
+            }
             let Ok(digit) = Digit::try_from(key) else { continue };
             self.says.extend(dual_tone(digit, 100));
             self.says.extend(std::iter::repeat_n(0xFF, 8 * 100));

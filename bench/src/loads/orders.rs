@@ -36,7 +36,7 @@ pub struct OrdersOptions {
     /// Where the mails go.
     #[arg(long, default_value = "call+acme@dispatch.example")]
     pub mail_to: String,
-    /// Number called; `{n}` becomes the order's number, six digits.
+    /// Number called; an `n` in braces becomes the order's number, six digits.
     #[arg(long, default_value = "+1555{n}")]
     pub to: String,
     /// Application of the orders.
@@ -241,6 +241,14 @@ async fn connection(shared: Arc<Shared>) -> Found {
     found
 }
 
+/// A text with every word of digits behind the first word as `N`, so that refusals for one reason count as one.
+fn counted(text: &str) -> String {
+    let number = |word: &str| !word.is_empty() && word.bytes().all(|b| b.is_ascii_digit());
+    let words = text.split(' ').enumerate();
+    let words: Vec<&str> = words.map(|(i, word)| if i > 0 && number(word) { "N" } else { word }).collect();
+    words.join(" ")
+}
+
 async fn by_http(shared: &Shared, client: &reqwest::Client, n: u64) -> String {
     let o = &shared.options;
     let mut body =
@@ -264,7 +272,7 @@ async fn by_http(shared: &Shared, client: &reqwest::Client, n: u64) -> String {
         Ok(r) => {
             let status = r.status().as_u16();
             let text: String = r.text().await.unwrap_or_default().chars().take(120).collect();
-            format!("{status} {text}")
+            counted(&format!("{status} {text}"))
         }
         Err(e) if e.is_connect() => "no answer: connection refused".into(),
         Err(_) => "no answer".into(),
@@ -311,7 +319,9 @@ impl Smtp {
 async fn by_mail(shared: &Shared, smtp: &mut Option<Smtp>, at: SocketAddr, n: u64) -> String {
     match mail(shared, smtp, at, n).await {
         Ok(()) => "accepted".into(),
-        Err(e) => format!("no answer or a refusal: {e}"),
+        // What the server answered and was not hoped for.
+        Err(e) if e.kind() == std::io::ErrorKind::Other => counted(&e.to_string()),
+        Err(e) => format!("no answer: {e}"),
     }
 }
 
@@ -336,4 +346,18 @@ async fn mail(shared: &Shared, smtp: &mut Option<Smtp>, at: SocketAddr, n: u64) 
         o.application
     );
     s.say(&text, b'2').await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusals_for_one_reason_are_one() {
+        assert_eq!(
+            counted("451 4.7.0 Too fast, try again in 88 ms"),
+            "451 4.7.0 Too fast, try again in N ms"
+        );
+        assert_eq!(counted("no answer"), "no answer");
+    }
 }

@@ -40,6 +40,8 @@ pub enum Question {
     Span(u16),
     /// Take a span, or one slot of it, out (`true`) or put it back.
     Block(u16, Option<u8>, bool),
+    /// Loop or test a span that is blocked, or one slot of it.
+    Maintain(u16, Option<u8>, crate::shard::Maintenance),
     /// End a call.
     Clear(AttemptId),
     /// Change tenants, keys, limits.
@@ -48,6 +50,8 @@ pub enum Question {
     Forecast(units::CampaignId, serde_json::Map<String, serde_json::Value>),
     /// Tenants in force, one if it is named.
     Tenants(Option<String>),
+    /// Which application answers which number.
+    Numbers,
     /// As SIGHUP.
     Reload,
     /// As SIGTERM.
@@ -159,6 +163,7 @@ impl Admin {
                 }
                 Ok(serde_json::json!("told"))
             }
+            Question::Maintain(span, slot, what) => self.maintain(span, slot, what).await,
             Question::Clear(attempt) => {
                 for shard in &self.shards {
                     shard.send(Inbox::Clear(attempt, Cause::NORMAL)).await.map_err(|e| e.to_string())?;
@@ -166,6 +171,7 @@ impl Admin {
                 Ok(serde_json::json!("told"))
             }
             Question::Provision(change) => self.intake.provision(change).await.map_err(|why| why.to_string()),
+            Question::Numbers => Ok(crate::numbers::all(&self.intake, None).into()),
             Question::Forecast(id, assume) => self.intake.forecast_of(id, assume).await,
             Question::Tenants(name) => {
                 let config = self.intake.config.load();
@@ -229,6 +235,19 @@ impl Admin {
         }
         tracing::info!(trunk = name, ?standing, "by an operator");
         Ok(serde_json::json!("told"))
+    }
+
+    async fn maintain(
+        &self,
+        span: u16,
+        slot: Option<u8>,
+        what: crate::shard::Maintenance,
+    ) -> Result<serde_json::Value, String> {
+        // Spans are the first shard's.
+        let Some(shard) = self.shards.first() else { return Err(format!("there is no span {span}")) };
+        let (answer, waits) = oneshot::channel();
+        shard.send(Inbox::Maintain(span, slot, what, answer)).await.map_err(|e| e.to_string())?;
+        waits.await.map_err(|e| e.to_string())?.map(|()| serde_json::json!("done"))
     }
 
     async fn spans(&self) -> Vec<serde_json::Value> {

@@ -4,6 +4,7 @@
 use control::config::{Config, Device, Line, LineKind};
 use dataplane::io::host::Board;
 use hw::card::{Card, SpanKind};
+use hw::io::dahdi::{self, Dahdi};
 use hw::io::tdmoe::{self, Tdmoe};
 use hw::soft::{Bundle, Loopback, Wiring};
 use std::path::Path;
@@ -22,6 +23,7 @@ fn kind(line: &Line) -> SpanKind {
 pub fn open(config: &Config) -> Result<Option<Board>, (String, std::io::Error)> {
     let mut cards: Vec<Box<dyn Card>> = Vec::new();
     let mut lines = config.spans.iter();
+    let mut channel = 1;
     while let Some(line) = lines.next() {
         let failed = |error| (format!("span {}", line.number), error);
         cards.push(match &line.device {
@@ -32,6 +34,14 @@ pub fn open(config: &Config) -> Result<Option<Board>, (String, std::io::Error)> 
                 let d: Vec<(u16, u8)> =
                     (0..).zip(&pair).filter_map(|(n, l)| Some((n, l.d_slot()?))).collect();
                 Box::new(Loopback::new(&kinds, Wiring::Pairs, &d))
+            }
+            Device::Dahdi { span, first } => {
+                let first_channel = first.unwrap_or(channel);
+                channel = first_channel + u32::from(line.slots());
+                let d_channels = line.d_slot().into_iter().collect();
+                let bits = line.is_cas();
+                let span = dahdi::Span { number: *span, first_channel, kind: kind(line), d_channels, bits };
+                Box::new(Dahdi::open(&[span]).map_err(failed)?)
             }
             Device::Ethernet { interface, peer, subaddress } => {
                 let card = Tdmoe::ethernet(interface, *peer, &[span(line, *subaddress)]);

@@ -12,6 +12,7 @@ mod vxml;
 
 use crate::admin::Question;
 use crate::cluster::Role;
+use crate::shard::Maintenance;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use control::trunk::Standing;
 use std::path::PathBuf;
@@ -111,17 +112,22 @@ enum Command {
         #[command(flatten)]
         node: Running,
     },
-    /// Take a T1 or E1 line, or a timeslot of it, out for new calls, or put it back.
+    /// Maintain a T1 or E1 line.
     Span {
         /// Its number.
         number: u16,
-        /// What.
+        #[command(subcommand)]
         what: Maintain,
         /// One timeslot only.
-        #[arg(long)]
+        #[arg(long, global = true)]
         slot: Option<u8>,
         #[command(flatten)]
         node: Running,
+    },
+    /// Make a configuration of another system's.
+    Import {
+        #[command(subcommand)]
+        from: Import,
     },
     /// End a call.
     Clear {
@@ -174,12 +180,57 @@ enum TrunkOrder {
 }
 
 /// What is done to a line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Subcommand)]
 enum Maintain {
     /// No new call; those that are up go on.
     Block,
-    /// As before.
+    /// As before; a loop or a test ends.
     Unblock,
+    /// Loop its timeslots, D-channel excepted; it must be blocked and without calls.
+    Loopback {
+        /// Which way.
+        how: LoopWay,
+    },
+    /// Measure bit errors by a pseudo-random pattern (2^11-1, ITU-T O.150) in its timeslots, or in the one of --slot.
+    Bert {
+        /// What.
+        what: BertOrder,
+    },
+}
+
+/// Which way a line is looped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum LoopWay {
+    /// What we send is what we hear.
+    Local,
+    /// What the line sends goes back to it.
+    Remote,
+    /// No loop.
+    Off,
+}
+
+/// What is ordered of a bit error test.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum BertOrder {
+    /// Begin, from zero.
+    Start,
+    /// End; the result is kept.
+    Stop,
+    /// The line with the results.
+    Show,
+}
+
+#[derive(Debug, Subcommand)]
+enum Import {
+    /// Spans and trunks from DAHDI's and Asterisk's files; what could not be carried over is said in comments.
+    Dahdi {
+        /// `system.conf`.
+        #[arg(long)]
+        system: PathBuf,
+        /// `chan_dahdi.conf`.
+        #[arg(long)]
+        chan: Option<PathBuf>,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -209,6 +260,8 @@ enum Show {
     Servers,
     /// Trunks: state, calls, failures.
     Trunks,
+    /// Which application answers which number, in the order in which routes count.
+    Numbers,
     /// T1 and E1 lines.
     Spans,
     /// One of them, with its timeslots.
@@ -261,6 +314,7 @@ impl Cli {
                     Show::Call { id } => Question::Call(*id),
                     Show::Servers => Question::Servers,
                     Show::Trunks => Question::Trunks,
+                    Show::Numbers => Question::Numbers,
                     Show::Spans => Question::Spans,
                     Show::Span { number } => Question::Span(*number),
                     Show::Workers => Question::Workers,
@@ -276,12 +330,29 @@ impl Cli {
                 };
                 node.ask(&Question::Trunk(name, standing))
             }
-            Command::Span { number, what, slot, node } => {
-                node.ask(&Question::Block(number, slot, what == Maintain::Block))
+            Command::Span { number, what, slot, node } => node.ask(&what.question(number, slot)),
+            Command::Import { from: Import::Dahdi { system, chan } } => {
+                tools::import_dahdi(&system, chan.as_deref())
             }
             Command::Clear { attempt, node } => node.ask(&Question::Clear(attempt)),
             Command::Reload { node } => node.ask(&Question::Reload),
             Command::Drain { node } => node.ask(&Question::Drain),
+        }
+    }
+}
+
+impl Maintain {
+    fn question(self, number: u16, slot: Option<u8>) -> Question {
+        let maintain = |what| Question::Maintain(number, slot, what);
+        match self {
+            Maintain::Block => Question::Block(number, slot, true),
+            Maintain::Unblock => Question::Block(number, slot, false),
+            Maintain::Loopback { how: LoopWay::Local } => maintain(Maintenance::LoopLocal),
+            Maintain::Loopback { how: LoopWay::Remote } => maintain(Maintenance::LoopRemote),
+            Maintain::Loopback { how: LoopWay::Off } => maintain(Maintenance::LoopOff),
+            Maintain::Bert { what: BertOrder::Start } => maintain(Maintenance::BertStart),
+            Maintain::Bert { what: BertOrder::Stop } => maintain(Maintenance::BertStop),
+            Maintain::Bert { what: BertOrder::Show } => Question::Span(number),
         }
     }
 }
@@ -341,5 +412,14 @@ mod tests {
         assert!(Cli::try_parse_from(["carillon", "trunk", "carrier", "stop"]).is_err());
         assert!(Cli::try_parse_from(["carillon", "show", "span", "3"]).is_ok());
         assert!(Cli::try_parse_from(["carillon", "span", "3", "block", "--slot", "5"]).is_ok());
+        assert!(
+            Cli::try_parse_from(["carillon", "span", "3", "loopback", "remote", "--socket", "/s"]).is_ok()
+        );
+        assert!(Cli::try_parse_from(["carillon", "span", "3", "bert", "start", "--slot", "5"]).is_ok());
+        assert!(Cli::try_parse_from(["carillon", "span", "3", "bert"]).is_err());
+        assert!(
+            Cli::try_parse_from(["carillon", "import", "dahdi", "--system", "/etc/dahdi/system.conf"])
+                .is_ok()
+        );
     }
 }

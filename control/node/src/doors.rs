@@ -30,9 +30,9 @@ pub async fn start(
         let api = Api {
             intake: Arc::clone(intake),
             metrics: Some(metrics),
+            sealer: http::Sealer::of(recordings.1.derived("sessions")),
+            doorman: http::Doorman::default(),
             recordings: Some(recordings),
-            sealer: http::Sealer::new()
-                .map_err(|error| ServeError::Setting("http", format!("no entropy: {error}")))?,
             body_bytes_max: config.http.body_max.len(),
             requests_max: usize::try_from(config.http.requests_max).unwrap_or(usize::MAX),
         };

@@ -2,23 +2,22 @@
 //! one durable transaction; only then does a door say yes.
 #![allow(clippy::disallowed_types, reason = "the door: doors and desk share the suppression lists")]
 
+pub use crate::settings::{BadSettings, Settings, Tenant, is_listed, takes_mail_from, whose_key};
+
 use crate::store::Handle;
 use arc_swap::ArcSwap;
 use control::campaign::{Campaign, Stage};
-use control::config::{self, Config};
-use control::limits::{MailLimits, OrderLimits, PolicyLimits};
+use control::config::Config;
 use control::order::canon;
 use control::order::form::Fields;
 use control::order::mail::Attachment;
-use control::order::mailbox::Directory;
+use control::order::stop::StopKey;
 use control::order::{Application, Context, Order, Origin, Parsed, Refusal};
 use control::policy::customers::Customers;
 use control::policy::pace::Pace;
-use control::policy::packs::pack;
 use control::policy::stored::Stored;
 use control::policy::suppress::{Entry, Suppressions};
-use control::policy::window::BadSpan;
-use control::policy::{Decision, Facts, Party, RuleSet, Rules, Verdict, house, judge};
+use control::policy::{Decision, Facts, Party, RuleSet, Rules, Verdict, judge};
 use control::queue::RetryTable;
 use control::schedule;
 use control::store::{Answer, Ask, Error, Keep, Room, Shelf};
@@ -26,131 +25,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
-use units::{CampaignId, Now, OrderId, Private, Seed, TenantId, Wall};
-
-/// What the configuration says about intake, made ready for use. Exchanged whole on reload.
-#[derive(Debug)]
-pub struct Settings {
-    /// Tenants by number.
-    pub tenants: HashMap<TenantId, Tenant>,
-    /// SHA-256 of a key -> whose it is, and its name.
-    pub keys: HashMap<[u8; 32], (TenantId, String)>,
-    /// The operator's key.
-    pub operator_key: Option<config::Key>,
-    /// SHA-256 of a client certificate -> whose it is.
-    pub certificates: HashMap<[u8; 32], TenantId>,
-    /// Proxies whose word on the peer's address is believed.
-    pub trusted_proxies: Vec<config::Network>,
-    /// Our mail addresses.
-    pub directory: Arc<Directory>,
-    /// Sender of our own mails.
-    pub sender: String,
-    /// Plain `http:` is allowed for applications and results.
-    pub http_allowed: bool,
-    /// Zone of callees of whom nothing is known.
-    pub home_zone: String,
-    /// Bounds of an order.
-    pub order: OrderLimits,
-    /// Bounds of a mail.
-    pub mail: MailLimits,
-    /// Bounds of policy.
-    pub policy: PolicyLimits,
-    /// Orders that may wait, all tenants.
-    pub orders_waiting_max: u32,
-    /// Whom transfers may reach without being counted.
-    pub agents: Vec<Private<String>>,
-    /// Names of the registered applications.
-    pub applications: Vec<String>,
-    /// Ways out, and what they share.
-    pub trunks: (Vec<config::Trunk>, Vec<config::TrunkGroup>),
-}
-
-/// A tenant, made ready for use.
-#[derive(Debug)]
-pub struct Tenant {
-    /// As configured.
-    pub config: config::Tenant,
-    /// The rules its orders are judged by.
-    pub rules: Rules,
-    /// What follows its failed attempts.
-    pub retries: RetryTable,
-}
-
-/// Why settings cannot be made of a configuration.
-#[derive(Debug, thiserror::Error)]
-pub enum BadSettings {
-    /// A tenant's hours cannot be read.
-    #[error("hours of tenant `{tenant}`: {why}")]
-    Hours {
-        /// Whose.
-        tenant: String,
-        /// What is wrong.
-        why: BadSpan,
-    },
-    /// There is no such pack of regulation.
-    #[error("no pack `{0}`; there are: us")]
-    NoPack(String),
-}
-
-impl Settings {
-    /// Makes settings of a configuration.
-    ///
-    /// # Errors
-    /// [`BadSettings`] if a tenant's hours cannot be read.
-    pub fn of(config: &Config) -> Result<Self, BadSettings> {
-        let operator = Arc::new(house::operator(&config.policy));
-        let customer = Arc::new(house::customer());
-        let mut packs = Vec::with_capacity(config.policy.packs.len());
-        for name in &config.policy.packs {
-            packs.push(Arc::new(pack(name).ok_or_else(|| BadSettings::NoPack(name.clone()))?));
-        }
-        packs.extend(config.policy.sets.iter().cloned().map(Arc::new));
-        let mut tenants = HashMap::new();
-        let mut keys = HashMap::new();
-        let mut certificates = HashMap::new();
-        for t in &config.tenants {
-            let own = house::tenant(t).map_err(|why| BadSettings::Hours { tenant: t.name.clone(), why })?;
-            let mut sets = vec![operator.clone()];
-            sets.extend(packs.iter().cloned());
-            sets.extend([Arc::new(own), customer.clone()]);
-            let rules = Rules(sets);
-            for (name, key) in &t.keys {
-                keys.insert(key.digest(), (TenantId(t.id), name.clone()));
-            }
-            certificates.extend(t.certificates.iter().map(|c| (c.0, TenantId(t.id))));
-            let retries = RetryTable::of(&config.policy, Some(&t.retries));
-            tenants.insert(TenantId(t.id), Tenant { config: t.clone(), rules, retries });
-        }
-        let directory = Directory {
-            hostname: config.smtp.hostname.clone(),
-            domains: Vec::new(),
-            tenants: config.tenants.iter().map(|t| (t.name.to_ascii_lowercase(), TenantId(t.id))).collect(),
-            tls_required: false,
-            auth_in_clear: false,
-        };
-        Ok(Self {
-            tenants,
-            keys,
-            operator_key: config.http.operator_key.clone(),
-            certificates,
-            trusted_proxies: config.http.trusted_proxies.clone(),
-            directory: Arc::new(directory),
-            sender: config.smtp.from.clone(),
-            http_allowed: config.fetch.plain_http,
-            home_zone: config.policy.zone.clone(),
-            order: OrderLimits::default(),
-            mail: MailLimits {
-                message_bytes_max: usize::try_from(config.smtp.message_max.bytes).unwrap_or(usize::MAX),
-                ..MailLimits::default()
-            },
-            policy: PolicyLimits { permit_ms: config.policy.permit_max.ms, ..PolicyLimits::default() },
-            orders_waiting_max: config.limits.orders_waiting_max,
-            agents: config.policy.agents.clone(),
-            applications: config.vxml.applications.keys().cloned().collect(),
-            trunks: (config.trunks.clone(), config.trunk_groups.clone()),
-        })
-    }
-}
+use units::{CampaignId, Now, OrderId, Seed, TenantId, Wall};
 
 /// See the module.
 #[derive(Debug)]
@@ -167,6 +42,8 @@ pub struct Intake {
     pub settings: ArcSwap<Settings>,
     /// Tenants that were provisioned, as they are kept.
     pub provisioned: RwLock<crate::provision::Provisioned>,
+    /// The configuration in force has changed.
+    pub changed: tokio::sync::Notify,
     /// How fast each tenant orders.
     pub pace: RwLock<Pace>,
     /// How fast each tenant asks the API.
@@ -185,6 +62,10 @@ pub struct Intake {
     pub policies: RwLock<Stored>,
     /// Fetches what orders require; unset (tests): nothing is fetched, and what is required counts as missing.
     pub fetcher: OnceLock<Arc<ArcSwap<crate::fetch::Fetcher>>>,
+    /// Makes and opens the tokens by which customers opt out; unset: nobody has one.
+    pub stop: OnceLock<Arc<StopKey>>,
+    /// What calls have cost, and how many nobody spoke to.
+    pub ledger: RwLock<crate::ledger::Reading>,
 }
 
 /// Judges for the desk, with the rules and facts that intake has at hand.
@@ -199,6 +80,7 @@ impl control::desk::Judge for Bench {
                 let decision = self.0.judged(order, tenant, &settings, now.wall);
                 let to_agent = order.parent().is_some() && settings.agents.contains(&order.to);
                 let decision = if to_agent { decision.uncounted() } else { decision };
+                let decision = self.0.unread(order, tenant, decision, now);
                 self.0.hold_back(order, decision, now)
             }
             // A tenant that is gone calls nobody.
@@ -286,6 +168,7 @@ impl Intake {
     /// [`BadSettings`].
     pub fn new(store: Handle, now: fn() -> Now, config: Config) -> Result<Self, BadSettings> {
         let settings = ArcSwap::from_pointee(Settings::of(&config)?);
+        let ledger = RwLock::new(crate::ledger::Reading::new(config.policy.ledger.ms));
         Ok(Self {
             store,
             now,
@@ -293,6 +176,7 @@ impl Intake {
             config: Arc::new(ArcSwap::from_pointee(config)),
             settings,
             provisioned: RwLock::default(),
+            changed: tokio::sync::Notify::new(),
             pace: RwLock::default(),
             requests: RwLock::default(),
             stages: RwLock::default(),
@@ -302,6 +186,8 @@ impl Intake {
             customers: RwLock::default(),
             policies: RwLock::default(),
             fetcher: OnceLock::new(),
+            stop: OnceLock::new(),
+            ledger,
         })
     }
 
@@ -411,7 +297,8 @@ impl Intake {
     /// Judges an order as things are at an instant, by all rules there are.
     #[must_use]
     pub fn judged(&self, order: &Order, tenant: &Tenant, settings: &Settings, at: Wall) -> Decision {
-        let (facts, own) = self.facts(order, tenant, settings);
+        let (mut facts, own) = self.facts(order, tenant, settings);
+        self.informed(order, tenant, settings, &mut facts, at);
         let mut more = self.policies.read().unwrap_or_else(PoisonError::into_inner).holding(order);
         more.extend(own);
         if more.is_empty() {
@@ -756,32 +643,4 @@ fn routable(
         .take(settings.order.refusals_max)
         .collect();
     if refusals.is_empty() { Ok(()) } else { Err(refusals) }
-}
-
-/// Does the URL begin as one of the tenant's applications?
-#[must_use]
-pub fn is_listed(tenant: &Tenant, url: &str) -> bool {
-    tenant.config.applications.iter().any(|p| url.starts_with(p.as_str()))
-}
-
-/// Whose key is it, if it may come from there? Compared by digest, so that the time taken tells nothing of a stored key.
-#[must_use]
-pub fn whose_key(
-    settings: &Settings,
-    key: &str,
-    from: Option<std::net::IpAddr>,
-) -> Option<(TenantId, String)> {
-    let (tenant, name) = settings.keys.get(&canon::digest(key))?;
-    let held = settings.tenants.get(tenant)?.config.keys.get(name)?;
-    held.fits(from).then(|| (*tenant, name.clone()))
-}
-
-/// Is the mail's author one whose mail the tenant takes: an address, or `@domain`?
-#[must_use]
-pub fn takes_mail_from(tenant: &Tenant, author: &Private<String>) -> bool {
-    let author = author.expose().to_ascii_lowercase();
-    tenant.config.mail_from.iter().any(|known| {
-        let known = known.expose().to_ascii_lowercase();
-        if known.starts_with('@') { author.ends_with(&known) } else { author == known }
-    })
 }

@@ -1,25 +1,31 @@
 //! Results leave: webhooks and status mails, each at least once, in order per order and target, tried again with
 //! growing pauses. They leave the store's outbox only, so nothing is told that is not written down.
 //!
+//! Mails about a campaign's calls leave as digests ([`crate::digest`]). An address that refuses three mails in a row gets none
+//! any more ([`crate::bounce`]).
+//!
 //! A webhook is signed as Standard Webhooks say: HMAC-SHA256 over `id.timestamp.body`. A status mail is an automatic
 //! answer in the sense of RFC 3834 and never answers one.
 
+use crate::bounce::{self, Bounce};
+use crate::digest::{self, Digest, Whose};
 use crate::fetch::guard::Guard;
 use crate::store::Handle;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use control::config::Config;
 use control::order::{Origin, ResultTo};
-use control::store::{Answer, Ask, Notice, Status};
+use control::store::{Answer, Ask, Error, Notice, Status};
 use hmac::{Hmac, Mac};
 use lettre::address::Envelope;
 use lettre::message::header::{ContentType, HeaderName, HeaderValue};
 use lettre::message::{Message, MultiPart, SinglePart};
 use lettre::{AsyncSmtpTransport, AsyncTransport, Tokio1Executor};
 use sha2::Sha256;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use units::Wall;
+use units::{TenantId, Wall};
 
 /// What the notifier works with.
 pub struct Notifier {
@@ -46,12 +52,24 @@ const RETRY_MAX: Duration = Duration::from_secs(3_600);
 const DELIVERY_MAX: Duration = Duration::from_secs(15);
 
 /// Why a notice did not arrive.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Undelivered {
     /// Another try may help.
     Later(String),
     /// It never will.
     Never(String),
+    /// The mail server wants none for this address.
+    Bounced(String),
+}
+
+/// What is to be done with a notice that is due.
+enum Errand {
+    /// It goes by itself; a mail knows what it tells of.
+    Alone(Notice, Option<Box<Status>>),
+    /// It waits for its digest.
+    Wait(Notice),
+    /// Its digest is due.
+    Digest(Notice, Whose),
 }
 
 impl Notifier {
@@ -78,24 +96,73 @@ impl Notifier {
 
     /// Delivers for ever.
     pub async fn run(mut self) {
+        let mut digests: BTreeMap<Whose, Digest> = BTreeMap::new();
         loop {
             self.refresh();
             let due = match self.store.ask(Ask::Notices { max: BATCH }).await {
                 Ok(Answer::Notices(due)) => due,
                 _ => Vec::new(),
             };
-            if due.is_empty() {
+            let full = due.len() >= usize::try_from(BATCH).unwrap_or(usize::MAX);
+            let idle = due.is_empty() && digests.is_empty();
+            let errands = futures::future::join_all(due.into_iter().map(|notice| self.sorted(notice))).await;
+            let mut alone = Vec::new();
+            for errand in errands {
+                match errand {
+                    Errand::Digest(notice, whose) => {
+                        let digest = digests.entry(whose).or_default();
+                        digest.add(notice);
+                    }
+                    other => alone.push(self.deliver(other)),
+                }
+            }
+            futures::future::join_all(alone).await;
+            // All that fell due together leaves together; what is large enough leaves at once.
+            let ready = |d: &Digest| !full || d.notices.len() >= digest::ROWS_MAX;
+            for (whose, digest) in digests.extract_if(.., |_, d| ready(d)).collect::<Vec<_>>() {
+                self.send_digest(whose, digest).await;
+            }
+            if idle {
                 tokio::time::sleep(IDLE).await;
             }
-            futures::future::join_all(due.into_iter().map(|notice| self.deliver(notice))).await;
         }
     }
 
-    async fn deliver(&self, notice: Notice) {
-        let result = match &notice.to {
-            ResultTo::Webhook(url) => self.webhook(url, &notice).await,
-            ResultTo::Mail(to) => self.mail(to.expose(), &notice).await,
+    async fn sorted(&self, notice: Notice) -> Errand {
+        let period = self.config.load().smtp.digest.ms;
+        if matches!(notice.to, ResultTo::Webhook(_)) {
+            return Errand::Alone(notice, None);
+        }
+        let status = self.status(&notice).await;
+        match status.as_deref().and_then(|s| digest::whose(&notice, s)) {
+            Some(_) if period > 0 && notice.tries == 0 => Errand::Wait(notice),
+            Some(whose) if period > 0 => Errand::Digest(notice, whose),
+            _ => Errand::Alone(notice, status),
+        }
+    }
+
+    async fn deliver(&self, errand: Errand) {
+        let (notice, result) = match errand {
+            Errand::Alone(notice, status) => {
+                let result = match (&notice.to, status) {
+                    (ResultTo::Webhook(url), _) => self.webhook(url, &notice).await,
+                    (ResultTo::Mail(to), Some(status)) => self.mail(to.expose(), &notice, &status).await,
+                    (ResultTo::Mail(_), None) => Err(Undelivered::Later("no status".into())),
+                };
+                (notice, result)
+            }
+            Errand::Wait(notice) | Errand::Digest(notice, _) => {
+                let end = digest::period_end(crate::clock::now().wall, self.config.load().smtp.digest.ms);
+                return self
+                    .done(&notice, Ask::NoticeDone { id: notice.id, retry: Some(end), given_up: false })
+                    .await;
+            }
         };
+        self.book(&notice, &result).await;
+    }
+
+    /// Tells the outbox what became of a notice.
+    async fn book(&self, notice: &Notice, result: &Result<(), Undelivered>) {
         let (id, order) = (notice.id, notice.order);
         let done = match result {
             Ok(()) => {
@@ -105,18 +172,32 @@ impl Notifier {
             Err(Undelivered::Later(why)) => {
                 let pause = RETRY_FIRST.saturating_mul(1 << notice.tries.min(11)).min(RETRY_MAX);
                 let now = crate::clock::now().wall;
-                let given_up = self.is_too_old(&notice, now);
+                let given_up = self.is_too_old(notice, now);
                 tracing::warn!(%order, why, given_up, "a notice was not delivered");
                 Ask::NoticeDone { id, retry: (!given_up).then(|| now.plus(pause)), given_up }
             }
-            Err(Undelivered::Never(why)) => {
+            Err(Undelivered::Never(why) | Undelivered::Bounced(why)) => {
                 tracing::warn!(%order, why, "a notice cannot be delivered");
                 Ask::NoticeDone { id, retry: None, given_up: true }
             }
         };
+        self.done(notice, done).await;
+    }
+
+    async fn done(&self, notice: &Notice, done: Ask) {
         if let Err(error) = self.store.ask(done).await {
-            tracing::error!(%order, ?error, "the outbox was not told; the notice may go out twice");
+            tracing::error!(order = %notice.order, ?error, "the outbox was not told; the notice may go out twice");
         }
+    }
+
+    async fn send_digest(&self, whose: Whose, digest: Digest) {
+        let config = self.config.load_full();
+        let result = match digest.mail(&config, &whose) {
+            Ok(message) => self.posted(&config, whose.1, &whose.2, &message).await,
+            Err(why) => Err(Undelivered::Never(why)),
+        };
+        tracing::info!(campaign = %whose.0, calls = digest.notices.len(), sent = result.is_ok(), "a digest");
+        futures::future::join_all(digest.notices.iter().map(|notice| self.book(notice, &result))).await;
     }
 
     /// Pauses double up to an hour: so many tries fill the configured time.
@@ -164,31 +245,63 @@ impl Notifier {
         }
     }
 
-    async fn mail(&self, to: &str, notice: &Notice) -> Result<(), Undelivered> {
+    async fn mail(&self, to: &str, notice: &Notice, status: &Status) -> Result<(), Undelivered> {
         let config = self.config.load_full();
-        let host =
-            config.smtp.smarthost.as_deref().ok_or_else(|| Undelivered::Never("no smarthost".into()))?;
-        let status = self.status(notice).await.ok_or_else(|| Undelivered::Later("no status".into()))?;
-        let message = status_mail(&config, to, notice, &status).map_err(Undelivered::Never)?;
-        let (host, port) = host.rsplit_once(':').unwrap_or((host, "25"));
-        let port = port.parse().map_err(|_| Undelivered::Never("smarthost has no port".into()))?;
-        let transport: AsyncSmtpTransport<Tokio1Executor> =
-            AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(host)
-                .port(port)
-                .hello_name(lettre::transport::smtp::extension::ClientId::Domain(
-                    config.smtp.hostname.clone(),
-                ))
-                .timeout(Some(DELIVERY_MAX))
-                .build();
-        // RFC 3834 §3.3: an automatic answer leaves with the null sender, so that a bounce of it goes nowhere.
-        let to = to.parse().map_err(|_| Undelivered::Never("no address to reply to".into()))?;
-        let envelope =
-            Envelope::new(None, vec![to]).map_err(|error| Undelivered::Never(error.to_string()))?;
-        match transport.send_raw(&envelope, &message.formatted()).await {
-            Ok(_) => Ok(()),
-            Err(error) if error.is_permanent() => Err(Undelivered::Never(error.to_string())),
-            Err(error) => Err(Undelivered::Later(error.to_string())),
+        let message = status_mail(&config, to, notice, status).map_err(Undelivered::Never)?;
+        self.posted(&config, status.order.tenant, to, &message).await
+    }
+
+    /// Gives a mail to the smarthost, unless its address has refused too many; and notes how that went.
+    async fn posted(
+        &self,
+        config: &Config,
+        tenant: TenantId,
+        to: &str,
+        message: &Message,
+    ) -> Result<(), Undelivered> {
+        let later = |error: Error| Undelivered::Later(format!("the store: {error:?}"));
+        let known = bounce::of(&self.store, tenant, to).await.map_err(later)?;
+        if known.as_ref().is_some_and(Bounce::is_silent) {
+            return Err(Undelivered::Never("the address refused three mails in a row".into()));
         }
+        let result = handed_over(config, to, message).await;
+        match &result {
+            Err(Undelivered::Bounced(said)) => {
+                let now = crate::clock::now().wall;
+                let bounce = bounce::note(&self.store, tenant, to, said, now).await.map_err(later)?;
+                if bounce.is_silent() {
+                    metrics::counter!("carillon_mail_silenced_total").increment(1);
+                    tracing::error!(
+                        tenant = tenant.0,
+                        "an address refused three mails in a row: results go there no more"
+                    );
+                }
+            }
+            Ok(()) if known.is_some() => bounce::forget(&self.store, tenant, to).await.map_err(later)?,
+            _ => {}
+        }
+        result
+    }
+}
+
+/// Gives a mail to the smarthost.
+async fn handed_over(config: &Config, to: &str, message: &Message) -> Result<(), Undelivered> {
+    let host = config.smtp.smarthost.as_deref().ok_or_else(|| Undelivered::Never("no smarthost".into()))?;
+    let (host, port) = host.rsplit_once(':').unwrap_or((host, "25"));
+    let port = port.parse().map_err(|_| Undelivered::Never("smarthost has no port".into()))?;
+    let transport: AsyncSmtpTransport<Tokio1Executor> =
+        AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(host)
+            .port(port)
+            .hello_name(lettre::transport::smtp::extension::ClientId::Domain(config.smtp.hostname.clone()))
+            .timeout(Some(DELIVERY_MAX))
+            .build();
+    // RFC 3834 §3.3: an automatic answer leaves with the null sender, so that a bounce of it goes nowhere.
+    let to = to.parse().map_err(|_| Undelivered::Never("no address to reply to".into()))?;
+    let envelope = Envelope::new(None, vec![to]).map_err(|error| Undelivered::Never(error.to_string()))?;
+    match transport.send_raw(&envelope, &message.formatted()).await {
+        Ok(_) => Ok(()),
+        Err(error) if error.is_permanent() => Err(Undelivered::Bounced(error.to_string())),
+        Err(error) => Err(Undelivered::Later(error.to_string())),
     }
 }
 
@@ -230,23 +343,53 @@ fn raw(name: &'static str, value: String) -> HeaderValue {
 fn status_mail(config: &Config, to: &str, notice: &Notice, status: &Status) -> Result<Message, String> {
     let order = notice.order;
     let told = status.disposition.map_or_else(|| format!("{:?}", status.state), |d| format!("{d:?}"));
-    let mut mail = Message::builder()
-        .from(config.smtp.from.parse().map_err(|_| "smtp.from is no address")?)
-        .to(to.parse().map_err(|_| "no address to reply to")?)
-        .subject(format!("Call {}: {told}", status.order.request_id))
-        .message_id(Some(format!("<{order}.{}@{}>", notice.seq, config.smtp.hostname)));
-    if let Origin::Mail { message_id, .. } = &status.order.origin {
-        let id = if message_id.starts_with('<') { message_id.clone() } else { format!("<{message_id}>") };
-        mail = mail.in_reply_to(id.clone()).references(id);
-    }
+    let answers = match &status.order.origin {
+        Origin::Mail { message_id, .. } if message_id.starts_with('<') => Some(message_id.clone()),
+        Origin::Mail { message_id, .. } => Some(format!("<{message_id}>")),
+        _ => None,
+    };
     let text = format!(
         "Call {order}\nRequest {}\nStatus {told}\nAttempts {}\n\nThe attached part says the same for programs.\n",
         status.order.request_id, status.attempts
     );
+    report(
+        config,
+        Draft {
+            to,
+            subject: &format!("Call {}: {told}", status.order.request_id),
+            message_id: &format!("<{order}.{}@{}>", notice.seq, config.smtp.hostname),
+            answers,
+            text,
+            json: notice.body.clone(),
+        },
+    )
+}
+
+/// What a report is made of.
+pub(crate) struct Draft<'a> {
+    pub(crate) to: &'a str,
+    pub(crate) subject: &'a str,
+    pub(crate) message_id: &'a str,
+    /// The Message-ID that it answers.
+    pub(crate) answers: Option<String>,
+    pub(crate) text: String,
+    pub(crate) json: String,
+}
+
+/// A mail with a text for people and a part for programs.
+pub(crate) fn report(config: &Config, draft: Draft<'_>) -> Result<Message, String> {
+    let mut mail = Message::builder()
+        .from(config.smtp.from.parse().map_err(|_| "smtp.from is no address")?)
+        .to(draft.to.parse().map_err(|_| "no address to reply to")?)
+        .subject(draft.subject)
+        .message_id(Some(draft.message_id.to_owned()));
+    if let Some(id) = draft.answers {
+        mail = mail.in_reply_to(id.clone()).references(id);
+    }
     let json = SinglePart::builder()
         .header(ContentType::parse("application/json").map_err(|e| e.to_string())?)
-        .body(notice.body.clone());
-    let mut parts = MultiPart::mixed().singlepart(SinglePart::plain(text)).singlepart(json);
+        .body(draft.json);
+    let mut parts = MultiPart::mixed().singlepart(SinglePart::plain(draft.text)).singlepart(json);
     // RFC 6522 §3: a report has its text for people first, then the part for programs.
     let boundary = parts.boundary();
     let report = format!("multipart/report; report-type=\"call-status\"; boundary=\"{boundary}\"");

@@ -5,6 +5,7 @@
 use crate::fetch::{Fetcher, Jar};
 use crate::intake::Intake;
 use control::order::mail::Attachment;
+use control::order::stop::StopKey;
 use control::order::{Application, Disposition, Parsed, Reason, Refusal, canon, number};
 use control::policy::customers::{self, Customer, Full};
 use control::policy::stored;
@@ -106,6 +107,27 @@ impl Intake {
             Some(set) => Ok(sets.enter(&stored::shelf_name(owner, name), set)),
             None => Ok(sets.strike(owner, name)),
         }
+    }
+
+    /// From now on customers' tokens are made and opened with this key. Before the doors open.
+    ///
+    /// # Errors
+    /// As [`Intake::take_file`].
+    pub fn opens(&self, key: StopKey) -> Result<(), String> {
+        // The first key stays: tokens that were given out go on.
+        drop(self.stop.set(Arc::new(key)));
+        self.take_file(&self.file.load_full())
+    }
+
+    /// A customer said so by a link or a mail: durable, and in force at the next look at any of their orders.
+    ///
+    /// # Errors
+    /// The store's; it does not bind then.
+    pub async fn opt_out(&self, tenant: TenantId, number: &str, source: &'static str) -> Result<(), Error> {
+        self.suppress(&entry(Some(tenant), number, "own", source, (self.now)().wall)).await?;
+        metrics::counter!("carillon_opt_outs_total", "source" => source).increment(1);
+        tracing::info!(tenant = tenant.0, source, "a customer opted out");
+        Ok(())
     }
 
     /// Does a call's end say something about its customer that must be kept before the call is booked?

@@ -5,7 +5,7 @@
 use crate::intake::{Intake, Settings};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use control::config::{Config, Scope, Tenant, check};
+use control::config::{Config, Role, Scope, Tenant, check};
 use control::order::canon;
 use control::store::{Ask, Error, Keep, Shelf};
 use serde::{Deserialize, Serialize};
@@ -18,6 +18,8 @@ use std::time::Duration;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Provisioned {
     documents: BTreeMap<String, Map<String, Value>>,
+    /// Routes for numbers that are called, by what they match: [`crate::numbers`].
+    pub(crate) numbers: BTreeMap<String, Map<String, Value>>,
     /// The greatest number ever given: a number is never given again.
     last_id: u32,
 }
@@ -60,6 +62,33 @@ pub enum Change {
         /// Which.
         key: String,
     },
+    /// Let a person in, or change what one may do; the answer holds a link, once, by which they choose a password.
+    AddUser {
+        /// Whose.
+        name: String,
+        /// What the person is to be called.
+        user: String,
+        /// What they may do.
+        role: Role,
+    },
+    /// Let a person in no more: their sessions end with the answer.
+    RemoveUser {
+        /// Whose.
+        name: String,
+        /// Who.
+        user: String,
+    },
+    /// A person followed their link and chose a password.
+    Welcome {
+        /// Whose.
+        name: String,
+        /// Who.
+        user: String,
+        /// The secret of the link.
+        secret: String,
+        /// What is kept of the password.
+        hash: String,
+    },
 }
 
 /// Why nothing was changed.
@@ -69,6 +98,8 @@ pub enum NotChanged {
     NotFound,
     /// It is in the configuration file, and is changed there.
     InFile,
+    /// This number's route is in the configuration file, and is changed there.
+    NumberInFile,
     /// It is there already.
     Exists,
     /// A word is wrong: which, and why.
@@ -84,6 +115,9 @@ impl std::fmt::Display for NotChanged {
             Self::InFile => {
                 f.write_str("this tenant stands in the configuration file: change it there, then reload")
             }
+            Self::NumberInFile => f.write_str(
+                "this number's route stands in the configuration file: change it there, then reload",
+            ),
             Self::Exists => f.write_str("it is there already"),
             Self::Wrong(word, why) if word.is_empty() => f.write_str(why),
             Self::Wrong(word, why) => write!(f, "{word}: {why}"),
@@ -104,9 +138,12 @@ const LAST_ID: &str = "last-id";
 const PREFIX: &str = "tenant/";
 /// Octets of chance in a key: nobody guesses 256 bits.
 const KEY_OCTETS: usize = 32;
-/// Tenants that may be provisioned, and keys of one.
+/// Tenants that may be provisioned, and keys and people of one.
 const TENANTS_MAX: usize = 10_000;
 const KEYS_MAX: usize = 100;
+const USERS_MAX: usize = 1_000;
+/// A link to choose a password works so long, ms.
+const INVITATION_MS: i64 = 3 * 24 * 3_600_000;
 
 /// A new key, as it is shown once.
 #[must_use]
@@ -128,10 +165,16 @@ pub fn told(t: &Tenant) -> Value {
             (name.clone(), json!({ "scopes": k.scopes, "networks": networks, "hashed": k.plain().is_none() }))
         })
         .collect();
+    let users: Map<String, Value> = t
+        .users
+        .iter()
+        .map(|(name, u)| (name.clone(), json!({ "role": u.role, "invited": u.password.is_none() })))
+        .collect();
     json!({
         "name": t.name,
         "id": t.id,
         "keys": keys,
+        "users": users,
         "signers": t.signers.keys().collect::<Vec<_>>(),
         "mail_from": shown(&t.mail_from),
         "mail_level_min": t.mail_level_min,
@@ -161,6 +204,9 @@ impl Intake {
             } else if let Some(tenant) = name.strip_prefix(PREFIX) {
                 let document = serde_json::from_slice(&value).map_err(|_| Error::Corrupt)?;
                 read.documents.insert(tenant.to_owned(), document);
+            } else if let Some(number) = name.strip_prefix(crate::numbers::PREFIX) {
+                let document = serde_json::from_slice(&value).map_err(|_| Error::Corrupt)?;
+                read.numbers.insert(number.to_owned(), document);
             }
         }
         let changed = *self.provisioned.read().unwrap_or_else(PoisonError::into_inner) != read;
@@ -193,7 +239,7 @@ impl Intake {
         Ok(())
     }
 
-    fn in_force(&self, file: &Config, provisioned: Provisioned) -> Result<(), NotChanged> {
+    pub(crate) fn in_force(&self, file: &Config, provisioned: Provisioned) -> Result<(), NotChanged> {
         let mut config = file.clone();
         for (name, document) in &provisioned.documents {
             let tenant = tenant_of(document)?;
@@ -208,11 +254,14 @@ impl Intake {
                 config.tenants.push(tenant);
             }
         }
+        let routes = crate::numbers::routes(provisioned.numbers.values(), &config.tenants);
+        config.inbound.extend(routes);
         let settings =
             Settings::of(&config).map_err(|why| NotChanged::Wrong(String::new(), why.to_string()))?;
-        self.settings.store(Arc::new(settings));
+        self.settings.store(Arc::new(settings.with_stop(self.stop.get().cloned())));
         self.config.store(Arc::new(config));
         *self.provisioned.write().unwrap_or_else(PoisonError::into_inner) = provisioned;
+        self.changed.notify_one();
         Ok(())
     }
 
@@ -273,9 +322,8 @@ impl Intake {
             }
             Change::AddKey { name, key, scopes, networks } => {
                 let lower = name.to_ascii_lowercase();
-                let keys = keys_of(self.known(all, &lower)?);
-                let plain = key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
-                if !plain || !(1..=64).contains(&key.len()) {
+                let keys = map_of(self.known(all, &lower)?, "keys");
+                if !is_plain(&key) {
                     return Err(wrong("key", "letters, figures, - and _, at most 64"));
                 }
                 if keys.contains_key(&key) {
@@ -292,10 +340,71 @@ impl Intake {
             }
             Change::RemoveKey { name, key } => {
                 let lower = name.to_ascii_lowercase();
-                let gone = keys_of(self.known(all, &lower)?).remove(&key);
+                let gone = map_of(self.known(all, &lower)?, "keys").remove(&key);
                 gone.map(|_| (lower, json!({ "removed": key }))).ok_or(NotChanged::NotFound)
             }
+            Change::AddUser { name, user, role } => self.invite(all, &name, &user, role),
+            Change::RemoveUser { name, user } => {
+                let lower = name.to_ascii_lowercase();
+                let gone = map_of(self.known(all, &lower)?, "users").remove(&user);
+                gone.map(|_| (lower, json!({ "removed": user }))).ok_or(NotChanged::NotFound)
+            }
+            Change::Welcome { name, user, secret, hash } => self.welcome(all, &name, &user, &secret, hash),
         }
+    }
+
+    /// A person and a link for them; who was there already keeps their password until they choose another.
+    fn invite(
+        &self,
+        all: &mut Provisioned,
+        name: &str,
+        user: &str,
+        role: Role,
+    ) -> Result<(String, Value), NotChanged> {
+        let lower = name.to_ascii_lowercase();
+        let users = map_of(self.known(all, &lower)?, "users");
+        if !is_plain(user) {
+            return Err(NotChanged::Wrong("user".into(), "letters, figures, - and _, at most 64".into()));
+        }
+        if users.len() >= USERS_MAX && !users.contains_key(user) {
+            return Err(NotChanged::Wrong("user".into(), "a tenant has at most 1000".into()));
+        }
+        let secret = URL_SAFE_NO_PAD.encode(crate::clock::random::<KEY_OCTETS>());
+        let until = (self.now)().wall.0 + INVITATION_MS;
+        let sha256 = canon::hex(&canon::digest(&secret));
+        let mut person = json!({ "role": role, "invitation": { "sha256": sha256, "until_ms": until } });
+        if let Some(password) = users.get(user).and_then(|u| u.get("password")) {
+            person["password"] = password.clone();
+        }
+        users.insert(user.to_owned(), person);
+        let base = self.settings.load().public_url.clone();
+        let link = format!("{base}/console/welcome/{lower}/{user}/{secret}");
+        let good_until = control::order::time::rfc3339(units::Wall(until));
+        Ok((
+            lower,
+            json!({ "tenant": name, "user": user, "role": role, "link": link, "good_until": good_until }),
+        ))
+    }
+
+    /// A link works once: what it was known by goes with its use.
+    fn welcome(
+        &self,
+        all: &mut Provisioned,
+        name: &str,
+        user: &str,
+        secret: &str,
+        hash: String,
+    ) -> Result<(String, Value), NotChanged> {
+        let lower = name.to_ascii_lowercase();
+        let now = (self.now)().wall.0;
+        let document = self.known(all, &lower)?;
+        let invited = tenant_of(document)?.users.get(user).and_then(|u| u.invitation.clone());
+        let good = invited.filter(|i| i.until_ms > now && i.sha256.0 == canon::digest(secret));
+        let person = map_of(document, "users").get_mut(user).and_then(Value::as_object_mut);
+        let (Some(_), Some(person)) = (good, person) else { return Err(NotChanged::NotFound) };
+        person.remove("invitation");
+        person.insert("password".into(), hash.into());
+        Ok((lower, json!({ "user": user })))
     }
 
     fn set(
@@ -352,12 +461,19 @@ impl Intake {
     }
 }
 
-fn keys_of(document: &mut Map<String, Value>) -> &mut Map<String, Value> {
-    let keys = document.entry("keys").or_insert_with(|| Value::Object(Map::new()));
-    if !keys.is_object() {
-        *keys = Value::Object(Map::new());
+/// A name that stands in an address and in a cookie as it is.
+fn is_plain(name: &str) -> bool {
+    let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
+    plain && (1..=64).contains(&name.len())
+}
+
+/// The keys or users of a tenant.
+fn map_of<'a>(document: &'a mut Map<String, Value>, what: &str) -> &'a mut Map<String, Value> {
+    let held = document.entry(what).or_insert_with(|| Value::Object(Map::new()));
+    if !held.is_object() {
+        *held = Value::Object(Map::new());
     }
-    keys.as_object_mut().expect("made an object above")
+    held.as_object_mut().expect("made an object above")
 }
 
 fn tenant_of(document: &Map<String, Value>) -> Result<Tenant, NotChanged> {

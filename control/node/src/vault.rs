@@ -51,6 +51,12 @@ impl Vault {
         Self { cipher: derive("carillon cipher\n"), mac: derive("carillon mac\n") }
     }
 
+    /// A secret for another purpose, which tells nothing of ours: the same on every node that has the same secret.
+    #[must_use]
+    pub fn derived(&self, purpose: &str) -> [u8; 32] {
+        self.tag(format!("carillon {purpose}").as_bytes()).finalize().into_bytes().into()
+    }
+
     /// Seals octets: nonce, ciphertext, tag.
     #[must_use]
     pub fn seal(&self, plain: &[u8]) -> Vec<u8> {

@@ -76,6 +76,7 @@ async fn house(name_server: Option<std::net::SocketAddr>) -> House {
         metrics: None,
         recordings: None,
         sealer: http::Sealer::new().unwrap(),
+        doorman: http::Doorman::default(),
         body_bytes_max: 256 << 20,
         requests_max: 1_000,
     };

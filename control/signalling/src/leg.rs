@@ -43,6 +43,8 @@ pub struct Rtp {
 /// One SDES crypto attribute (RFC 4568 §6.2): suite and 30 octets of key and salt.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Srtp {
+    /// Of ours: a far side that does not encrypt is taken all the same, as long as nothing is agreed. Of theirs: `false`.
+    pub optional: bool,
     /// 80 or 32 bits of tag.
     pub tag_bits: u8,
     /// Master key (16) and salt (14).

@@ -1,6 +1,7 @@
-//! Sets up and clears calls: SIP, SDP, Q.921 and Q.931 as pure state machines behind one word, [`leg`].
+//! Sets up and clears calls: SIP, SDP, Q.921, Q.931 and E&M trunks as pure state machines behind one word, [`leg`].
 #![forbid(unsafe_code)]
 
+pub mod cas;
 pub mod isdn;
 pub mod leg;
 #[cfg(test)]

@@ -4,11 +4,50 @@
 //! A call of ours names its group of spans in its URI, as RFC 4904 §4 has it: `tel:+15550123;tgrp=north`. Legs that come
 //! in get ids from 2^62 upwards (SIP's begin at 2^63), those that are placed keep the id that the caller chose below it.
 
-pub use crate::isdn::pri::Output;
+use crate::cas::{self, Register};
 use crate::isdn::pri::{self, Ask, ChannelState, Pri};
 use crate::leg::{Action, Ended, Indication, Place};
 use std::collections::{BTreeMap, BTreeSet};
 use units::{Cause, LegId, Mono, Now};
+
+/// What is asked, or told.
+#[derive(Debug)]
+pub enum Output {
+    /// Send this frame on the D-channel of this span.
+    Frame {
+        /// Which span.
+        span: u16,
+        /// Octets without flags and FCS.
+        octets: Vec<u8>,
+    },
+    /// A leg tells.
+    Leg(LegId, Indication),
+    /// A D-channel came up or went down.
+    Link {
+        /// Of which span.
+        span: u16,
+        /// Up.
+        up: bool,
+    },
+    /// Send these signalling bits.
+    Bits {
+        /// Which span.
+        span: u16,
+        /// From 1.
+        slot: u8,
+        /// ABCD in the low nibble.
+        abcd: u8,
+    },
+    /// Tones of a slot that has no bearer yet.
+    Register {
+        /// Which span.
+        span: u16,
+        /// From 1.
+        slot: u8,
+        /// What.
+        what: Register,
+    },
+}
 
 /// Legs of incoming calls on timeslots are numbered from here.
 pub const LEGS_FROM: u64 = 1 << 62;
@@ -45,6 +84,31 @@ pub enum Input<'a> {
         /// Something less: no new call goes there.
         defect: bool,
     },
+    /// Signalling bits of a slot came.
+    Bits {
+        /// Of which span.
+        span: u16,
+        /// From 1.
+        slot: u8,
+        /// ABCD in the low nibble.
+        abcd: u8,
+    },
+    /// The register of a slot heard a digit.
+    Signal {
+        /// Of which span.
+        span: u16,
+        /// From 1.
+        slot: u8,
+        /// `0-9 * # A-D`, `K` and `S` of MF.
+        signal: char,
+    },
+    /// The register of a slot has said its digits.
+    Said {
+        /// Of which span.
+        span: u16,
+        /// From 1.
+        slot: u8,
+    },
     /// An action for a leg. `Place` makes the leg.
     Leg(LegId, Action),
     /// An operator takes a span, or one slot, out or puts it back.
@@ -65,7 +129,7 @@ pub enum Input<'a> {
 pub struct SpanView {
     /// Its number.
     pub span: u16,
-    /// Dialect.
+    /// Dialect, or the signalling of trunks without one.
     pub switch: &'static str,
     /// It has an alarm.
     pub alarm: bool,
@@ -81,28 +145,44 @@ pub struct SpanView {
 #[derive(Debug, Default)]
 pub struct Endpoint {
     pris: Vec<Pri>,
+    trunks: Vec<cas::Span>,
     groups: Vec<Group>,
     alarms: BTreeSet<u16>,
-    legs: BTreeMap<LegId, usize>,
+    legs: BTreeMap<LegId, Home>,
     out: std::collections::VecDeque<Output>,
 }
 
+/// Who has a leg.
+#[derive(Clone, Copy, Debug)]
+enum Home {
+    Pri(usize),
+    Trunk(usize),
+}
+
 impl Endpoint {
-    /// With these D-channels and groups. `legs_from` of each configuration is set here.
+    /// With these D-channels, E&M spans and groups. `legs_from` of each configuration is set here.
     #[must_use]
-    pub fn new(pris: Vec<pri::Config>, groups: Vec<Group>) -> Self {
-        let with_legs = |(n, config): (u64, pri::Config)| {
-            Pri::new(pri::Config { legs_from: LEGS_FROM + n * LEGS_EACH, ..config })
-        };
-        let pris = (0..).zip(pris).map(with_legs).collect();
-        Self { pris, groups, ..Self::default() }
+    pub fn new(pris: Vec<pri::Config>, trunks: Vec<cas::Config>, groups: Vec<Group>) -> Self {
+        let mut from = (0..).map(|n: u64| LEGS_FROM + n * LEGS_EACH);
+        let mut legs_from = || from.next().expect("it has no end");
+        let pris = pris
+            .into_iter()
+            .map(|config| Pri::new(pri::Config { legs_from: legs_from(), ..config }))
+            .collect();
+        let trunk = |config| cas::Span::new(cas::Config { legs_from: legs_from(), ..config });
+        let trunks = trunks.into_iter().map(trunk).collect();
+        Self { pris, trunks, groups, ..Self::default() }
     }
 
-    /// Brings the D-channels up.
+    /// Brings the D-channels up, and puts the trunks on-hook.
     pub fn start(&mut self, now: Now) {
         for n in 0..self.pris.len() {
             self.pris[n].start(now);
             self.drain(n);
+        }
+        for n in 0..self.trunks.len() {
+            self.trunks[n].start();
+            self.drain_trunk(n);
         }
     }
 
@@ -118,24 +198,44 @@ impl Endpoint {
                 }
                 self.give_span(now, span, pri::Input::Defect { span, on: defect });
                 self.give_span(now, span, pri::Input::Line { span, up });
+                self.give_trunk(now, span, cas::Input::Line { up, defect });
             }
+            Input::Bits { span, slot, abcd } => self.give_trunk(now, span, cas::Input::Bits { slot, abcd }),
+            Input::Signal { span, slot, signal } => {
+                self.give_trunk(now, span, cas::Input::Signal { slot, signal });
+            }
+            Input::Said { span, slot } => self.give_trunk(now, span, cas::Input::Said { slot }),
             Input::Leg(leg, Action::Place(place)) => self.place(now, leg, &place),
-            Input::Leg(leg, action) => {
-                if let Some(&n) = self.legs.get(&leg) {
+            Input::Leg(leg, action) => match self.legs.get(&leg) {
+                Some(&Home::Pri(n)) => {
                     self.pris[n].handle(now, pri::Input::Leg(leg, action));
                     self.drain(n);
                 }
-            }
+                Some(&Home::Trunk(n)) => {
+                    self.trunks[n].handle(now, cas::Input::Leg(leg, action));
+                    self.drain_trunk(n);
+                }
+                None => {}
+            },
             Input::Block { span, slot, on } => {
                 self.give_span(now, span, pri::Input::Block { span, slot, on });
+                self.give_trunk(now, span, cas::Input::Block { slot, on });
             }
-            Input::Timer => {
-                for n in 0..self.pris.len() {
-                    if self.pris[n].deadline().is_some_and(|at| at <= now.mono) {
-                        self.pris[n].handle(now, pri::Input::Timer);
-                        self.drain(n);
-                    }
-                }
+            Input::Timer => self.due(now),
+        }
+    }
+
+    fn due(&mut self, now: Now) {
+        for n in 0..self.pris.len() {
+            if self.pris[n].deadline().is_some_and(|at| at <= now.mono) {
+                self.pris[n].handle(now, pri::Input::Timer);
+                self.drain(n);
+            }
+        }
+        for n in 0..self.trunks.len() {
+            if self.trunks[n].deadline().is_some_and(|at| at <= now.mono) {
+                self.trunks[n].handle(now, cas::Input::Timer);
+                self.drain_trunk(n);
             }
         }
     }
@@ -148,7 +248,8 @@ impl Endpoint {
     /// When to come back with [`Input::Timer`].
     #[must_use]
     pub fn deadline(&self) -> Option<Mono> {
-        self.pris.iter().filter_map(Pri::deadline).min()
+        let trunks = self.trunks.iter().filter_map(cas::Span::deadline);
+        self.pris.iter().filter_map(Pri::deadline).chain(trunks).min()
     }
 
     /// Whether it has this leg.
@@ -167,7 +268,9 @@ impl Endpoint {
     #[must_use]
     pub fn free(&self, group: &str) -> usize {
         let Some(group) = self.groups.iter().find(|g| g.name == group) else { return 0 };
-        self.pris.iter().map(|p| p.free(&group.spans)).sum()
+        let trunks = self.trunks.iter().filter(|t| group.spans.contains(&t.number()));
+        let free: usize = self.pris.iter().map(|p| p.free(&group.spans)).sum();
+        free + trunks.map(cas::Span::free).sum::<usize>()
     }
 
     /// Its groups.
@@ -180,6 +283,7 @@ impl Endpoint {
     #[must_use]
     pub fn view(&self) -> Vec<SpanView> {
         let mut all: Vec<SpanView> = self.pris.iter().flat_map(|pri| self.view_of(pri)).collect();
+        all.extend(self.trunks.iter().map(|t| self.view_of_trunk(t)));
         all.sort_by_key(|v| v.span);
         all
     }
@@ -194,6 +298,25 @@ impl Endpoint {
             counters: pri.counters(),
         };
         pri.spans().iter().map(view).collect()
+    }
+
+    fn view_of_trunk(&self, trunk: &cas::Span) -> SpanView {
+        let [placed, offered, glare] = trunk.counts();
+        SpanView {
+            span: trunk.number(),
+            switch: trunk.word(),
+            alarm: self.alarms.contains(&trunk.number()),
+            link: None,
+            channels: trunk.channels(),
+            counters: pri::Counters { placed, offered, glare, ..pri::Counters::default() },
+        }
+    }
+
+    fn give_trunk(&mut self, now: Now, span: u16, input: cas::Input) {
+        if let Some(n) = self.trunks.iter().position(|t| t.number() == span) {
+            self.trunks[n].handle(now, input);
+            self.drain_trunk(n);
+        }
     }
 
     fn give_span(&mut self, now: Now, span: u16, input: pri::Input<'_>) {
@@ -214,13 +337,24 @@ impl Endpoint {
         ask.ton = group.ton;
         // A free channel if there is one; else whoever could have had it says why not.
         let serves = |p: &Pri| p.spans().iter().any(|s| group.spans.contains(&s.number));
-        let free = self.pris.iter().position(|p| p.free(&group.spans) > 0);
-        let Some(n) = free.or_else(|| self.pris.iter().position(serves)) else {
-            return self.refuse(leg, Cause::NO_ROUTE);
-        };
-        self.legs.insert(leg, n);
-        self.pris[n].handle(now, pri::Input::Place(leg, Box::new(ask)));
-        self.drain(n);
+        let in_group = |t: &cas::Span| group.spans.contains(&t.number());
+        let pri = |which: &dyn Fn(&Pri) -> bool| self.pris.iter().position(which).map(Home::Pri);
+        let trunk = |which: &dyn Fn(&cas::Span) -> bool| self.trunks.iter().position(which).map(Home::Trunk);
+        let free = pri(&|p| p.free(&group.spans) > 0).or_else(|| trunk(&|t| in_group(t) && t.free() > 0));
+        let home = free.or_else(|| pri(&serves)).or_else(|| trunk(&in_group));
+        let ask = Box::new(ask);
+        self.legs.extend(home.map(|home| (leg, home)));
+        match home {
+            Some(Home::Pri(n)) => {
+                self.pris[n].handle(now, pri::Input::Place(leg, ask));
+                self.drain(n);
+            }
+            Some(Home::Trunk(n)) => {
+                self.trunks[n].handle(now, cas::Input::Place(leg, ask));
+                self.drain_trunk(n);
+            }
+            None => self.refuse(leg, Cause::NO_ROUTE),
+        }
     }
 
     fn refuse(&mut self, leg: LegId, cause: Cause) {
@@ -231,13 +365,34 @@ impl Endpoint {
 
     fn drain(&mut self, n: usize) {
         while let Some(output) = self.pris[n].poll() {
-            match &output {
-                Output::Leg(leg, Indication::Incoming(_)) => drop(self.legs.insert(*leg, n)),
-                Output::Leg(leg, Indication::Ended(_)) => drop(self.legs.remove(leg)),
-                _ => {}
+            match output {
+                pri::Output::Frame { span, octets } => self.out.push_back(Output::Frame { span, octets }),
+                pri::Output::Link { span, up } => self.out.push_back(Output::Link { span, up }),
+                pri::Output::Leg(leg, indication) => self.leg_told(Home::Pri(n), leg, indication),
             }
-            self.out.push_back(output);
         }
+    }
+
+    fn drain_trunk(&mut self, n: usize) {
+        let span = self.trunks[n].number();
+        while let Some(output) = self.trunks[n].poll() {
+            match output {
+                cas::Output::Bits { slot, abcd } => self.out.push_back(Output::Bits { span, slot, abcd }),
+                cas::Output::Register { slot, what } => {
+                    self.out.push_back(Output::Register { span, slot, what });
+                }
+                cas::Output::Leg(leg, indication) => self.leg_told(Home::Trunk(n), leg, indication),
+            }
+        }
+    }
+
+    fn leg_told(&mut self, home: Home, leg: LegId, indication: Indication) {
+        match indication {
+            Indication::Incoming(_) => drop(self.legs.insert(leg, home)),
+            Indication::Ended(_) => drop(self.legs.remove(&leg)),
+            _ => {}
+        }
+        self.out.push_back(Output::Leg(leg, indication));
     }
 }
 
@@ -272,6 +427,7 @@ mod tests {
             hunt: Hunt::Ascending,
             overlap_dial: false,
             overlap_receive: None,
+            transfer: false,
             legs_from: 0,
             limits: Limits::default(),
         }
@@ -284,7 +440,7 @@ mod tests {
     /// Spans 1 and 2 are wired to each other, 3 and 4 too; all in one endpoint.
     fn wired() -> Endpoint {
         let pris = (1..=4).map(|n| config(if n % 2 == 1 { Side::User } else { Side::Network }, n)).collect();
-        let mut endpoint = Endpoint::new(pris, vec![group("out", &[1, 3]), group("none", &[9])]);
+        let mut endpoint = Endpoint::new(pris, Vec::new(), vec![group("out", &[1, 3]), group("none", &[9])]);
         endpoint.start(Now::default());
         endpoint
     }
@@ -299,7 +455,7 @@ mod tests {
                     endpoint.handle(Now::default(), Input::Frame { span, octets: &octets });
                 }
                 Output::Leg(leg, indication) => told.push((leg, indication)),
-                Output::Link { .. } => {}
+                Output::Link { .. } | Output::Bits { .. } | Output::Register { .. } => {}
             }
         }
         told

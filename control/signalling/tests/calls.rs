@@ -3,7 +3,7 @@
 mod net;
 
 use net::{Weather, World, config, media, order};
-use signalling::leg::{Action, Credentials, Indication, Media, Place, Transport};
+use signalling::leg::{Action, Credentials, Indication, Media, Place, Rtp, Srtp, Transport};
 use signalling::sip::endpoint::{EndpointConfig, Input, Load, Probe, ServerAuth};
 use std::time::Duration;
 use units::{Cause, Digit, LegId, Private};
@@ -463,4 +463,105 @@ fn a_probed_peer_goes_down_after_two_misses_and_up_with_one_answer() {
     w.set_weather(Weather::default());
     w.run(2_000);
     assert_eq!(w.states, [true, false, true]);
+}
+
+/// Media with keys of ours.
+fn keyed(port: u16, optional: bool) -> Media {
+    let Media::Rtp(rtp) = media(port) else { unreachable!() };
+    let own = u8::try_from(port / 1_000).expect("small");
+    Media::Rtp(Rtp { srtp: Some(Srtp { optional, tag_bits: 80, key_salt: [own; 30] }), ..rtp })
+}
+
+fn keys(media: &Media) -> Option<u8> {
+    let Media::Rtp(rtp) = media else { return None };
+    rtp.srtp.as_ref().map(|keys| keys.key_salt[0])
+}
+
+fn offers(ours: Media) -> World {
+    let mut w = World::calm();
+    w.act(0, LegId(7), Action::Place(Box::new(Place { media: ours, ..order(7) })));
+    w.run(50);
+    w
+}
+
+/// What each side is told of the other's keys, once the call is up.
+fn agreed(w: &World) -> Vec<Option<u8>> {
+    let told = w.sides.iter().flat_map(|side| &side.told);
+    told.filter_map(|(_, i)| if let Indication::Answered { media } = i { Some(keys(media)) } else { None })
+        .collect()
+}
+
+#[test]
+fn rfc4568_both_sides_learn_each_others_keys_and_nobody_talks_them_down() {
+    for (ours, theirs) in [(false, false), (true, true), (false, true)] {
+        let mut w = offers(keyed(4000, ours));
+        let b = w.incoming(1);
+        w.act(1, b, Action::Accept { media: keyed(6000, theirs) });
+        w.run(100);
+        assert_eq!(agreed(&w), [Some(6), Some(4)]);
+        let sent = String::from_utf8_lossy(&w.sides[0].sent[0]).into_owned();
+        assert!(sent.contains("RTP/SAVP 0 8 101") && sent.contains("a=crypto:1 AES_CM_128_HMAC_SHA1_80"));
+        // An offer without keys, in a call that has them.
+        w.act(1, b, Action::Reoffer(media(6000)));
+        w.run(100);
+        assert_eq!(w.heard(1).last().map(String::as_str), Some("reanswered false"));
+        // Keys that stay, on hold.
+        w.act(1, b, Action::Reoffer(keyed(6000, false)));
+        w.run(50);
+        w.act(0, LegId(7), Action::Answer(keyed(4000, false)));
+        w.run(50);
+        assert_eq!(w.heard(1).last().map(String::as_str), Some("reanswered true"));
+        w.act(0, LegId(7), Action::Clear(Cause::NORMAL));
+        w.assert_empty();
+    }
+}
+
+#[test]
+fn keys_that_are_required_end_the_call_with_488_where_there_are_none() {
+    for (ours, theirs) in [(keyed(4000, false), media(6000)), (media(4000), keyed(6000, false))] {
+        let mut w = offers(ours);
+        let b = w.incoming(1);
+        w.act(1, b, Action::Accept { media: theirs });
+        w.run(100);
+        let Some((_, Indication::Ended(ended))) = w.sides[0].told.last() else { panic!("{:?}", w.heard(0)) };
+        assert_eq!(ended.status, Some(488));
+        w.assert_empty();
+    }
+}
+
+#[test]
+fn rfc3261_21_4_26_an_offer_with_keys_that_is_refused_is_made_again_without_them() {
+    let mut w = offers(keyed(4000, true));
+    let first = w.incoming(1);
+    w.act(1, first, Action::Accept { media: media(6000) });
+    w.run(100);
+    let second = w.incoming(1);
+    assert_ne!(first, second, "the INVITE came again");
+    w.act(1, second, Action::Accept { media: media(6000) });
+    w.run(100);
+    assert_eq!(agreed(&w), [None, None]);
+    w.act(0, LegId(7), Action::Clear(Cause::NORMAL));
+    w.assert_empty();
+}
+
+#[test]
+fn a_flood_of_new_calls_is_refused_then_dropped_and_calls_that_are_up_are_heard() {
+    let mut b = config(1);
+    (b.limits.calls_rate, b.limits.refusals_rate) = (2, 3);
+    let mut w = World::with(1, Weather::default(), Transport::Udp, [config(0), b]);
+    let up = w.call(1);
+    for n in 2..40 {
+        w.place(n);
+    }
+    w.run(200);
+    let counters = w.sides[1].endpoint.counters();
+    assert_eq!(counters.refused_busy, 3);
+    assert!(counters.dropped_busy > 20, "{counters:?}");
+    let refused = w.sides[1].sent.iter().map(|m| String::from_utf8_lossy(m).into_owned());
+    let refused: Vec<String> = refused.filter(|m| m.starts_with("SIP/2.0 503")).collect();
+    assert!(refused.iter().all(|m| m.contains("Retry-After: 5")), "{refused:?}");
+    // The call that was up before is heard all the same.
+    w.act(0, up[0], Action::Reoffer(held()));
+    w.run(100);
+    assert!(w.heard(1).contains(&"offered".to_owned()), "{:?}", w.heard(1));
 }

@@ -41,6 +41,7 @@ fn pri(side: Side, switch: Switch, number: u16, hunt: Hunt) -> Pri {
         hunt,
         overlap_dial: false,
         overlap_receive: None,
+        transfer: false,
         legs_from: THEIRS,
         limits: Limits::default(),
     });
@@ -210,6 +211,49 @@ fn ten_thousand_calls_of_euroisdn_over_a_bad_line() {
 #[test]
 fn ten_thousand_calls_of_national_isdn_over_a_bad_line() {
     ten_thousand(NI2);
+}
+
+/// Calls a second that one D-channel sets up and clears, in the line's own time: the exchange keeps every channel busy with calls
+/// that end as soon as they are answered.
+fn set_up_rate(switch: Switch) -> u64 {
+    let mut line = Line::new(switch, [Hunt::Ascending, Hunt::Descending], |card| card);
+    let (mut next, mut done, mut began) = (0u64, 0u64, None);
+    loop {
+        line.tick();
+        let now = line.now.mono.as_ms();
+        if line.ends.iter().all(Pri::is_up) && line.ends[0].free(&[1]) > 0 {
+            let began = *began.get_or_insert(now);
+            if now > began + 20_000 {
+                return done / 20;
+            }
+            next += 1;
+            let ask = Ask::new("+15550123", "5550100", &[1], 60_000);
+            line.put(0, Input::Place(LegId(next), Box::new(ask)));
+        }
+        while let Some((end, leg, indication)) = line.told.pop_front() {
+            match indication {
+                Indication::Incoming(_) => {
+                    let media = Media::Timeslot { span: 0, slot: 0 };
+                    line.put(end, Input::Leg(leg, Action::Accept { media }));
+                }
+                Indication::Answered { .. } if end == 0 => {
+                    line.put(0, Input::Leg(leg, Action::Clear(Cause::NORMAL)));
+                }
+                Indication::Ended(ended) if end == 0 => done += u64::from(ended.cause == Cause::NORMAL),
+                _ => {}
+            }
+        }
+    }
+}
+
+#[test]
+fn a_d_channel_sets_up_more_calls_a_second_than_its_channels_can_hold() {
+    for switch in [EURO, NI2] {
+        let rate = set_up_rate(switch);
+        println!("{}: {rate} calls a second set up and cleared by one D-channel of 64 kbit/s", switch.name);
+        // Thirty channels with calls of a second would need thirty.
+        assert!(rate >= 30, "{rate}");
+    }
 }
 
 #[test]

@@ -74,7 +74,7 @@ impl Lexicon {
                     b"phoneme" => {
                         let alphabet = own_alphabet.take().unwrap_or_else(|| alphabet.clone());
                         let ph = content.trim().to_owned();
-                        saying.get_or_insert_with(|| Saying::Phoneme(Phoneme { alphabet, ph }));
+                        saying.get_or_insert(Saying::Phoneme(Phoneme { alphabet, ph }));
                     }
                     b"lexeme" => {
                         if let Some(saying) = saying.take() {

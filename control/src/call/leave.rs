@@ -141,18 +141,22 @@ impl Call {
     }
 
     fn dial(&mut self, ctx: &mut Ctx<'_>, port: u16, work: Work) {
-        let media = self.own_media(ctx, port);
         let route = self.route.as_ref().expect("an outbound call has its route before its intent is written");
-        let out = self.out.as_mut().expect("an outbound call has a plan from the start");
+        let out = self.out.as_ref().expect("an outbound call has a plan from the start");
         let nth = out.invites.iter().filter(|trunk| **trunk == route.trunk).count();
-        let nth = u32::try_from(nth).unwrap_or(u32::MAX);
+        let dialog =
+            route::dialog_of(self.facts.attempt, &route.trunk, u32::try_from(nth).unwrap_or(u32::MAX));
+        self.keys = ctx.settings.keys(dialog, route.srtp);
+        let media = self.own_media(ctx, port);
+        let route = self.route.as_ref().expect("as above");
+        let out = self.out.as_mut().expect("as above");
         let place = Place {
             to: route.uri.clone(),
             from: route.from.clone(),
             asserted: route.asserted.clone(),
             hop: route.hop,
             transport: route.transport,
-            attempt: route::dialog_of(self.facts.attempt, &route.trunk, nth),
+            attempt: dialog,
             media,
             engine: None,
             credentials: route.credentials.clone(),

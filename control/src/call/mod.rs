@@ -24,6 +24,7 @@ mod transfer;
 mod voice;
 
 use crate::conduct::{Ctx, Denied, Fact, Finished, Heard, Letter, Output, Purpose};
+use crate::config::Encryption;
 use crate::order::{Application, Disposition, Order, Origin, Purpose as For, When};
 use crate::permit::{Permit, Slot};
 use crate::record::Direction;
@@ -35,7 +36,7 @@ use facts::Facts;
 use leave::Out;
 use play::Loaded;
 use second::{First, Joined};
-use signalling::leg::{Action, Ended, Indication, Media, Place, Rtp};
+use signalling::leg::{Action, Ended, Indication, Media, Place, Rtp, Srtp};
 use signalling::sip::dialog::DialogSnapshot;
 use std::net::SocketAddr;
 use talk::{Talk, Turn};
@@ -123,6 +124,8 @@ pub struct Call {
     root_url: String,
     /// The call that this one was placed for, until that has been told its end.
     first: Option<First>,
+    /// Our SRTP keys; once answered, only if SRTP was agreed.
+    keys: Option<Srtp>,
     facts: Facts,
 }
 
@@ -232,7 +235,7 @@ impl Call {
 
     /// A call that comes in and is to be taken.
     pub(crate) fn inbound(ctx: &mut Ctx<'_>, id: CallId, leg: LegId, arrival: Arrival) -> Self {
-        let Arrival { incoming, attempt, slot, tenant, url } = arrival;
+        let Arrival { incoming, attempt, slot, tenant, url, srtp } = arrival;
         let timeslot = matches!(incoming.offer, Some(Media::Timeslot { .. }));
         let (protocol_name, protocol_version) = protocol(timeslot);
         let redirect = incoming.redirects.iter().map(|r| Redirect {
@@ -261,6 +264,7 @@ impl Call {
         call.slot = Some(slot);
         call.leg = Some(leg);
         call.timeslot = timeslot;
+        call.keys = ctx.settings.keys(attempt, srtp);
         call.prepare(ctx);
         call
     }
@@ -284,6 +288,7 @@ impl Call {
             slot: None,
             root_url: String::new(),
             first: None,
+            keys: None,
             facts,
         }
     }
@@ -412,7 +417,7 @@ impl Call {
             telephone_event: Some(TELEPHONE_EVENT),
             sends: true,
             receives: true,
-            srtp: None,
+            srtp: self.keys.clone(),
             ptime_ms: 20,
         })
     }
@@ -489,8 +494,14 @@ impl Call {
             // A timeslot stays what it is.
             Media::Timeslot { .. } if self.opened => return,
             Media::Timeslot { span, slot } => Output::OpenSlot { bearer, span: *span, slot: *slot },
-            Media::Rtp(far) if self.opened => Output::Respec { bearer, far: Box::new(far.clone()) },
-            Media::Rtp(far) => Output::Open { bearer, far: Box::new(far.clone()) },
+            Media::Rtp(far) => {
+                let (far, keys) = (Box::new(far.clone()), self.keys.clone().filter(|_| far.srtp.is_some()));
+                if self.opened {
+                    Output::Respec { bearer, far, keys }
+                } else {
+                    Output::Open { bearer, far, keys }
+                }
+            }
         };
         self.opened = true;
         ctx.out.push_back(output);
@@ -509,7 +520,13 @@ impl Call {
         self.facts.answered = Some(ctx.now);
         self.trunk_answered(ctx);
         self.stage_until = None;
-        ctx.story(self.facts.attempt, "sip", "answered".into());
+        let encrypted = matches!(media, Media::Rtp(far) if far.srtp.is_some());
+        if !encrypted {
+            // What it was answered as it stays: no later offer of ours asks for more.
+            self.keys = None;
+        }
+        let how = if encrypted { "answered, voice encrypted (SRTP)" } else { "answered" };
+        ctx.story(self.facts.attempt, "sip", how.into());
         if let Some(lease) = &self.lease {
             let ask =
                 Ask::Progress { order: lease.order, epoch: lease.epoch, state: crate::order::State::Talking };
@@ -656,6 +673,8 @@ pub(crate) struct Arrival {
     pub(crate) slot: Slot,
     pub(crate) tenant: TenantId,
     pub(crate) url: String,
+    /// Whether its voice is encrypted.
+    pub(crate) srtp: Encryption,
 }
 
 impl Stage {

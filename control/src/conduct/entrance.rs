@@ -18,8 +18,8 @@ pub struct Entrance {
 /// What is to be done with a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Entry {
-    /// It is that tenant's, and this document talks.
-    Open(TenantId, String),
+    /// It is that tenant's, and this document talks; by the route of this pattern.
+    Open(TenantId, String, String),
     /// Somebody would take it at another hour.
     Closed,
     /// Nobody ever takes it.
@@ -40,6 +40,18 @@ impl Entrance {
         config.inbound.iter().filter_map(one).collect()
     }
 
+    /// What it matches: its name.
+    #[must_use]
+    pub fn pattern(&self) -> &str {
+        &self.route.pattern
+    }
+
+    /// Calls that are kept free for it.
+    #[must_use]
+    pub fn reserve(&self) -> usize {
+        usize::try_from(self.route.reserve).unwrap_or(usize::MAX)
+    }
+
     fn is_open(&self, at: Wall) -> bool {
         self.open.as_ref().is_none_or(|(hours, zone)| hours.open(at, zone, &|_| false))
     }
@@ -56,7 +68,9 @@ impl Entrance {
 pub(super) fn entry(entrances: &[Entrance], user: &str, by: &[&str], at: Wall) -> Entry {
     let mut matching = entrances.iter().filter(|e| e.matches(user, by)).peekable();
     let none = if matching.peek().is_some() { Entry::Closed } else { Entry::Nobody };
-    matching.find(|e| e.is_open(at)).map_or(none, |e| Entry::Open(e.tenant, e.route.url.clone()))
+    matching
+        .find(|e| e.is_open(at))
+        .map_or(none, |e| Entry::Open(e.tenant, e.route.url.clone(), e.route.pattern.clone()))
 }
 
 #[cfg(test)]
@@ -99,11 +113,11 @@ trunks = [\"t\"]
         let check = |user: &str, by: &[&str], at, want: Entry| {
             assert_eq!(entry(&all, user, by, at), want, "{user} {by:?}");
         };
-        check("+15550100", &[], day, Entry::Open(TenantId(1), "http://w/day".into()));
-        check("+15550100", &[], night, Entry::Open(TenantId(1), "http://w/night".into()));
+        check("+15550100", &[], day, Entry::Open(TenantId(1), "http://w/day".into(), "+1555*".into()));
+        check("+15550100", &[], night, Entry::Open(TenantId(1), "http://w/night".into(), "+15550*".into()));
         check("+15559999", &[], night, Entry::Closed);
-        check("+15559999", &["t"], night, Entry::Open(TenantId(2), "http://w/by-trunk".into()));
-        check("+4420", &["t"], day, Entry::Open(TenantId(2), "http://w/by-trunk".into()));
+        check("+15559999", &["t"], night, Entry::Open(TenantId(2), "http://w/by-trunk".into(), "*".into()));
+        check("+4420", &["t"], day, Entry::Open(TenantId(2), "http://w/by-trunk".into(), "*".into()));
         check("+4420", &["u"], day, Entry::Nobody);
     }
 }

@@ -17,7 +17,7 @@ use crate::record::Direction;
 use crate::store::{Ask, Lease, StoryLine};
 use crate::trunk::Board;
 use dataplane::command::{Command, PromptHandle};
-use signalling::leg::{Action, Rtp};
+use signalling::leg::{Action, Rtp, Srtp};
 use signalling::sip::endpoint::Output as SipOutput;
 use signalling::tdm::Output as TdmOutput;
 use std::collections::{BTreeMap, VecDeque};
@@ -81,6 +81,8 @@ pub enum Output {
         bearer: BearerId,
         /// What was agreed.
         far: Box<Rtp>,
+        /// Our keys, if SRTP was.
+        keys: Option<Srtp>,
     },
     /// The far side of an open bearer is new.
     Respec {
@@ -88,6 +90,8 @@ pub enum Output {
         bearer: BearerId,
         /// What was agreed.
         far: Box<Rtp>,
+        /// Our keys, if SRTP was.
+        keys: Option<Srtp>,
     },
     /// Pass on to the bearer's worker.
     Command(Command),

@@ -1,13 +1,16 @@
 //! What a shard knows of the configuration, ready for use by calls.
 
 use super::entrance::{self, Entrance, Entry};
-use crate::config::{Config, Trunk, TrunkGroup};
+use crate::config::{Config, Encryption, Trunk, TrunkGroup};
 use crate::order::{Application, Order};
-use crate::trunk::route::{NoRoute, Plan};
+use crate::trunk::route::{self, NoRoute, Plan};
+use hmac::{Hmac, Mac};
+use sha2::Sha256;
+use signalling::leg::{Media, Srtp, Transport};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use units::{Codec, Mono, ServerId, TenantId, Wall};
+use units::{AttemptId, Codec, Mono, Private, ServerId, TenantId, Wall};
 
 /// A monotonic clock for the script engine.
 #[derive(Clone)]
@@ -66,12 +69,17 @@ pub struct Settings {
     pub ring_ms_max: u64,
     /// Peers beside the trunks.
     pub trusted: Vec<IpAddr>,
+    /// Whether voice is encrypted on calls that come from no trunk, and whether their keys may go in the clear.
+    pub srtp: (Encryption, bool),
+    /// SRTP keys derive from it.
+    secret: Private<[u8; 32]>,
 }
 
 impl Settings {
-    /// From a configuration that was judged to be sound; `media_ip` is what peers are told.
+    /// From a configuration that was judged to be sound; `media_ip` is what peers are told, and `secret` what nobody but
+    /// this server knows.
     #[must_use]
-    pub fn new(config: &Config, media_ip: IpAddr) -> Self {
+    pub fn new(config: &Config, media_ip: IpAddr, secret: [u8; 32]) -> Self {
         let calls_max = usize::try_from(config.limits.calls_max).unwrap_or(usize::MAX);
         Self {
             server: ServerId(config.node.server_id),
@@ -96,7 +104,47 @@ impl Settings {
             sip_host: host(config, media_ip),
             ring_ms_max: config.policy.ring_max.ms,
             trusted: config.sip.trusted.clone(),
+            srtp: (config.sip.srtp, config.sip.srtp_keys_in_clear),
+            secret: Private::new(secret),
         }
+    }
+
+    /// Our SRTP key for one dialog: different for each, the same for the same one after a restart, so that the INVITE can
+    /// be sent again.
+    #[must_use]
+    pub fn keys(&self, dialog: AttemptId, wanted: Encryption) -> Option<Srtp> {
+        if wanted == Encryption::Refused {
+            return None;
+        }
+        let mut mac = <Hmac<Sha256> as Mac>::new_from_slice(self.secret.expose())
+            .expect("HMAC takes keys of any length");
+        mac.update(b"srtp");
+        mac.update(&dialog.0.to_be_bytes());
+        let octets = mac.finalize().into_bytes();
+        let mut key_salt = [0; 30];
+        key_salt.iter_mut().zip(octets).for_each(|(to, from)| *to = from);
+        Some(Srtp { optional: wanted == Encryption::Optional, tag_bits: 80, key_salt })
+    }
+
+    /// Whether voice is encrypted on a call that comes by one of these trunks, or by none, with this offer. `None`: it is
+    /// refused, for want of keys or for where they were shown.
+    #[must_use]
+    pub fn encryption(&self, by: &[&str], transport: Transport, offer: Option<&Media>) -> Option<Encryption> {
+        if let Some(Media::Timeslot { .. }) = offer {
+            return Some(Encryption::Refused);
+        }
+        let here =
+            |t: &&Trunk| by.contains(&t.name.as_str()) && t.transport.is_none_or(|own| own == transport);
+        // Of several trunks at one address the strictest counts.
+        let own = self.trunks.iter().filter(here).map(|t| (t.srtp, t.srtp_keys_in_clear)).max();
+        let (wanted, in_clear) = own.unwrap_or(self.srtp);
+        let wanted = route::over(wanted, transport, in_clear)?;
+        let fits = match (offer, wanted) {
+            (Some(Media::Rtp(rtp)), Encryption::Required) => rtp.srtp.is_some(),
+            (Some(Media::Rtp(rtp)), Encryption::Refused) => rtp.srtp.is_none(),
+            _ => true,
+        };
+        fits.then_some(wanted)
     }
 
     /// The URL of an application.

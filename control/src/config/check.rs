@@ -2,7 +2,7 @@
 //! keys that contradict each other. Each fault carries the path of its key, so that its line is found.
 
 use super::tenant::Secret;
-use super::{Config, Fault, Tenant};
+use super::{Config, Encryption, Fault, Inbound, Tenant};
 use crate::order::number;
 use crate::order::request::is_address;
 use crate::policy::{house, packs, zones};
@@ -215,6 +215,9 @@ fn doors(config: &Config, found: &mut Found) {
     let short =
         http.operator_key.as_ref().is_some_and(|k| k.plain().is_some_and(|k| k.len() < KEY_BYTES_MIN));
     found.range(short, "http.operator_key", "http.operator_key", "at least 8 characters");
+    let public = http.public_url.as_deref().is_none_or(is_web);
+    let allowed = "an address that begins with https:// or http://";
+    found.range(!public, "http.public_url", "http.public_url", allowed);
     let smtp = &config.smtp;
     let host = smtp.smarthost.as_deref().is_none_or(is_host_port);
     found.range(!host, "smtp.smarthost", "smtp.smarthost", "a host with its port, such as \"127.0.0.1:25\"");
@@ -262,6 +265,8 @@ fn policy(config: &Config, found: &mut Found) {
         let known = packs::NAMES.iter().map(|n| (*n).to_owned()).collect();
         found.0.push((format!("policy.packs[{i}]"), Fault::NoSuch("pack", pack.as_str().into(), known)));
     }
+    let hour = policy.ledger.ms < crate::limits::HOUR_MS;
+    found.range(hour, "policy.ledger", "policy.ledger", "at least 1h");
     found.range(policy.attempts_max == 0, "policy.attempts_max", "policy.attempts_max", "at least 1");
     let ring = policy.ring_max.ms;
     found.range(!(1_000..=300_000).contains(&ring), "policy.ring_max", "policy.ring_max", "from 1s to 5m");
@@ -348,21 +353,35 @@ fn sources(config: &Config, found: &mut Found) {
     }
 }
 
+/// Faults of one route for incoming calls that came by the API: paths begin at the route.
+#[must_use]
+pub fn of_route(route: &Inbound) -> Vec<(String, Fault)> {
+    let mut found = Found(Vec::new());
+    route_faults(route, "", &mut found);
+    found.0.into_iter().map(|(path, fault)| (path.trim_start_matches('.').to_owned(), fault)).collect()
+}
+
+fn route_faults(inbound: &Inbound, at: &str, found: &mut Found) {
+    let path = |key: &str| format!("{at}.{key}");
+    let url = is_web(&inbound.url);
+    found.range(!url, path("url"), "inbound.url", "an address that begins with https:// or http://");
+    let why = "a time zone of the IANA database, such as \"Europe/Berlin\"";
+    let zone = inbound.zone.as_deref().is_none_or(zones::is_zone);
+    found.range(!zone, path("zone"), "inbound.zone", why);
+    let hours = inbound.hours.as_deref().is_none_or(|h| house::hours(h).is_ok());
+    let why = "spans such as \"08:00-21:00\" or \"mon-fri 09:00-18:00; sat 10:00-14:00\"";
+    found.range(!hours, path("hours"), "inbound.hours", why);
+}
+
 fn ways(config: &Config, found: &mut Found) {
     for (i, inbound) in config.inbound.iter().enumerate() {
-        let path = format!("inbound[{i}].url");
-        found.range(
-            !is_web(&inbound.url),
-            path,
-            "inbound.url",
-            "an address that begins with https:// or http://",
-        );
-        let (key, why) = ("inbound.zone", "a time zone of the IANA database, such as \"Europe/Berlin\"");
-        let zone = inbound.zone.as_deref().is_none_or(zones::is_zone);
-        found.range(!zone, format!("inbound[{i}].zone"), key, why);
-        let hours = inbound.hours.as_deref().is_none_or(|h| house::hours(h).is_ok());
-        let why = "spans such as \"08:00-21:00\" or \"mon-fri 09:00-18:00; sat 10:00-14:00\"";
-        found.range(!hours, format!("inbound[{i}].hours"), "inbound.hours", why);
+        route_faults(inbound, &format!("inbound[{i}]"), found);
+    }
+    let reserved: u64 = config.inbound.iter().map(|route| u64::from(route.reserve)).sum();
+    if let Some(at) = config.inbound.iter().position(|route| route.reserve > 0) {
+        let why = "more is kept free than limits.inbound_share lets in";
+        let much = reserved > config.inbound_calls_max();
+        found.against(much, format!("inbound[{at}].reserve"), "inbound.reserve", why);
     }
     for (i, trunk) in config.trunks.iter().enumerate() {
         let bad = trunk.caller_id.as_ref().is_some_and(|id| !is_caller_id(id.expose()));
@@ -374,6 +393,14 @@ fn ways(config: &Config, found: &mut Found) {
             "trunks.rate",
             "more than nothing",
         );
+        let (at, why) = (
+            format!("trunks[{i}].srtp"),
+            "its keys would go in the clear: set transport = \"tls\", or srtp_keys_in_clear = true",
+        );
+        let clear = trunk.transport != Some(Transport::Tls) && !trunk.srtp_keys_in_clear;
+        found.against(trunk.srtp != Encryption::Refused && clear, &at, "trunks.srtp", why);
+        let line = trunk.is_line() && trunk.srtp != Encryption::Refused;
+        found.against(line, at, "trunks.srtp", "a line carries no packets");
         let often = trunk.probe.ms > 0 && trunk.probe.ms < 1_000;
         found.range(often, format!("trunks[{i}].probe"), "trunks.probe", "0s, or at least 1s");
         let user = |r: &super::Register| r.user.is_some() || trunk.user.is_some();
@@ -440,6 +467,10 @@ mod tests {
     #[test]
     fn values_that_nobody_could_serve_by_are_refused_with_their_line() {
         check("[policy]\nzone = \"Mars/Base\"\n", "x.toml:2: `policy.zone` must be a time zone");
+        check(
+            "[[trunks]]\nname = \"a\"\naddress = \"127.0.0.1:1\"\nsrtp = \"required\"\n",
+            "x.toml:4: `trunks.srtp`: its keys would go in the clear",
+        );
         check("[sip]\nlisten = [\"tls:127.0.0.1:5061\"]\n", "x.toml:2: `sip.listen`: a tls: listener needs");
         check("[media]\nrtp_ports = [20000, 20009]\n", "x.toml:2: `media.rtp_ports`: too few");
         check(

@@ -3,6 +3,7 @@
 //! file and resolves what names other files.
 
 pub mod check;
+pub mod dahdi;
 mod place;
 mod problem;
 mod sections;
@@ -10,14 +11,19 @@ mod source;
 mod spans;
 mod tenant;
 mod trunks;
+mod user;
 mod values;
 
 pub use problem::{Fault, Problem};
 pub use sections::*;
 pub use source::{Feeds, Source};
-pub use spans::{Device, HuntOrder, Line, LineKind, NumberType, Signalling, Slots, SwitchType};
+use spans::slots_text;
+pub use spans::{
+    Decibels, Device, Dialing, HuntOrder, Line, LineKind, NumberType, Signalling, Slots, SwitchType,
+};
 pub use tenant::{Fingerprint, Key, MailTls, Network, Retries, Scope, Secret, Signer, Tenant, octets_32};
-pub use trunks::{Address, Dial, Register, Trunk, TrunkGroup};
+pub use trunks::{Address, Dial, Encryption, Register, Trunk, TrunkGroup};
+pub use user::{Invitation, PasswordHash, Role, User};
 pub use values::{BadValue, Percent, Rate, Size, Span};
 
 use serde::Deserialize;
@@ -100,6 +106,12 @@ pub struct Reload {
 }
 
 impl Config {
+    /// Incoming calls that may be up at a time.
+    #[must_use]
+    pub fn inbound_calls_max(&self) -> u64 {
+        u64::from(self.limits.calls_max) * u64::from(self.limits.inbound_share.0) / 100
+    }
+
     /// Compares with a newer text. Routes, tenants, policy and fetch rules are read afresh by each new call; sockets,
     /// threads, pools and files were sized and opened at the start.
     #[must_use]

@@ -1,6 +1,6 @@
 //! The sections of `carillon.toml`. Each field's comment is what `carillon.example.toml` says about it.
 
-use super::{Key, Network, Percent, Rate, Retries, Size, Span};
+use super::{Encryption, Key, Network, Percent, Rate, Retries, Size, Span};
 use serde::{Deserialize, Deserializer};
 use signalling::leg::Transport;
 use std::collections::BTreeMap;
@@ -107,6 +107,10 @@ pub struct Sip {
     pub tls_clients_verified: bool,
     /// Name servers that are asked where trunks are; empty: those of the host.
     pub nameservers: Vec<SocketAddr>,
+    /// Whether voice is encrypted on calls that come from no trunk.
+    pub srtp: Encryption,
+    /// The keys of such calls may go by `udp` and `tcp` too.
+    pub srtp_keys_in_clear: bool,
 }
 
 impl Default for Sip {
@@ -124,6 +128,8 @@ impl Default for Sip {
             tls_authorities: None,
             tls_clients_verified: false,
             nameservers: Vec::new(),
+            srtp: Encryption::default(),
+            srtp_keys_in_clear: false,
         }
     }
 }
@@ -238,6 +244,8 @@ pub struct Smtp {
     pub smarthost: Option<String>,
     /// Sender of status mails.
     pub from: String,
+    /// Mails about a campaign's calls leave together so often; `0s`: one for each call.
+    pub digest: Span,
     /// Name server for DKIM, SPF and DMARC; none: the machine's own.
     pub name_server: Option<SocketAddr>,
     /// PEM file for STARTTLS; none: that of `[sip]`, and without one STARTTLS is not offered.
@@ -256,6 +264,7 @@ impl Default for Smtp {
             sessions_max: 200,
             smarthost: None,
             from: "carillon@localhost".into(),
+            digest: Span::from_s(3_600),
             name_server: None,
             tls_certificate: None,
             tls_key: None,
@@ -285,6 +294,8 @@ pub struct Http {
     pub client_ca: Option<String>,
     /// Proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<Network>,
+    /// How the world reaches this door: what links begin with; none: links are paths.
+    pub public_url: Option<String>,
 }
 
 impl Default for Http {
@@ -299,6 +310,7 @@ impl Default for Http {
             tls_key: None,
             client_ca: None,
             trusted_proxies: Vec::new(),
+            public_url: None,
         }
     }
 }
@@ -330,6 +342,8 @@ pub struct Policy {
     pub sip_addresses: bool,
     /// Callee's zone when neither the order nor the number tells.
     pub zone: String,
+    /// Rules of money and of abandoned calls look back so far; by whole hours.
+    pub ledger: Span,
     /// Packs of regulation in force: `"us"`. They need counsel.
     pub packs: Vec<String>,
     /// Files with rule sets of the operator, in the form of the packs.
@@ -353,6 +367,7 @@ impl Default for Policy {
             permit_max: Span::from_s(30),
             sip_addresses: true,
             zone: "UTC".into(),
+            ledger: Span::from_s(30 * 86_400),
             packs: Vec::new(),
             files: Vec::new(),
             sets: Vec::new(),
@@ -513,6 +528,9 @@ pub struct Inbound {
     /// Zone of its hours; none: that of `[policy]`.
     #[serde(default)]
     pub zone: Option<String>,
+    /// Calls that are kept free for it, of those that `limits.inbound_share` allows; others are refused before.
+    #[serde(default)]
+    pub reserve: u32,
 }
 
 impl Inbound {

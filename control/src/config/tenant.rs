@@ -20,6 +20,9 @@ pub struct Tenant {
     /// API keys, each with a name.
     #[serde(default)]
     pub keys: BTreeMap<String, Key>,
+    /// People who sign in to the pages, by name.
+    #[serde(default)]
+    pub users: BTreeMap<String, super::User>,
     /// Ed25519 public keys by name: who signs manifests and HTTP messages.
     #[serde(default)]
     pub signers: BTreeMap<String, Signer>,

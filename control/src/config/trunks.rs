@@ -81,9 +81,34 @@ pub struct Trunk {
     /// Register there; until that stands the trunk takes no call.
     #[serde(default)]
     pub register: Option<Register>,
+    /// What a minute of talk costs, in thousandths of your currency, for rules of money; none: unknown.
+    #[serde(default)]
+    pub price_a_minute: Option<u64>,
+    /// What an answered call costs beside, likewise.
+    #[serde(default)]
+    pub price_a_call: Option<u64>,
     /// Takes no call until `carillon trunk NAME unblock`.
     #[serde(default)]
     pub blocked: bool,
+    /// Whether voice is encrypted, on calls to it and from it.
+    #[serde(default)]
+    pub srtp: Encryption,
+    /// The keys may go by `udp` and `tcp` too, where whoever looks on can read them.
+    #[serde(default)]
+    pub srtp_keys_in_clear: bool,
+}
+
+/// Whether voice is encrypted: SRTP (RFC 3711) with keys in the session descriptions (SDES, RFC 4568).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Encryption {
+    /// Never: RTP only.
+    #[default]
+    Refused,
+    /// If the other side speaks it.
+    Optional,
+    /// Always: no call without.
+    Required,
 }
 
 /// Where a trunk is.

@@ -8,8 +8,8 @@ fn directory() -> Arc<Directory> {
         hostname: "d.example".into(),
         domains: vec!["d.example".into()],
         tenants: vec![("acme".into(), TenantId(1))],
-        tls_required: false,
         auth_in_clear: true,
+        ..Directory::default()
     })
 }
 

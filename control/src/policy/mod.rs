@@ -12,6 +12,7 @@ pub mod decision;
 pub mod facts;
 pub mod house;
 pub mod judge;
+pub mod ledger;
 pub mod pace;
 pub mod packs;
 pub mod pass;

@@ -100,6 +100,12 @@ impl Stored {
         true
     }
 
+    /// Is there a rule among them that asks the ledger?
+    #[must_use]
+    pub fn asks_ledger(&self) -> bool {
+        self.sets.values().any(|set| super::ledger::asks(set))
+    }
+
     /// Takes one out; true if it was there.
     pub fn strike(&mut self, owner: Option<TenantId>, name: &str) -> bool {
         self.sets.remove(&(owner, name.to_owned())).is_some()

@@ -22,7 +22,7 @@ use crate::trunk::{Board, BoardLimits, Standing, TrunkView};
 use dataplane::report::{Report, SpanEvent};
 use signalling::leg::{Action, Incoming, Indication};
 use signalling::sip::dialog::DialogSnapshot;
-use signalling::sip::endpoint::{Endpoint, Input as SipInput, Net, Output as SipOutput};
+use signalling::sip::endpoint::{Counters, Endpoint, Input as SipInput, Load, Net, Output as SipOutput};
 use signalling::sip::locate::Target;
 use signalling::tdm::{self, Input as TdmInput, Output as TdmOutput};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -85,11 +85,14 @@ pub struct Shard {
     calls: BTreeMap<CallId, Call>,
     deadlines: BTreeSet<(Mono, CallId)>,
     legs: BTreeMap<LegId, CallId>,
+    by_route: ByRoute,
     common: Common,
     /// The call that is being handled: to whom a panic belongs.
     current: Option<CallId>,
     next_call: u64,
     draining: bool,
+    /// The endpoint refuses new calls before it reads them.
+    refusing: bool,
     /// A trunk that is down is to be tried again.
     trunks_due: Option<Mono>,
     out: VecDeque<Output>,
@@ -142,10 +145,12 @@ impl Shard {
             calls: BTreeMap::new(),
             deadlines: BTreeSet::new(),
             legs: BTreeMap::new(),
+            by_route: ByRoute::default(),
             common,
             current: None,
             next_call: 0,
             draining: false,
+            refusing: false,
             trunks_due: None,
             out: VecDeque::new(),
         }
@@ -212,9 +217,25 @@ impl Shard {
             Input::Timer => self.timer(now),
         }
         self.pump(now);
+        self.tell_load(now);
         self.current = None;
         self.flush_story();
         self.trunks_due = self.common.trunks.deadline(now.mono);
+    }
+
+    /// Who calls while there is no room is refused by the endpoint, by the head of the INVITE alone.
+    fn tell_load(&mut self, now: Now) {
+        let refuse_new = self.draining || self.calls.len() >= self.settings.inbound_calls_max;
+        if refuse_new != self.refusing {
+            self.refusing = refuse_new;
+            self.sip(now, SipInput::Load(Load { refuse_new, reduce_percent: 0 }));
+        }
+    }
+
+    /// What SIP dropped or refused so far, and why.
+    #[must_use]
+    pub fn sip_counters(&self) -> Counters {
+        self.endpoint.counters()
     }
 
     fn configure(&mut self, now: Now, settings: Arc<Settings>) {
@@ -332,6 +353,7 @@ impl Shard {
     fn keep(&mut self, call: Call) {
         self.note_legs();
         if call.is_over() {
+            self.by_route.leave(call.id);
             return;
         }
         self.deadlines.extend(call.deadline().map(|at| (at, call.id)));
@@ -361,6 +383,7 @@ impl Shard {
         }
         if over {
             self.calls.remove(&id);
+            self.by_route.leave(id);
         }
     }
 
@@ -405,9 +428,20 @@ impl Shard {
 
     /// What a card says of a span; spans are counted from 0 there and from 1 here.
     fn span_told(&mut self, now: Now, span: u16, what: SpanEvent) {
-        if let SpanEvent::Alarm { dead, defect, .. } = what {
-            self.tdm.handle(now, TdmInput::Line { span: span + 1, up: !dead, defect });
-        }
+        let span = span + 1;
+        self.tdm.handle(
+            now,
+            match what {
+                SpanEvent::Alarm { dead, defect, .. } => TdmInput::Line { span, up: !dead, defect },
+                SpanEvent::Bits { slot, abcd } => TdmInput::Bits { span, slot, abcd },
+                SpanEvent::Signal { slot, signal } => {
+                    let [signal] = signal.into_exposed();
+                    TdmInput::Signal { span, slot, signal: char::from(signal) }
+                }
+                SpanEvent::Said { slot } => TdmInput::Said { span, slot },
+                SpanEvent::Slip(_) | SpanEvent::Lost(_) | SpanEvent::Bert { .. } => return,
+            },
+        );
     }
 
     fn sip(&mut self, now: Now, input: SipInput<'_>) {
@@ -508,22 +542,48 @@ impl Shard {
             return refuse(self, Cause::CONGESTION, Some(RETRY_AFTER_S), "no capacity for incoming calls");
         }
         let by = self.common.trunks.names_at(incoming.source.ip());
-        let (tenant, url) = match self.settings.entry(user_of(incoming.to.expose()), &by, now.wall) {
-            Entry::Open(tenant, url) => (tenant, url),
+        let entry = self.settings.entry(user_of(incoming.to.expose()), &by, now.wall);
+        let (tenant, url, route) = match entry {
+            Entry::Open(_, _, route) if !self.has_room(&route) => {
+                return refuse(
+                    self,
+                    Cause::CONGESTION,
+                    Some(RETRY_AFTER_S),
+                    "what is free is kept for others",
+                );
+            }
+            Entry::Open(tenant, url, route) => (tenant, url, route),
             Entry::Closed => return refuse(self, Cause::NO_ANSWER, None, "closed at this hour"),
             Entry::Nobody => {
                 return refuse(self, Cause::UNALLOCATED, None, "no route for the number called");
             }
+        };
+        let (transport, offer) = (incoming.transport, incoming.offer.as_ref());
+        let Some(srtp) = self.settings.encryption(&by, transport, offer) else {
+            let why = "voice without keys, or keys in the clear, is not taken from this peer";
+            return refuse(self, Cause::INCOMPATIBLE, None, why);
         };
         let id = self.new_call();
         self.current = Some(id);
         let slot = Slot::reserve(self.settings.server);
         let attempt = AttemptId(self.common.rng.next_u128());
         self.legs.insert(leg, id);
+        self.by_route.enter(id, route);
         let settings = Arc::clone(&self.settings);
         let mut ctx = Self::ctx(now, &settings, &mut self.out, &mut self.common);
-        let call = Call::inbound(&mut ctx, id, leg, Arrival { incoming, attempt, slot, tenant, url });
+        let call = Call::inbound(&mut ctx, id, leg, Arrival { incoming, attempt, slot, tenant, url, srtp });
         self.keep(call);
+    }
+
+    /// Whether a call by this route finds room that is not kept for others.
+    fn has_room(&self, route: &str) -> bool {
+        let entrances = &self.settings.entrances;
+        let unused = |e: &Entrance| e.reserve().saturating_sub(self.by_route.up(e.pattern()));
+        if entrances.iter().any(|e| e.pattern() == route && unused(e) > 0) {
+            return true;
+        }
+        let kept: usize = entrances.iter().map(unused).sum();
+        self.calls.len() + kept < self.settings.inbound_calls_max
     }
 
     fn clear(&mut self, now: Now, which: impl Fn(&Call) -> bool, cause: Cause, how: Disposition) {
@@ -602,6 +662,34 @@ fn user_of(uri: &str) -> &str {
     let rest = uri.split_once(':').map_or(uri, |(_, rest)| rest);
     let user = rest.split_once('@').map_or(rest, |(user, _)| user);
     user.split([';', '?']).next().unwrap_or(user)
+}
+
+/// Incoming calls by the route that let them in.
+#[derive(Debug, Default)]
+struct ByRoute {
+    routes: BTreeMap<CallId, String>,
+    up: BTreeMap<String, usize>,
+}
+
+impl ByRoute {
+    fn enter(&mut self, call: CallId, route: String) {
+        *self.up.entry(route.clone()).or_default() += 1;
+        self.routes.insert(call, route);
+    }
+
+    fn leave(&mut self, call: CallId) {
+        let Some(route) = self.routes.remove(&call) else { return };
+        if let Some(up) = self.up.get_mut(&route) {
+            *up -= 1;
+            if *up == 0 {
+                self.up.remove(&route);
+            }
+        }
+    }
+
+    fn up(&self, route: &str) -> usize {
+        self.up.get(route).copied().unwrap_or(0)
+    }
 }
 
 #[cfg(test)]

@@ -116,7 +116,7 @@ impl World {
         let text = format!("{trunks}
             [[tenants]]\nname=\"acme\"\nid=1\n[[inbound]]\nmatch=\"*\"\ntenant=\"acme\"\nurl=\"http://w/menu.vxml\"\n");
         let config = config::parse("t", &text).expect("reads");
-        let settings = Arc::new(Settings::new(&config, addr(OURS).ip()));
+        let settings = Arc::new(Settings::new(&config, addr(OURS).ip(), [7; 32]));
         let now = Now { mono: Mono::from_ms(1_000_000), wall: Wall(1_800_000_000_000) };
         Self {
             now,

@@ -205,3 +205,98 @@ fn a_redirection_is_followed_to_our_trunks_for_the_same_number_only() {
     check("sip:+19005551234@127.0.0.1:5072", &[5071], Disposition::Failed);
     check("sip:+15551234@203.0.113.9", &[5071], Disposition::Failed);
 }
+
+#[test]
+fn encrypted_voice_is_asked_for_and_left_out_only_where_it_may_be() {
+    let check = |srtp: &str, want: &[bool], completed: bool| {
+        let trunk = format!(
+            "[[trunks]]\nname=\"first\"\naddress=\"127.0.0.1:5071\"\nprefixes=[\"+1\"]\nsrtp=\"{srtp}\"\n\
+             srtp_keys_in_clear=true\n"
+        );
+        // The telephone speaks no SRTP.
+        let mut world = World::by(&trunk, Phone::Answers(500));
+        world.second = Phone::Answers(500);
+        world.order("http://w/menu.vxml");
+        world.run(60_000);
+        world.is_clean();
+        let invites = world.sent.iter().filter(|(_, _, octets)| octets.starts_with(b"INVITE "));
+        let keyed: Vec<bool> =
+            invites.map(|(_, _, octets)| String::from_utf8_lossy(octets).contains("RTP/SAVP")).collect();
+        assert_eq!(keyed, want, "{srtp}");
+        assert_eq!(world.finished[0].disposition == Disposition::Completed, completed, "{srtp}");
+    };
+    check("refused", &[false], true);
+    check("optional", &[true, false], true);
+    check("required", &[true], false);
+}
+
+#[test]
+fn who_calls_in_must_encrypt_as_the_trunk_says_and_where_no_trunk_is_as_the_rest() {
+    use crate::config::Encryption::{Optional, Refused, Required};
+    use signalling::leg::{Media, Rtp, Srtp, Transport};
+    let text = "[sip]\nsrtp=\"optional\"\n[[trunks]]\nname=\"strict\"\naddress=\"192.0.2.1:5061\"\ntransport=\"tls\"\n\
+                srtp=\"required\"\n[[trunks]]\nname=\"plain\"\naddress=\"192.0.2.1:5060\"\ntransport=\"udp\"\n";
+    let config = crate::config::parse("t", text).expect("reads");
+    let settings = Settings::new(&config, addr("192.0.2.9:1").ip(), [7; 32]);
+    let offer = |keys: bool| {
+        let srtp = keys.then_some(Srtp { optional: false, tag_bits: 80, key_salt: [1; 30] });
+        let (rtcp, codecs, telephone_event) = (None, vec![units::Codec::Pcmu], None);
+        let (sends, receives, ptime_ms) = (true, true, 20);
+        let addr = addr("192.0.2.1:4000");
+        Media::Rtp(Rtp { addr, rtcp, codecs, telephone_event, sends, receives, srtp, ptime_ms })
+    };
+    let check = |by: &[&str], transport, keys, want| {
+        assert_eq!(
+            settings.encryption(by, transport, Some(&offer(keys))),
+            want,
+            "{by:?} {transport:?} {keys}"
+        );
+    };
+    let both = ["strict", "plain"];
+    check(&both, Transport::Tls, true, Some(Required));
+    check(&both, Transport::Tls, false, None);
+    check(&both, Transport::Udp, false, Some(Refused));
+    check(&both, Transport::Udp, true, None);
+    check(&[], Transport::Tls, true, Some(Optional));
+    check(&[], Transport::Tls, false, Some(Optional));
+    // Keys that whoever looks on can read are none.
+    check(&[], Transport::Tcp, true, None);
+    let slot = Media::Timeslot { span: 1, slot: 1 };
+    assert_eq!(settings.encryption(&both, Transport::Udp, Some(&slot)), Some(Refused));
+    let (one, other) = (settings.keys(AttemptId(1), Required), settings.keys(AttemptId(2), Required));
+    assert!(one.is_some() && one != other && one == settings.keys(AttemptId(1), Required));
+    assert_eq!(settings.keys(AttemptId(1), Refused), None);
+}
+
+#[test]
+fn room_that_is_kept_for_a_number_is_there_for_it_alone() {
+    let trunks = "[[trunks]]\nname=\"t\"\naddress=\"127.0.0.1:5070\"\n[[inbound]]\nmatch=\"+1999\"\ntenant=\"acme\"\n\
+                  url=\"http://w/menu.vxml\"\nreserve=2\n";
+    let mut world = World::by(trunks, Phone::Silent);
+    let mut settings = Settings::clone(&world.shard.settings);
+    settings.inbound_calls_max = 3;
+    world.shard.handle(world.now, Input::Settings(Arc::new(settings)));
+    let mut call = |n: u32, number: &str| {
+        let text = format!(
+            "INVITE sip:{number}@127.0.0.1:5060 SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:5070;branch=z9hG4bK{n}\r\n\
+             From: <sip:a@127.0.0.1>;tag={n}\r\nTo: <sip:{number}@127.0.0.1>\r\nCall-ID: {n}@phone\r\nCSeq: 1 INVITE\r\n\
+             Contact: <sip:a@127.0.0.1:5070>\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\r\n"
+        );
+        world.later(0, Event::ToShard(text.into_bytes()));
+        world.run(300);
+        let id = format!("Call-ID: {n}@phone");
+        let said = world.sent.iter().map(|(_, _, octets)| String::from_utf8_lossy(octets));
+        let said: Vec<String> = said.filter(|m| m.contains(&id)).map(|m| m.into_owned()).collect();
+        let last = said.last().cloned().unwrap_or_default();
+        assert!(!last.starts_with("SIP/2.0 503") || last.contains("Retry-After: 5"), "{last}");
+        last.get(8..11).unwrap_or_default().to_owned()
+    };
+    let said: Vec<String> = [(1, "+1000"), (2, "+1001"), (3, "+1999"), (4, "+1999"), (5, "+1999")]
+        .map(|(n, to)| call(n, to))
+        .into();
+    assert_eq!(said, ["200", "503", "200", "200", "503"]);
+    world.shard.handle(world.now, Input::Drain(true));
+    world.run(120_000);
+    world.is_clean();
+    assert!(world.shard.by_route.up.is_empty());
+}

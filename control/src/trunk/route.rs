@@ -1,7 +1,7 @@
 //! The way out: which trunks take a number, from whom, and how each wants it written. From the configuration alone; what
 //! is up and has room just now is known to the board, which chooses among these.
 
-use crate::config::{Trunk, TrunkGroup};
+use crate::config::{Encryption, Trunk, TrunkGroup};
 use serde::{Deserialize, Serialize};
 use signalling::leg::{Credentials, Transport};
 use signalling::sip::locate::Target;
@@ -29,6 +29,8 @@ pub struct Route {
     pub codecs: Vec<Codec>,
     /// Longest ringing, ms.
     pub ring_ms_max: u64,
+    /// Whether voice is encrypted; judged for this transport.
+    pub srtp: Encryption,
 }
 
 /// Why there is none.
@@ -120,7 +122,8 @@ impl Plan {
 }
 
 impl Route {
-    /// The way by one trunk; `None` if it shows no caller id for this call. `host` is our own address, for `From`.
+    /// The way by one trunk; `None` if it shows no caller id for this call, or would have to encrypt over a transport that
+    /// its keys must not take. `host` is our own address, for `From`.
     #[must_use]
     pub fn by(
         (trunk, target): (&Trunk, Target),
@@ -129,6 +132,7 @@ impl Route {
         host: &str,
         ring_ms_max: u64,
     ) -> Option<Self> {
+        let srtp = trunk.encryption(target.transport)?;
         let from = Private::new(sip_uri(&trunk.dial.written(trunk.shown(caller)?), host));
         let called = match number.starts_with('+') {
             true => format!("{}{}", trunk.dial.prefix, trunk.dial.written(number)),
@@ -148,6 +152,7 @@ impl Route {
             credentials: trunk.credentials(),
             codecs: trunk.codecs.clone(),
             ring_ms_max: trunk.ring_max.map_or(ring_ms_max, |own| own.ms.min(ring_ms_max)),
+            srtp,
         })
     }
 
@@ -171,6 +176,15 @@ pub fn dialog_of(attempt: AttemptId, trunk: &str, nth: u32) -> AttemptId {
     AttemptId((attempt.0 ^ apart).wrapping_add(u128::from(nth)))
 }
 
+/// RFC 4568 §7: keys in a description are as secret as what carries it.
+pub(crate) fn over(wanted: Encryption, transport: Transport, in_clear: bool) -> Option<Encryption> {
+    match wanted {
+        _ if transport == Transport::Tls || in_clear => Some(wanted),
+        Encryption::Required => None,
+        Encryption::Optional | Encryption::Refused => Some(Encryption::Refused),
+    }
+}
+
 impl Trunk {
     /// Whether a number or address may leave here.
     #[must_use]
@@ -178,6 +192,12 @@ impl Trunk {
         // A line takes numbers, not addresses.
         let dialled = !self.is_line() || number.starts_with(|c: char| c == '+' || c.is_ascii_digit());
         dialled && self.prefixes.iter().any(|p| p == "*" || number.starts_with(p.as_str()))
+    }
+
+    /// Whether voice is encrypted on a call that its signalling of this transport sets up; `None`: no such call is made.
+    #[must_use]
+    pub fn encryption(&self, transport: Transport) -> Option<Encryption> {
+        over(self.srtp, transport, self.srtp_keys_in_clear)
     }
 
     /// What its challenges are answered with.

@@ -14,6 +14,7 @@ use crate::command::{CaptureHandle, Command, PromptHandle, SpecHandle};
 use crate::dchannel::Frame;
 use crate::limits::{Limits, PHASES};
 use crate::pool::{CaptureSink, Lent, Prompt};
+use crate::register::{Loop, Order};
 use crate::report::Report;
 use crate::spec::{Medium, Sockets, Spec};
 use crate::worker::{self, ControlEnds, Worker};
@@ -556,6 +557,22 @@ impl ControlEnd {
     /// [`Busy::Ring`], [`Busy::Unknown`].
     pub fn set_bits(&mut self, worker: u16, span: u16, slot: u8, abcd: u8) -> Result<(), Busy> {
         self.hand(worker)?.command(Command::SetBits { span, slot, abcd })
+    }
+
+    /// Tells the register of a slot of a worker's card what to do.
+    ///
+    /// # Errors
+    /// [`Busy::Ring`], [`Busy::Unknown`].
+    pub fn register(&mut self, worker: u16, span: u16, slot: u8, order: Order) -> Result<(), Busy> {
+        self.hand(worker)?.command(Command::Register { span, slot, order })
+    }
+
+    /// Loops a span of a worker's card, or no longer.
+    ///
+    /// # Errors
+    /// [`Busy::Ring`], [`Busy::Unknown`].
+    pub fn set_loop(&mut self, worker: u16, span: u16, how: Loop) -> Result<(), Busy> {
+        self.hand(worker)?.command(Command::Loop { span, how })
     }
 
     /// Sends a D-channel frame by the card of a worker. A full ring loses it, as the line may: Q.921 sends again.

@@ -10,6 +10,7 @@ use crate::detect::Detect;
 use crate::event;
 use crate::jitter::Jitter;
 use crate::limits::{FRAME, SEND_DIGITS};
+use crate::line::Treatment;
 use crate::play::{Ended, Queue, Sound};
 use crate::pool::{CaptureSink, Lent};
 use crate::report::{BearerCounts, CaptureEnd, DigitVia, PlayEnd, Report};
@@ -191,6 +192,11 @@ impl Bearer<'_> {
             Medium::Rtp(rtp) => rtp.srtp.as_deref_mut(),
             Medium::Timeslot { .. } => None,
         }
+    }
+
+    /// What is done to its line's voice, if anything.
+    pub(super) fn treatment(&mut self) -> Option<&mut Treatment> {
+        self.cold.spec.as_mut()?.1.treatment.as_deref_mut()
     }
 
     /// G.722's state, where it is the codec.

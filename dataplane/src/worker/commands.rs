@@ -60,6 +60,16 @@ impl Floor {
                     trunk.set_bits(span, slot, abcd);
                 }
             }
+            Command::Register { span, slot, order } => {
+                if let Some(trunk) = &mut self.trunk {
+                    trunk.register(span, slot, order);
+                }
+            }
+            Command::Loop { span, how } => {
+                if let Some(trunk) = &mut self.trunk {
+                    trunk.set_loop(span, how);
+                }
+            }
             Command::Bridge { a, b } => self.bridge(a, b),
             Command::Unbridge { bearer } => self.unbridge(bearer),
             Command::Close { bearer } => self.close(net, ms, bearer),
@@ -299,13 +309,12 @@ impl Floor {
     }
 }
 
-/// The same keys mean the same counters (RFC 3711 §9.1: a keystream is never used twice).
-fn keep_counting(old: &mut Spec, new: &mut Spec) {
-    if let (Medium::Rtp(old), Medium::Rtp(new)) = (&mut old.medium, &mut new.medium)
-        && let (Some(a), Some(b)) = (&old.srtp, &new.srtp)
-        && a.same_keys(b)
+/// The same key means the same counters, each way.
+fn keep_counting(old: &Spec, new: &mut Spec) {
+    if let (Medium::Rtp(old), Medium::Rtp(new)) = (&old.medium, &mut new.medium)
+        && let (Some(old), Some(new)) = (&old.srtp, &mut new.srtp)
     {
-        std::mem::swap(&mut old.srtp, &mut new.srtp);
+        new.take_over(old);
     }
 }
 

@@ -11,6 +11,7 @@ mod control;
 mod link;
 mod listen;
 mod receive;
+mod register;
 mod speak;
 mod splice;
 mod trunk;
@@ -204,11 +205,18 @@ impl Floor {
         let peers = self.peers(place);
         let (silent_ms, wall_ms) = (self.limits.silent_ms, self.wall_ms);
         let slot = self.timeslot(place);
-        let line = slot.and_then(|(span, slot)| self.trunk.as_ref()?.heard(span, slot).copied());
+        let mut line = slot.and_then(|(span, slot)| self.trunk.as_ref()?.heard(span, slot).copied());
+        let sent = slot.and_then(|(span, slot)| self.trunk.as_ref()?.said(span, slot).copied());
         let Some(mut bearer) = self.bearer(place) else { return };
+        if let (Some(treatment), Some(line), Some(sent)) = (bearer.treatment(), &mut line, &sent) {
+            treatment.receive(sent, line);
+        }
         let heard = bearer.listen(ms, silent_ms, line.as_ref());
-        let said = bearer.speak(heard.as_ref(), &peers, net);
+        let mut said = bearer.speak(heard.as_ref(), &peers, net);
         bearer.control(ms, wall_ms, net);
+        if let Some(treatment) = bearer.treatment() {
+            treatment.send(&mut said);
+        }
         if let (Some((span, slot)), Some(trunk)) = (slot, &mut self.trunk) {
             trunk.say(span, slot, &said);
         }

@@ -1,17 +1,20 @@
 //! Timeslots of a card as bearers: every millisecond eight octets of each slot go both ways; when a bearer's phase
 //! comes, its twenty milliseconds are a frame like any other.
 
+use super::register::Registers;
 use crate::codec::Octets;
 use crate::dchannel::Frame;
-use crate::limits::{FRAME, PHASES};
+use crate::limits::{FRAME, PHASES, REGISTERS};
+use crate::register::{Loop, Order};
 use crate::report::SpanEvent;
 use hw::card::{Card, CardReport, SpanKind, Tick, alarm};
+use hw::dsp::g711::Law;
 use rtrb::Consumer;
 use std::collections::VecDeque;
 use units::Digit;
 
 /// Octets of a slot in a millisecond.
-const OCTETS: usize = 8;
+pub(super) const OCTETS: usize = 8;
 const NOBODY: u32 = u32::MAX;
 
 struct Slot {
@@ -58,6 +61,9 @@ pub(super) struct Trunk {
     rx: Box<[u8]>,
     tx: Box<[u8]>,
     d_channels: Box<[DChannel]>,
+    registers: Registers,
+    /// How each span is looped.
+    loops: Box<[Loop]>,
     /// Exchanges that failed.
     pub(super) failed: u64,
 }
@@ -91,6 +97,8 @@ impl Trunk {
             d_channels: d_channels.iter().map(d_channel).collect(),
             card,
             slots: slots.into(),
+            registers: Registers::new(REGISTERS),
+            loops: firsts.iter().map(|_| Loop::Off).collect(),
             firsts: firsts.into(),
             rx: vec![0; octets].into(),
             tx: vec![0; octets].into(),
@@ -127,10 +135,50 @@ impl Trunk {
         self.index(span, slot).map(|i| &self.slots[i].rx)
     }
 
+    /// What went out in the twenty milliseconds in which [`Self::heard`] came.
+    pub(super) fn said(&self, span: u16, slot: u8) -> Option<&Octets> {
+        self.index(span, slot).map(|i| &self.slots[i].tx)
+    }
+
     /// What goes out in the next twenty milliseconds.
     pub(super) fn say(&mut self, span: u16, slot: u8, said: &Octets) {
         if let Some(i) = self.index(span, slot) {
             self.slots[i].tx = *said;
+        }
+    }
+
+    pub(super) fn register(&mut self, span: u16, slot: u8, order: Order) {
+        let Some(&kind) = self.card.info().spans.get(usize::from(span)) else { return };
+        let law = if kind == SpanKind::T1 { Law::Mu } else { Law::A };
+        if let Some(index) = self.index(span, slot) {
+            self.registers.order(index, span, slot, law, order);
+        }
+    }
+
+    pub(super) fn set_loop(&mut self, span: u16, how: Loop) {
+        if let Some(old) = self.loops.get_mut(usize::from(span)) {
+            *old = how;
+        }
+    }
+
+    /// The octets of a span in a millisecond of the card.
+    fn octets_of(&self, span: usize) -> std::ops::Range<usize> {
+        let end = self.firsts.get(span + 1).copied().unwrap_or(self.slots.len());
+        self.firsts[span] * OCTETS..end * OCTETS
+    }
+
+    /// Towards the line: what came a millisecond ago goes back. Towards us: what is sent is what came.
+    fn turn_round(&mut self, which: Loop) {
+        for span in 0..self.loops.len() {
+            if self.loops[span] != which {
+                continue;
+            }
+            let octets = self.octets_of(span);
+            match which {
+                Loop::Remote => self.tx[octets.clone()].copy_from_slice(&self.rx[octets]),
+                Loop::Local => self.rx[octets.clone()].copy_from_slice(&self.tx[octets]),
+                Loop::Off => {}
+            }
         }
     }
 
@@ -169,14 +217,18 @@ impl Trunk {
             usize::try_from(since).expect("below 20") * OCTETS
         };
         let (outs, _) = self.tx.as_chunks_mut::<OCTETS>();
-        for (slot, out) in self.slots.iter().zip(outs) {
+        for (slot, out) in self.slots.iter().zip(outs.iter_mut()) {
             out.copy_from_slice(&slot.tx[at(slot)..][..OCTETS]);
         }
+        self.registers.speak(outs, |span, what| heard(Heard::Span(span, what)));
+        self.turn_round(Loop::Remote);
         let mut tick = Tick { octets: OCTETS, rx: &mut self.rx, tx: &self.tx };
         if self.card.exchange(&mut tick).is_err() {
             self.failed += 1;
         }
+        self.turn_round(Loop::Local);
         let (ins, _) = self.rx.as_chunks::<OCTETS>();
+        self.registers.listen(ins, |span, what| heard(Heard::Span(span, what)));
         for (slot, octets) in self.slots.iter_mut().zip(ins) {
             let at = at(slot);
             slot.rx[at..at + OCTETS].copy_from_slice(octets);

@@ -9,7 +9,7 @@ fuzz_target!(|octets: &[u8]| {
     for lenient in [false, true] {
         let (document, problems) = vxml::document::parse(&url, octets, lenient, &Limits::default());
         assert!(document.is_some() || !problems.is_empty(), "refused without a word");
-        let _ = vxml::check::check(&url, octets, lenient, &Limits::default());
+        let _ = vxml::check::check(&url, octets, None, lenient, &Limits::default());
     }
     carillon_fuzz::run(octets);
 });

@@ -1,4 +1,7 @@
-//! What the targets share: a session that runs a document to its end in virtual time, with a caller who soon hangs up.
+//! What the targets share: the invariants of intake, and a session that runs a document to its end in virtual time, with a caller who soon hangs up.
+
+#[path = "../orders.rs"]
+pub mod orders;
 
 use vxml::runner::{Run, RunConfig, Step, fetched};
 use vxml::{Documents, SessionConfig};

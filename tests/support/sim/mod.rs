@@ -98,7 +98,7 @@ impl Sim {
             seed: seed.derive(1),
         };
         let world = World::new(world_config.clone(), endpoint(&world_config));
-        let settings = Arc::new(Settings::new(&config, IpAddr::V4(SERVER)));
+        let settings = Arc::new(Settings::new(&config, IpAddr::V4(SERVER), [7; 32]));
         let shard = Shard::new(settings, server_endpoint(seed), seed.derive(3));
         let bearers = plan.calls_max + 20;
         Self {
@@ -290,8 +290,8 @@ impl Sim {
                 self.shard(shard::Input::Reserved(token, place));
             }
             shard::Output::Release(bearer) => self.media.release(bearer),
-            shard::Output::Open { bearer, far } => self.media.open(bearer, &far),
-            shard::Output::Respec { bearer, far } => self.media.respec(bearer, &far),
+            shard::Output::Open { bearer, far, .. } => self.media.open(bearer, &far),
+            shard::Output::Respec { bearer, far, .. } => self.media.respec(bearer, &far),
             shard::Output::Command(command) => self.media.command(command),
             shard::Output::Fetch { token, request, .. } => {
                 let (after, result) = self.site.answer(&request);

@@ -4,8 +4,10 @@
 //! those allocate, so an allocation after the deadline fails, which ends the native call too.
 
 use crate::arena::{Arena, usable};
+use crate::hooks::Eval;
+use crate::natives::Natives;
 use rquickjs_sys as q;
-use std::ffi::c_void;
+use std::ffi::{c_int, c_void};
 use std::sync::Arc;
 use units::Mono;
 
@@ -21,7 +23,7 @@ pub(crate) struct Control {
     pub(crate) expired: bool,
     /// A script is running.
     pub(crate) armed: bool,
-    /// Steps left: each interrupt poll costs [`POLL_STEPS`], each allocation one.
+    /// Steps left: turns of loops, calls, and one for each allocation.
     pub(crate) steps_left: u64,
     /// When to stop by the host's clock.
     pub(crate) until: Mono,
@@ -29,17 +31,30 @@ pub(crate) struct Control {
     pub(crate) clock: Option<Arc<dyn Fn() -> Mono + Send + Sync>>,
     /// `Date.now()` for scripts.
     pub(crate) wall_ms: f64,
+    /// What the functions that we put in place of `QuickJS`'s need.
+    pub(crate) natives: Natives,
+    /// `QuickJS`'s own evaluator of source text.
+    pub(crate) eval: Option<Eval>,
+    /// Turns until the interrupt handler is asked, in the context; null if it was not found.
+    pub(crate) counter: *mut c_int,
     ticks: u32,
 }
 
-/// `QuickJS` calls the handler once every 10,000 loop turns or calls; they count as that many steps.
-pub(crate) const POLL_STEPS: u64 = 10_000;
+/// `QuickJS` asks the interrupt handler once every so many loop turns and calls (and as many steps of a regular
+/// expression) ...
+const TURNS: c_int = 10_000;
+/// ... and with us as often as this: a turn that compares or hashes long strings takes a millisecond.
+const TURNS_SHORT: c_int = 32;
 /// The clock is read at every n-th allocation, and at each one that is large.
 const CLOCK_EVERY: u32 = 2;
 const LARGE: usize = 4096;
 
 impl Control {
-    pub(crate) fn new(limit: usize, clock: Option<Arc<dyn Fn() -> Mono + Send + Sync>>) -> Self {
+    pub(crate) fn new(
+        limit: usize,
+        clock: Option<Arc<dyn Fn() -> Mono + Send + Sync>>,
+        natives: Natives,
+    ) -> Self {
         Self {
             arena: Arena::new(),
             limit,
@@ -50,8 +65,30 @@ impl Control {
             until: Mono(u64::MAX),
             clock,
             wall_ms: 0.0,
+            natives,
+            eval: None,
+            counter: std::ptr::null_mut(),
             ticks: 0,
         }
+    }
+
+    /// Has the interrupt handler asked soon.
+    pub(crate) fn poll_soon(&mut self) {
+        if !self.counter.is_null() {
+            // SAFETY: it points into the context, which lives as long as this.
+            unsafe { self.counter.write(TURNS_SHORT) };
+        }
+    }
+
+    /// The steps since the handler was last asked. The counter has just been set to [`TURNS`] if turns ran out, and is
+    /// anything else if a regular expression asks.
+    fn turns(&mut self) -> u64 {
+        // SAFETY: as above.
+        let ours = !self.counter.is_null() && unsafe { self.counter.read() } == TURNS;
+        if ours {
+            self.poll_soon();
+        }
+        u64::from((if ours { TURNS_SHORT } else { TURNS }).unsigned_abs())
     }
 
     /// Takes steps from the budget; true when it has run out.
@@ -152,5 +189,7 @@ unsafe extern "C" fn js_usable(ptr: *const c_void) -> q::size_t {
 
 /// `JSInterruptHandler`: non-zero stops the script with an exception it cannot catch.
 pub(crate) unsafe extern "C" fn interrupt(_rt: *mut q::JSRuntime, opaque: *mut c_void) -> std::ffi::c_int {
-    i32::from(control(opaque).spend(POLL_STEPS, true))
+    let c = control(opaque);
+    let turns = c.turns();
+    i32::from(c.spend(turns, true))
 }

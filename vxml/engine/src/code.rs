@@ -51,21 +51,21 @@ pub(crate) fn may_write(source: &str) -> bool {
     assigns || source.contains("eval") || source.contains("Function") || source.contains('(')
 }
 
-/// Whether the text has a big integer's literal (`123n`) outside strings. They are refused: turning a large one into
-/// decimal digits takes seconds that neither interrupt nor allocator sees. One made by `eval` of a composed text is
-/// not seen here; its blast radius is the shard's thread for some three seconds.
-pub(crate) fn has_big_integer(source: &str) -> bool {
-    let b = source.as_bytes();
+/// Whether the text has a big integer's literal (`123n`). Strings and comments are passed over as long as it is certain
+/// what they are; from the first slash, back quote or odd line end that is none of a comment, anything that looks like
+/// such a literal is one.
+pub(crate) fn has_big_integer(b: &[u8]) -> bool {
     let word = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'_' | b'$') || c >= 0x80;
-    let mut i = 0;
+    let (mut i, mut certain) = (0, true);
     while i < b.len() {
-        if matches!(b[i], b'"' | b'\'') {
-            let quote = b[i];
-            i += 1;
-            while i < b.len() && b[i] != quote && b[i] != b'\n' {
-                i += if b[i] == b'\\' { 2 } else { 1 };
+        if certain && let Some(end) = hidden(b, i) {
+            match end {
+                Hidden::Until(end) => i = end,
+                Hidden::Unclear => {
+                    certain = false;
+                    i += 1;
+                }
             }
-            i += 1;
         } else if b[i].is_ascii_digit() {
             let end = (i..b.len()).find(|&j| !word(b[j])).unwrap_or(b.len());
             if b[end - 1] == b'n' {
@@ -81,6 +81,46 @@ pub(crate) fn has_big_integer(source: &str) -> bool {
     false
 }
 
+enum Hidden {
+    Until(usize),
+    Unclear,
+}
+
+/// A string or comment that begins here.
+fn hidden(b: &[u8], i: usize) -> Option<Hidden> {
+    let rest = &b[i..];
+    let odd_end = |j: usize| {
+        let end = rest.get(j..).unwrap_or_default();
+        [&b"\r"[..], "\u{2028}".as_bytes(), "\u{2029}".as_bytes()].iter().any(|odd| end.starts_with(odd))
+    };
+    match rest[0] {
+        quote @ (b'"' | b'\'') => {
+            let mut j = 1;
+            while let Some(&c) = rest.get(j) {
+                if c == quote {
+                    return Some(Hidden::Until(i + j + 1));
+                }
+                if c == b'\n' || odd_end(j) {
+                    return Some(Hidden::Unclear);
+                }
+                j += if c == b'\\' { 2 } else { 1 };
+            }
+            Some(Hidden::Unclear)
+        }
+        b'/' if rest.starts_with(b"//") => {
+            let end = (0..rest.len()).find(|&j| rest[j] == b'\n' || odd_end(j)).unwrap_or(rest.len());
+            Some(if odd_end(end) { Hidden::Unclear } else { Hidden::Until(i + end) })
+        }
+        b'/' if rest.starts_with(b"/*") => {
+            let end = rest.windows(2).skip(2).position(|w| w == b"*/");
+            Some(end.map_or(Hidden::Unclear, |end| Hidden::Until(i + end + 4)))
+        }
+        b'/' | b'`' => Some(Hidden::Unclear),
+        b'<' if rest.starts_with(b"<!") => Some(Hidden::Unclear),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -94,8 +134,17 @@ mod tests {
             ("a1n", false),
             ("1 + n", false),
             ("10", false),
+            ("'http://x/1n'", false),
+            ("a // 1n\n+ 2", false),
+            ("a /* ' */ + 1n /* ' */", true),
+            ("/'/.test(a); 1n; /'/", true),
+            ("`${1n}`", true),
+            ("<!-- '\r1n<!-- '", true),
+            ("'a\\\r\n' + 1n + ''", true),
+            ("'a\u{2028}b' + 1n + 'c'", true),
+            ("a / 2 + '3n'", true),
         ] {
-            assert_eq!(has_big_integer(source), expected, "{source}");
+            assert_eq!(has_big_integer(source.as_bytes()), expected, "{source}");
         }
     }
 

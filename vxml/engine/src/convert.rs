@@ -1,6 +1,6 @@
 //! Values across the border, both ways, bounded in depth and number.
 
-use crate::machine::Raw;
+use crate::raw::Raw;
 use crate::{ScriptError, Thrown, Value};
 use rquickjs_sys as q;
 

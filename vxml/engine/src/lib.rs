@@ -18,7 +18,10 @@ mod alloc;
 mod arena;
 mod code;
 mod convert;
+mod hooks;
 mod machine;
+mod natives;
+mod raw;
 mod value;
 
 #[cfg(test)]

@@ -1,11 +1,12 @@
 //! One engine: a runtime, a context, and a table of slots that hold scope objects.
 
-use crate::alloc::{Control, FUNCTIONS, interrupt};
-use crate::code::{has_big_integer, may_write, wrap_expression, wrap_program};
+use crate::alloc::Control;
+use crate::code::{may_write, wrap_expression, wrap_program};
+use crate::natives::Natives;
+use crate::raw::Raw;
 use crate::{Code, ScriptError, Thrown, Value};
 use rquickjs_sys as q;
-use std::ffi::{c_char, c_int, c_void};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 use units::{Mono, Seed, Wall};
 
@@ -49,12 +50,11 @@ impl Default for Config {
     }
 }
 
-/// One session's engine. `Send`, not `Sync`: it may move between threads, one uses it at a time.
+/// One session's engine: dropping it drops its memory as a whole, which is all that it has. `Send`, not `Sync`: it may move between threads, one uses it at a time.
 pub struct Engine {
     raw: Raw,
     slots: Vec<q::JSValue>,
     free: Vec<u32>,
-    freezer: q::JSValue,
     globals: usize,
     steps_max: u64,
     time_max: Duration,
@@ -78,21 +78,21 @@ impl Engine {
     /// # Errors
     /// `Memory` when the limit does not even hold the built-in objects.
     pub fn new(config: &Config) -> Result<Self, ScriptError> {
-        let mut control = Box::new(Control::new(config.memory_octets_max, config.clock.clone()));
-        let raw = Raw::new(&mut control, config.stack_octets_max).ok_or(ScriptError::Memory)?;
+        let natives = Natives::new(config.length_max, config.utc_offset_min, config.seed.rng());
+        let control = Control::new(config.memory_octets_max, config.clock.clone(), natives);
+        let mut control = Box::new(control);
+        let raw = Raw::new(&raw mut *control, config.stack_octets_max).ok_or(ScriptError::Memory)?;
         let mut engine = Self {
             raw,
             slots: Vec::new(),
             free: Vec::new(),
-            freezer: q::JS_UNDEFINED,
             globals: 0,
             steps_max: config.steps_max,
             time_max: config.time_max,
             control,
         };
-        engine.run_prelude(config)?;
         let global = engine.raw.global();
-        engine.globals = engine.raw.own_names(global, false).len();
+        engine.globals = engine.raw.own_count(global);
         engine.raw.release(global);
         Ok(engine)
     }
@@ -166,10 +166,7 @@ impl Engine {
 
     /// Freezes what a scope holds, deeply (`session` is read-only, VoiceXML 2.0 §5.1.2).
     pub fn freeze(&mut self, scope: Slot) {
-        let mut args = [self.at(scope), q::JS_NewFloat64(0.0)];
-        let r = self.raw.call(self.freezer, &mut args);
-        self.raw.release(r);
-        self.raw.swallow();
+        self.raw.freeze(self.at(scope), FREEZE_DEPTH);
     }
 
     /// Compiles an expression.
@@ -311,6 +308,7 @@ impl Engine {
         c.out_of_memory = false;
         c.until = c.clock.as_ref().map_or(Mono(u64::MAX), |clock| clock() + self.time_max);
         c.armed = true;
+        c.poll_soon();
         self.raw.enter();
         let result = f(self);
         let c = &mut *self.control;
@@ -347,6 +345,10 @@ impl Engine {
     /// The name of a global that a script made by assigning to an undeclared name; such are removed, or moved.
     fn strays(&mut self, current: q::JSValue, keep: bool) -> Option<String> {
         let global = self.raw.global();
+        if self.raw.own_count(global) <= self.globals {
+            self.raw.release(global);
+            return None;
+        }
         let names = self.raw.own_names(global, false);
         let fresh = names.get(self.globals..).unwrap_or_default();
         for name in fresh {
@@ -374,43 +376,9 @@ impl Engine {
     }
 
     fn bytecode(&mut self, wrapped: &str, source: &str) -> Result<Code, ScriptError> {
-        if has_big_integer(source) {
-            return Err(ScriptError::Syntax(Thrown("big integers are not supported".into())));
-        }
         let writes = may_write(source);
         let bytes = self.guarded(|e| e.raw.write(wrapped).ok_or_else(|| e.raw.caught()))?;
         Ok(Code { bytes: bytes.into(), writes })
-    }
-
-    fn run_prelude(&mut self, config: &Config) -> Result<(), ScriptError> {
-        static PRELUDE: OnceLock<Box<[u8]>> = OnceLock::new();
-        let bytes = match PRELUDE.get() {
-            Some(b) => b,
-            None => {
-                let b = self.raw.write(include_str!("prelude.js")).ok_or_else(|| self.raw.caught())?;
-                PRELUDE.get_or_init(|| b.into())
-            }
-        };
-        let function = self.raw.load(bytes).ok_or_else(|| self.raw.caught())?;
-        let seed = config.seed.0;
-        let word = |w: u64| q::JS_NewFloat64(f64::from(u32::try_from(w & 0xffff_ffff).expect("masked")));
-        let now = self.raw.native_now();
-        let mut args = [
-            now,
-            word(seed),
-            word(seed >> 32),
-            q::JS_NewFloat64(f64::from(config.utc_offset_min)),
-            q::JS_NewFloat64(f64::from(config.length_max)),
-        ];
-        self.freezer = self.raw.call(function, &mut args);
-        self.raw.release(function);
-        self.raw.release(now);
-        // SAFETY: a tag test.
-        if unsafe { q::JS_IsException(self.freezer) } {
-            self.freezer = q::JS_UNDEFINED;
-            return Err(self.raw.caught());
-        }
-        Ok(())
     }
 
     fn keep(&mut self, object: q::JSValue) -> Slot {
@@ -427,334 +395,5 @@ impl Engine {
     }
 }
 
-impl Drop for Engine {
-    fn drop(&mut self) {
-        for &v in &self.slots {
-            self.raw.release(v);
-        }
-        self.raw.release(self.freezer);
-        self.raw.destroy();
-    }
-}
-
-/// The C interface, each call in a function whose contract is: the context is alive, values are alive, and who
-/// receives a `JSValue` releases it.
-pub(crate) struct Raw {
-    rt: *mut q::JSRuntime,
-    pub(crate) ctx: *mut q::JSContext,
-}
-
-impl Raw {
-    fn new(control: &mut Control, stack: usize) -> Option<Self> {
-        let opaque: *mut c_void = std::ptr::from_mut(control).cast();
-        // SAFETY: the table is constant, the opaque pointer outlives the runtime (Engine::control is boxed).
-        let rt = unsafe { q::JS_NewRuntime2(&FUNCTIONS, opaque) };
-        if rt.is_null() {
-            return None;
-        }
-        // SAFETY: `rt` is a fresh runtime; each of these only configures it.
-        let ctx = unsafe {
-            q::JS_SetMaxStackSize(rt, stack as q::size_t);
-            q::JS_SetInterruptHandler(rt, Some(interrupt), opaque);
-            q::JS_SetRuntimeOpaque(rt, opaque);
-            q::JS_NewContextRaw(rt)
-        };
-        if ctx.is_null() {
-            // SAFETY: nothing else refers to the runtime.
-            unsafe { q::JS_FreeRuntime(rt) };
-            return None;
-        }
-        let raw = Self { rt, ctx };
-        raw.enter();
-        // SAFETY: a fresh context; negative answers mean want of memory.
-        let failed = unsafe {
-            let mut bad = q::JS_AddIntrinsicBaseObjects(ctx) < 0;
-            bad |= q::JS_AddIntrinsicDate(ctx) < 0;
-            bad |= q::JS_AddIntrinsicEval(ctx) < 0;
-            q::JS_AddIntrinsicRegExpCompiler(ctx);
-            bad |= q::JS_AddIntrinsicRegExp(ctx) < 0;
-            bad | (q::JS_AddIntrinsicJSON(ctx) < 0)
-        };
-        if failed {
-            raw.destroy();
-            return None;
-        }
-        Some(raw)
-    }
-
-    fn destroy(&self) {
-        // SAFETY: called once, from Drop or a failed construction, when no value is held any more.
-        unsafe {
-            q::JS_FreeContext(self.ctx);
-            q::JS_FreeRuntime(self.rt);
-        }
-    }
-
-    /// Tells the runtime where this thread's stack stands.
-    fn enter(&self) {
-        // SAFETY: only stores an address for the stack check.
-        unsafe { q::JS_UpdateStackTop(self.rt) };
-    }
-
-    pub(crate) fn release(&self, v: q::JSValue) {
-        // SAFETY: the caller owned `v` and gives it up.
-        unsafe { q::JS_FreeValue(self.ctx, v) };
-    }
-
-    fn dup(&self, v: q::JSValue) -> q::JSValue {
-        // SAFETY: `v` is alive; the count goes up by one.
-        unsafe { q::JS_DupValue(self.ctx, v) }
-    }
-
-    /// Drops a pending exception.
-    pub(crate) fn swallow(&self) {
-        // SAFETY: gives null when nothing is pending.
-        let e = unsafe { q::JS_GetException(self.ctx) };
-        self.release(e);
-    }
-
-    fn atom(&self, name: &str) -> q::JSAtom {
-        // SAFETY: pointer and length are of one live str.
-        unsafe { q::JS_NewAtomLen(self.ctx, name.as_ptr().cast::<c_char>(), name.len() as q::size_t) }
-    }
-
-    fn drop_atom(&self, atom: q::JSAtom) {
-        // SAFETY: the atom came from `atom` and is given up.
-        unsafe { q::JS_FreeAtom(self.ctx, atom) };
-    }
-
-    pub(crate) fn get(&self, object: q::JSValue, name: &str) -> q::JSValue {
-        let atom = self.atom(name);
-        // SAFETY: object and atom are alive; non-objects give undefined or an exception.
-        let v = unsafe { q::JS_GetProperty(self.ctx, object, atom) };
-        self.drop_atom(atom);
-        v
-    }
-
-    /// Defines or overwrites an ordinary property; takes `v`.
-    pub(crate) fn put(&self, object: q::JSValue, name: &str, v: q::JSValue) {
-        let atom = self.atom(name);
-        // SAFETY: object and atom are alive; the call takes ownership of `v`.
-        let r = unsafe { q::JS_SetProperty(self.ctx, object, atom, v) };
-        self.drop_atom(atom);
-        if r < 0 {
-            self.swallow();
-        }
-    }
-
-    fn has(&self, object: q::JSValue, name: &str) -> bool {
-        let atom = self.atom(name);
-        // SAFETY: object and atom are alive.
-        let r = unsafe { q::JS_HasProperty(self.ctx, object, atom) };
-        self.drop_atom(atom);
-        if r < 0 {
-            self.swallow();
-        }
-        r > 0
-    }
-
-    fn delete(&self, object: q::JSValue, name: &str) {
-        let atom = self.atom(name);
-        // SAFETY: object and atom are alive.
-        let r = unsafe { q::JS_DeleteProperty(self.ctx, object, atom, 0) };
-        self.drop_atom(atom);
-        if r < 0 {
-            self.swallow();
-        }
-    }
-
-    fn is_frozen(&self, object: q::JSValue) -> bool {
-        // SAFETY: the object is alive.
-        unsafe { q::JS_IsExtensible(self.ctx, object) == 0 }
-    }
-
-    pub(crate) fn own_names(&self, object: q::JSValue, enumerable: bool) -> Vec<String> {
-        let mut table: *mut q::JSPropertyEnum = std::ptr::null_mut();
-        let mut n = 0_u32;
-        let flags = q::JS_GPN_STRING_MASK | if enumerable { q::JS_GPN_ENUM_ONLY } else { 0 };
-        let flags = c_int::try_from(flags).expect("a small constant");
-        // SAFETY: out-pointers are valid for the call.
-        let r = unsafe { q::JS_GetOwnPropertyNames(self.ctx, &raw mut table, &raw mut n, object, flags) };
-        if r < 0 {
-            self.swallow();
-            return Vec::new();
-        }
-        let names = (0..n as usize)
-            .filter_map(|i| {
-                // SAFETY: the table has `n` entries.
-                let atom = unsafe { (*table.add(i)).atom };
-                // SAFETY: the atom is alive until the table is freed.
-                let v = unsafe { q::JS_AtomToString(self.ctx, atom) };
-                let s = self.text(v);
-                self.release(v);
-                s
-            })
-            .collect();
-        // SAFETY: the table came from JS_GetOwnPropertyNames and is given back whole.
-        unsafe { q::JS_FreePropertyEnum(self.ctx, table, n) };
-        names
-    }
-
-    pub(crate) fn text(&self, v: q::JSValue) -> Option<String> {
-        let mut n: q::size_t = 0;
-        // SAFETY: `v` is alive; the answer is null on exception, else `n` octets of UTF-8 (or WTF-8).
-        let p = unsafe { q::JS_ToCStringLen2(self.ctx, &raw mut n, v, false) };
-        if p.is_null() {
-            return None;
-        }
-        // SAFETY: `p` points at `n` octets until freed below.
-        let bytes = unsafe { std::slice::from_raw_parts(p.cast::<u8>(), usize::try_from(n).unwrap_or(0)) };
-        let s = String::from_utf8_lossy(bytes).into_owned();
-        // SAFETY: `p` came from JS_ToCStringLen2.
-        unsafe { q::JS_FreeCString(self.ctx, p) };
-        Some(s)
-    }
-
-    pub(crate) fn truthy(&self, v: q::JSValue) -> bool {
-        // SAFETY: `v` is alive; ToBoolean runs no script.
-        unsafe { q::JS_ToBool(self.ctx, v) > 0 }
-    }
-
-    pub(crate) fn number(&self, v: q::JSValue) -> f64 {
-        let mut n = f64::NAN;
-        // SAFETY: `v` is a number, so no script runs; the out-pointer is valid.
-        let _ = unsafe { q::JS_ToFloat64(self.ctx, &raw mut n, v) };
-        n
-    }
-
-    pub(crate) fn is_function(&self, v: q::JSValue) -> bool {
-        // SAFETY: a class test on a live value.
-        unsafe { q::JS_IsFunction(self.ctx, v) }
-    }
-
-    pub(crate) fn length(&self, v: q::JSValue) -> i64 {
-        let mut n = 0_i64;
-        // SAFETY: `v` is alive, the out-pointer valid.
-        if unsafe { q::JS_GetLength(self.ctx, v, &raw mut n) } < 0 {
-            self.swallow();
-        }
-        n
-    }
-
-    pub(crate) fn element(&self, v: q::JSValue, i: u32) -> q::JSValue {
-        // SAFETY: `v` is alive.
-        unsafe { q::JS_GetPropertyUint32(self.ctx, v, i) }
-    }
-
-    pub(crate) fn set_element(&self, array: q::JSValue, i: u32, v: q::JSValue) {
-        // SAFETY: `array` is alive; the call takes `v`.
-        if unsafe { q::JS_SetPropertyUint32(self.ctx, array, i, v) } < 0 {
-            self.swallow();
-        }
-    }
-
-    pub(crate) fn string(&self, s: &str) -> q::JSValue {
-        // SAFETY: pointer and length are of one live str.
-        unsafe { q::JS_NewStringLen(self.ctx, s.as_ptr().cast::<c_char>(), s.len() as q::size_t) }
-    }
-
-    pub(crate) fn array(&self) -> q::JSValue {
-        // SAFETY: allocates.
-        unsafe { q::JS_NewArray(self.ctx) }
-    }
-
-    pub(crate) fn object(&self) -> q::JSValue {
-        // SAFETY: allocates.
-        unsafe { q::JS_NewObject(self.ctx) }
-    }
-
-    fn global(&self) -> q::JSValue {
-        // SAFETY: the context is alive.
-        unsafe { q::JS_GetGlobalObject(self.ctx) }
-    }
-
-    fn call(&self, function: q::JSValue, args: &mut [q::JSValue]) -> q::JSValue {
-        let n = c_int::try_from(args.len()).expect("six at most");
-        // SAFETY: function and arguments are alive and stay the caller's.
-        unsafe { q::JS_Call(self.ctx, function, q::JS_UNDEFINED, n, args.as_mut_ptr()) }
-    }
-
-    /// Compiles without running.
-    fn parse(&self, source: &str) -> q::JSValue {
-        let mut text = source.as_bytes().to_vec();
-        text.push(0);
-        let flags = c_int::try_from(q::JS_EVAL_FLAG_COMPILE_ONLY | q::JS_EVAL_TYPE_GLOBAL).expect("small");
-        // SAFETY: the text is zero-terminated as the lexer demands, and its length is told without the zero.
-        unsafe {
-            q::JS_Eval(
-                self.ctx,
-                text.as_ptr().cast::<c_char>(),
-                source.len() as q::size_t,
-                c"vxml".as_ptr(),
-                flags,
-            )
-        }
-    }
-
-    fn write(&self, source: &str) -> Option<Vec<u8>> {
-        let object = self.parse(source);
-        // SAFETY: a tag test.
-        if unsafe { q::JS_IsException(object) } {
-            return None;
-        }
-        let flags = q::JS_WRITE_OBJ_BYTECODE | q::JS_WRITE_OBJ_STRIP_SOURCE | q::JS_WRITE_OBJ_STRIP_DEBUG;
-        let mut n: q::size_t = 0;
-        // SAFETY: `object` is the function just compiled; the out-pointer is valid.
-        let p = unsafe {
-            q::JS_WriteObject(self.ctx, &raw mut n, object, c_int::try_from(flags).expect("small"))
-        };
-        self.release(object);
-        if p.is_null() {
-            return None;
-        }
-        // SAFETY: the answer is `n` octets until freed below.
-        let bytes = unsafe { std::slice::from_raw_parts(p, usize::try_from(n).unwrap_or(0)) }.to_vec();
-        // SAFETY: allocated by JS_WriteObject with the context's allocator.
-        unsafe { q::js_free(self.ctx, p.cast::<c_void>()) };
-        Some(bytes)
-    }
-
-    /// Runs bytecode whose completion value is a function, and gives that function.
-    fn load(&self, bytes: &[u8]) -> Option<q::JSValue> {
-        let flags = c_int::try_from(q::JS_READ_OBJ_BYTECODE).expect("small");
-        // SAFETY: only bytes that `write` of this very build produced get here (Code has no other maker), so the
-        // loader's trust in its input is justified.
-        let object = unsafe { q::JS_ReadObject(self.ctx, bytes.as_ptr(), bytes.len() as q::size_t, flags) };
-        // SAFETY: a tag test.
-        if unsafe { q::JS_IsException(object) } {
-            return None;
-        }
-        // SAFETY: takes the object; it is a function of bytecode.
-        let v = unsafe { q::JS_EvalFunction(self.ctx, object) };
-        // SAFETY: a tag test.
-        if unsafe { q::JS_IsException(v) } { None } else { Some(v) }
-    }
-
-    /// A function that reads [`Control::wall_ms`].
-    fn native_now(&self) -> q::JSValue {
-        unsafe extern "C" fn now(
-            ctx: *mut q::JSContext,
-            _this: q::JSValue,
-            _argc: c_int,
-            _argv: *mut q::JSValue,
-        ) -> q::JSValue {
-            // SAFETY: the runtime's allocator state is a Control; it is only read here.
-            let wall = unsafe {
-                let opaque = q::JS_GetRuntimeOpaque(q::JS_GetRuntime(ctx));
-                (*opaque.cast::<Control>()).wall_ms
-            };
-            q::JS_NewFloat64(wall)
-        }
-        // SAFETY: a plain C function without data.
-        unsafe {
-            q::JS_NewCFunction2(
-                self.ctx,
-                Some(now),
-                c"now".as_ptr(),
-                0,
-                q::JSCFunctionEnum_JS_CFUNC_generic,
-                0,
-            )
-        }
-    }
-}
+/// Deepest nesting that [`Engine::freeze`] reaches.
+const FREEZE_DEPTH: u32 = 32;

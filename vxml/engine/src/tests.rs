@@ -209,6 +209,40 @@ const HOSTILE: &[&str] = &[
     "Array.from(new Array(4294967295).keys())",
     "(function(a){a.length=4294967295;return Array.prototype.join.apply(a)})([])",
     "Object.defineProperty([],'length',{value:4294967295}).reduce(function(){},0)",
+    // Big integers, by text that is put together at run time.
+    "eval('2'+'n**(2'+'n**19'+'n)')",
+    "eval('String(7'+'n**300000'+'n)')",
+    "eval('9'.repeat(300000)+'n')",
+    "Function('return 3'+'n**600000'+'n')()",
+    "new Function('a','for(;;)a=a*a')(eval('3'+'n'))",
+    "(function(){}).constructor('return 7'+'n**300000'+'n')()",
+    "(function*(){}).constructor('yield 7'+'n**300000'+'n')().next()",
+    "[].map.constructor('return eval(\"7\"+\"n**300000\"+\"n\")')()",
+    "(0,eval)('7'+'n**300000'+'n')",
+    "eval('eval(\"7\"+\"n**300000\"+\"n\")')",
+    "setTimeout",
+    "Number('9'.repeat(1000000))",
+    "Number('0.'+'9'.repeat(1000000))",
+    "parseFloat('9'.repeat(1000000))",
+    "eval('9'.repeat(1000000))",
+    "parseInt('9'.repeat(1000000),36)",
+    // Turns that take long, with neither call nor allocation in them.
+    "(function(){var a='x'.repeat(700000)+'\\u20ac',b='x'.repeat(700000)+'y';for(;;)a<b})()",
+    "(function(){var a='x'.repeat(700000)+'\\u20ac',b='x'.repeat(700000)+'\\u20ad';for(;;)a==b})()",
+    "(function(){var o={},a='x'.repeat(700000);for(;;)o[a]})()",
+    "(function(){var o={},a='x'.repeat(700000);for(;;)a in o})()",
+    "(function(){var a='x'.repeat(700000);for(;;)+a})()",
+    "(function(){var a='1'.repeat(700000);for(;;)isNaN(a)})()",
+    // Sorting and searching arrays of long strings.
+    "(function(){var a='x'.repeat(500000)+'y',b='x'.repeat(500000)+'z',l=[];for(var i=0;i<50000;i++)l[i]=i%2?a:b;return l.sort()})()",
+    "(function(){var a='x'.repeat(500000)+'y',b='x'.repeat(500000)+'\\u20ac',l=[];for(var i=0;i<9000;i++)l[i]=i%2?a:b;return l.toSorted()})()",
+    "(function(){var a='x'.repeat(500000)+'y',b='x'.repeat(500000)+'z',l=[];for(var i=0;i<50000;i++)l[i]=a;return l.indexOf(b)})()",
+    "(function(){var a='x'.repeat(500000)+'y',b='x'.repeat(500000)+'z',l=[];for(var i=0;i<50000;i++)l[i]=a;return l.includes(b)})()",
+    "(function(){var a='x'.repeat(300000)+'y',b='x'.repeat(150000)+'z';for(;;)a.indexOf({toString:function(){return b}})})()",
+    "Array.from({length:4294967295,get 0(){while(true);}})",
+    "Array.from(new Array(4294967295))",
+    "Array.from({length:1,[Symbol.iterator]:function(){return {next:function(){return {value:1,done:false}}}}})",
+    "Function.prototype.apply.call(Math.max,null,{get length(){return 4294967295}})",
 ];
 
 fn real_clock() -> Arc<dyn Fn() -> Mono + Send + Sync> {
@@ -264,6 +298,121 @@ fn lost_objects_are_given_back() {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
     let pages: usize = statm.split_whitespace().nth(1).and_then(|p| p.parse().ok()).unwrap_or(0);
     assert!(pages * 4096 < 200 << 20, "{pages} pages are resident");
+}
+
+/// ECMA-262's third edition, which VoiceXML 2.0 §5.1 names, has no big integers: a literal is a syntax error wherever it
+/// is evaluated.
+#[test]
+fn big_integers_are_syntax_errors() {
+    let (mut e, c) = engine();
+    assert!(matches!(eval(&mut e, &c, "1n"), Err(ScriptError::Syntax(_))));
+    assert!(matches!(e.compile_program("var x = 1n", &[], &[]), Err(ScriptError::Syntax(_))));
+    for source in ["eval('1'+'n')", "(0, eval)('1'+'n')", "Function('return 1'+'n')()", "eval('1+\\n1'+'n')"]
+    {
+        let told =
+            eval(&mut e, &c, &format!("(function(){{try{{return {source}}}catch(e){{return e.name}}}})()"));
+        assert_eq!(told, Ok(Value::text("SyntaxError")), "{source}");
+    }
+    assert_eq!(
+        eval(&mut e, &c, "eval('1 + 1') + ' ' + '1n' + typeof BigInt"),
+        Ok(Value::text("2 1nundefined"))
+    );
+    e.set(c[3], "x", &Value::Number(20.0));
+    assert_eq!(eval(&mut e, &c, "(function(y){return eval('x + y')})(1)"), Ok(Value::Number(21.0)));
+}
+
+/// Goal: functions of ours in place of built-in ones do what those do.
+#[test]
+fn guarded_functions_keep_their_meaning() {
+    let (mut e, c) = engine();
+    for (source, expected) in [
+        ("[3,1,10,2].sort().join()", "1,10,2,3"),
+        ("[3,1,,undefined,2].sort().length", "5"),
+        ("[3,1,2].sort(function(a,b){return b-a}).join()", "3,2,1"),
+        ("['b','a'].toSorted().join()", "a,b"),
+        ("Array.prototype.slice.call({0:'a',1:'b',length:2},1).join()", "b"),
+        ("(function(){return Array.prototype.join.call(arguments,'-')})(1,2)", "1-2"),
+        ("Array.prototype.map.call('abc',function(x){return x+x}).join()", "aa,bb,cc"),
+        ("[1,[2,[3]]].toString()", "1,2,3"),
+        ("String([1,2])", "1,2"),
+        ("[1].concat([2,3],4).join()", "1,2,3,4"),
+        ("'a,b'.split(',').length", "2"),
+        ("'a1b2'.split(/\\d/).join()", "a,b,"),
+        ("'abc'.split().length", "1"),
+        ("'abc'.split('').length", "3"),
+        ("'aXbX'.replace('X','-')", "a-bX"),
+        ("'aXbX'.replace(/X/g,function(m){return m+m})", "aXXbXX"),
+        ("'null'.indexOf(null)", "0"),
+        ("'x'.padStart(3)+'y'.padEnd(3,'ab')+'z'.repeat(2)", "  xyabzz"),
+        ("Math.max.apply(null,[1,5,2])", "5"),
+        ("Math.max.apply(null)", "-Infinity"),
+        ("(function(){return this.k+arguments.length}).apply({k:'k'},{0:1,length:1})", "k1"),
+        ("JSON.stringify({a:[1,'x']},null,2).length", "31"),
+        ("JSON.stringify({a:1,b:2},['a'])", "{\"a\":1}"),
+        ("Array.from('ab').join()+Array.from([1,2],function(x){return x*2}).join()", "a,b2,4"),
+        ("Array.from({length:2}).length", "2"),
+        (
+            "typeof Array.prototype.join + Array.prototype.join.length + Array.prototype.join.name",
+            "function1join",
+        ),
+        ("typeof Reflect", "undefined"),
+        ("(function(){var n=0;for(var k in [1,2])n++;return n})()", "2"),
+    ] {
+        assert_eq!(eval(&mut e, &c, &format!("String({source})")), Ok(Value::text(expected)), "{source}");
+    }
+}
+
+#[test]
+fn ecma262_3_15_9_dates_by_the_injected_zone() {
+    let config = Config { utc_offset_min: -210, ..Config::default() };
+    let mut e = Engine::new(&config).expect("starts");
+    let c = [e.scope(); 5];
+    e.set_wall(Wall(1_700_000_000_000));
+    for (source, expected) in [
+        ("new Date().getTime()", "1700000000000"),
+        ("Date.now()", "1700000000000"),
+        ("Date().length", "33"),
+        ("typeof Date()", "string"),
+        ("new Date(0)", "Wed Dec 31 1969 20:30:00 GMT-0330"),
+        ("new Date(0).toUTCString()", "Thu, 01 Jan 1970 00:00:00 GMT"),
+        ("new Date(0).toISOString()", "1970-01-01T00:00:00.000Z"),
+        ("new Date(2024,1,29).toDateString()", "Thu Feb 29 2024"),
+        ("new Date(2024,1,29,13,5,9).toTimeString()", "13:05:09 GMT-0330"),
+        ("new Date('2024-02-29T13:05:09').getHours()", "13"),
+        ("new Date('2024-02-29T13:05:09Z').getHours()", "9"),
+        ("new Date('2024-02-29').getUTCHours()", "0"),
+        ("Date.parse('Feb 29, 2024 13:05:09 GMT')", "1709211909000"),
+        ("Date.UTC(2024,1,29)", "1709164800000"),
+        ("new Date(99,0,1).getFullYear()", "1999"),
+        ("new Date(2024,0,31).setMonth(1)", "1709350200000"),
+        (
+            "(function(){var d=new Date(2024,0,1);d.setHours(25,61);return d.getDate()+' '+d.getHours()+':'+d.getMinutes()})()",
+            "2 2:1",
+        ),
+        ("(function(){var d=new Date(0);d.setYear(85);return d.getYear()})()", "85"),
+        ("new Date(NaN).getHours()", "NaN"),
+        ("new Date(NaN).toString()", "Invalid Date"),
+        ("new Date(2024,0,1).getTimezoneOffset()", "210"),
+        ("new Date(new Date(5)).getTime()", "5"),
+        ("new Date(2024,0,1) < new Date(2024,0,2)", "true"),
+        ("new Date(0) instanceof Date", "true"),
+        ("new Date(0).constructor === Date", "true"),
+        ("Date.prototype.getHours.name + Date.length", "getHours7"),
+        ("Object.prototype.toString.call(new Date())", "[object Date]"),
+    ] {
+        assert_eq!(eval(&mut e, &c, &format!("String({source})")), Ok(Value::text(expected)), "{source}");
+    }
+}
+
+/// Goal: a fresh engine is small: the promise of 200 KB a session holds with room. Method: octets from the system.
+#[test]
+fn a_fresh_engine_is_small() {
+    let (mut e, c) = engine();
+    println!("{} octets", e.used_octets());
+    assert!(e.used_octets() <= 160 << 10, "{}", e.used_octets());
+    assert_eq!(eval(&mut e, &c, "new Date(0).getHours()"), Ok(Value::Number(0.0)));
+    println!("{} octets with dates", e.used_octets());
+    assert!(e.used_octets() <= 190 << 10, "{}", e.used_octets());
 }
 
 /// Goal: a value that crosses is bounded in number and in text, also where it holds itself.

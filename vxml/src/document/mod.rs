@@ -56,6 +56,8 @@ pub struct Document {
     pub(crate) text: String,
     /// Inline scripts and text that is a program, by node.
     pub(crate) programs: Vec<(u32, OnceLock<Box<crate::script::Program>>)>,
+    /// Some `<property>` has a value that the standard does not know for it.
+    pub(crate) illegal_properties: bool,
 }
 
 impl Document {
@@ -164,6 +166,13 @@ impl Document {
             Tag::Grammar => String::new(),
             _ => self.children(node).map(|c| self.full_text_without_grammars(c)).collect(),
         }
+    }
+
+    /// The `<property>` elements directly below a node, the one that holds first: name and value.
+    pub(crate) fn properties(&self, node: NodeId) -> impl Iterator<Item = (&str, &str)> {
+        let all: Vec<NodeId> = self.children(node).filter(|&c| self.tag(c) == Tag::Property).collect();
+        let pair = |p: NodeId| self.attribute(p, "name").zip(self.attribute(p, "value"));
+        all.into_iter().rev().filter_map(pair)
     }
 
     /// What references are resolved against.

@@ -9,6 +9,7 @@ use super::problem::{NAMESPACE, Problem, Rule};
 use super::schema;
 use super::{Attribute, Document, NONE, Node, NodeId};
 use crate::limits::Limits;
+use crate::values::illegal_property;
 use quick_xml::escape::unescape;
 use quick_xml::events::attributes::AttrError;
 use quick_xml::events::{BytesStart, Event};
@@ -464,7 +465,13 @@ impl<'a> Builder<'a> {
             attributes: self.attributes,
             text: self.text,
             programs,
+            illegal_properties: false,
         };
+        let nodes = (0..u32::try_from(document.nodes.len()).expect("bounded by nodes_max")).map(NodeId);
+        document.illegal_properties = nodes.filter(|&n| document.tag(n) == Tag::Property).any(|p| {
+            let pair = document.attribute(p, "name").zip(document.attribute(p, "value"));
+            pair.is_some_and(|(name, value)| illegal_property(name, value).is_some())
+        });
         if let Some(base) = document.attribute(document.root(), "xml:base")
             && let Ok(base) = document.url.join(base)
         {

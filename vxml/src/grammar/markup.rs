@@ -69,7 +69,7 @@ pub(super) fn parse(text: &str, inline: bool, limits: &Limits) -> Result<Element
 }
 
 /// Line and column of an octet offset.
-pub(super) fn place(text: &str, offset: usize) -> Place {
+pub(crate) fn place(text: &str, offset: usize) -> Place {
     let mut end = offset.min(text.len());
     while !text.is_char_boundary(end) {
         end -= 1;
@@ -79,6 +79,54 @@ pub(super) fn place(text: &str, offset: usize) -> Place {
     let column = before.chars().rev().take_while(|&c| c != '\n').count() + 1;
     let small = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
     Place { line: small(line), column: small(column) }
+}
+
+/// The character data of a `<grammar>` without elements, from its source: where it begins, and whether it is raw.
+fn inner(source: &str) -> (usize, usize, bool) {
+    const RAW: &str = "<![CDATA[";
+    let open = source.find('>').map_or(source.len(), |open| open + 1);
+    let close = source[open..].rfind("</").map_or(source.len(), |close| open + close);
+    let text = &source[open..close];
+    let trimmed = text.trim();
+    match trimmed.strip_prefix(RAW).and_then(|s| s.strip_suffix("]]>")) {
+        Some(raw) => {
+            let from = open + (text.len() - text.trim_start().len()) + RAW.len();
+            (from, from + raw.len(), true)
+        }
+        None => (open, close, false),
+    }
+}
+
+/// The ABNF that stands as text in a `<grammar>`, from its source.
+pub(crate) fn inner_text(source: &str) -> String {
+    let (from, to, raw) = inner(source);
+    let text = &source[from..to];
+    if raw {
+        return text.trim_start().to_owned();
+    }
+    let plain = quick_xml::escape::unescape(text);
+    plain.map_or_else(|_| text.to_owned(), std::borrow::Cow::into_owned).trim_start().to_owned()
+}
+
+/// An error in the ABNF that stands as text in a `<grammar>`, at its place in the element's source.
+pub(crate) fn within(source: &str, e: GrammarError) -> GrammarError {
+    if e.place.line == 0 {
+        return e;
+    }
+    let (from, to, raw) = inner(source);
+    let text = &source[from..to];
+    let skipped = text.len() - text.trim_start().len();
+    let (mut line, mut column) = (1, 1);
+    let mut at = skipped;
+    while at < text.len() && (line, column) != (e.place.line, e.place.column) && line <= e.place.line {
+        let rest = &text[at..];
+        let c = rest.chars().next().unwrap_or(' ');
+        // A reference is one character of the text.
+        let entity = rest.find(';').filter(|_| !raw && c == '&');
+        at += entity.map_or(c.len_utf8(), |end| end + 1);
+        (line, column) = if c == '\n' { (line + 1, 1) } else { (line, column + 1) };
+    }
+    GrammarError::at(place(source, from + at), e.fault)
 }
 
 struct Builder<'t> {

@@ -27,11 +27,12 @@ mod srgs;
 mod text;
 mod xml;
 
-pub use builtin::{Answer, Builtin, Dollar};
+pub use builtin::{Answer, Builtin, Dollar, Spoken, Tongue};
 pub use choice::Choice;
 pub use error::{Fault, GrammarError, MatchError, Place};
 pub use export::{Arrow, FiniteState};
 pub use limits::{Limit, Limits};
+pub(crate) use markup::{inner_text, place, within};
 pub use matcher::{Matcher, Status, match_words};
 pub use model::{Form, Grammar, Mode, TagFormat};
 pub use network::{Label, NO_TOKEN, Network, Subnet, Transition};

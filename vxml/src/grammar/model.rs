@@ -1,6 +1,6 @@
 //! A grammar as its document says it (SRGS 1.0): rules and their expansions, not yet linked to anything else.
 
-use super::builtin::Builtin;
+use super::builtin::{Builtin, Spoken};
 use super::error::{Fault, GrammarError};
 use super::limits::Limits;
 use std::collections::HashMap;
@@ -28,6 +28,8 @@ pub enum TagFormat {
     Literals,
     /// A builtin type: its words are read by [`Builtin`].
     Builtin(Builtin),
+    /// A builtin type in a language other than English.
+    Spoken(Spoken),
 }
 
 /// Which of the two forms a document had.

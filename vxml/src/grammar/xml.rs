@@ -33,7 +33,7 @@ impl Grammar {
             // VoiceXML 2.0 §3.1.1.1: an inline grammar may be of the ABNF form; others are unknown here.
             let inner = inner.trim_start();
             return match inner.starts_with("#ABNF") {
-                true => Self::parse_abnf(inner, base, limits),
+                true => Self::parse_abnf(inner, base, limits).map_err(|e| markup::within(text, e)),
                 false => Err(Fault::UnknownFormat.into()),
             };
         }

@@ -82,6 +82,7 @@ impl Session {
         let label = doc.attribute(dialog.node, "id").unwrap_or("").to_owned();
         let shown = doc.attribute(node, "name").unwrap_or(doc.tag(node).name()).to_owned();
         self.trace(Trace::Visit { dialog: label, item: shown });
+        self.legal_properties(node)?;
         if doc.tag(node) == Tag::Block {
             // §2.3.2: the variable is true before the content runs.
             self.scopes.define(scope, &name, Value::Bool(true));

@@ -34,7 +34,8 @@ pub(crate) fn parse_inline(
 ) -> Result<Grammar, GrammarError> {
     let (text, base) = (doc.text(node), doc.url().as_str());
     match doc.attribute(node, "type").map(str::trim) {
-        Some("application/srgs") => Grammar::parse_abnf(inner_text(text).trim_start(), base, limits),
+        Some("application/srgs") => Grammar::parse_abnf(&grammar::inner_text(text), base, limits)
+            .map_err(|e| grammar::within(text, e)),
         None
         | Some("" | "application/srgs+xml" | "application/grammar+xml" | "text/xml" | "application/xml") => {
             Grammar::parse_xml(text, base, Some(Inline { lang }), limits)
@@ -410,18 +411,6 @@ impl Session {
         match made {
             Err(e) if e.name.is_empty() => Ok(None),
             made => made.map(Some),
-        }
-    }
-}
-
-/// The character data of an inline grammar in the ABNF form.
-fn inner_text(source: &str) -> String {
-    let inner = source.find('>').map_or("", |open| &source[open + 1..]);
-    let inner = inner.rfind("</").map_or(inner, |close| &inner[..close]);
-    match inner.trim().strip_prefix("<![CDATA[").and_then(|s| s.strip_suffix("]]>")) {
-        Some(raw) => raw.to_owned(),
-        None => {
-            quick_xml::escape::unescape(inner).map_or_else(|_| inner.to_owned(), std::borrow::Cow::into_owned)
         }
     }
 }

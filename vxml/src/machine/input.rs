@@ -270,10 +270,10 @@ impl Session {
     pub(crate) fn on_recognised(&mut self, id: ListenId, nbest: &[Hypothesis], recording: Option<Recording>) {
         self.alive();
         if matches!(&self.phase, Phase::Transferring(t) if t.id == id) {
-            return self.recognised_in_transfer(nbest);
+            return self.recognised_in_transfer(nbest, recording);
         }
         if matches!(&self.phase, Phase::Recording(c) if c.id == id) {
-            return self.recognised_in_recording(nbest);
+            return self.recognised_in_recording(nbest, recording);
         }
         let Phase::Listening(l) = &mut self.phase else { return };
         if l.id != id || l.outcome.is_some() {
@@ -390,12 +390,18 @@ fn shadow(heard: &Heard, answer: &Answer) -> Vec<(String, Value)> {
         props.push(("markname".into(), Value::text(name)));
         props.push(("marktime".into(), number(*ms)));
     }
-    if let Some(r) = &answer.recording {
-        props.push(("recording".into(), super::fetch::recording_value(&r.name)));
-        props.push(("recordingsize".into(), number(r.size)));
-        props.push(("recordingduration".into(), number(r.duration_ms)));
-    }
+    props.extend(utterance_recording(answer));
     props
+}
+
+/// VoiceXML 2.1 §7: what was said while a grammar was listened to, if it was kept.
+pub(crate) fn utterance_recording(answer: &Answer) -> Vec<(String, Value)> {
+    let Some(r) = &answer.recording else { return Vec::new() };
+    vec![
+        ("recording".into(), super::fetch::recording_value(&r.name)),
+        ("recordingsize".into(), number(r.size)),
+        ("recordingduration".into(), number(r.duration_ms)),
+    ]
 }
 
 /// Sizes and times are far below 2^53.

@@ -1,13 +1,15 @@
 //! `<transfer>`, `<subdialog>` and `<object>` (VoiceXML 2.0 §2.3.4, §2.3.5, §2.3.7).
 
-use super::input::{from_json, number};
+use super::input::{from_json, number, utterance_recording};
 use super::state::{Active, After, Answer, Heard, Moving, Phase, Purpose, Target};
 use super::transition::json;
 use super::{Documents, Session};
 use crate::catch::Event;
 use crate::document::{Document, NodeId, Tag};
 use crate::grammar::Status;
-use crate::session::{Hypothesis, ListenId, Output, Resource, Transfer, TransferEnd, TransferKind};
+use crate::session::{
+    Hypothesis, ListenId, Output, Recording, Resource, Transfer, TransferEnd, TransferKind,
+};
 use engine::Value;
 use std::sync::Arc;
 use units::Private;
@@ -197,7 +199,7 @@ impl Session {
         }
     }
 
-    pub(crate) fn recognised_in_transfer(&mut self, nbest: &[Hypothesis]) {
+    pub(crate) fn recognised_in_transfer(&mut self, nbest: &[Hypothesis], recording: Option<Recording>) {
         let minimum = self.property_number("confidencelevel").unwrap_or(0.5);
         let Phase::Transferring(t) = &mut self.phase else { return };
         let mut active: Vec<Active> = std::mem::take(&mut t.active);
@@ -206,7 +208,7 @@ impl Session {
             t.active = active;
         }
         if let Some((origin, nbest)) = found {
-            self.end_bridge(Answer { origin, nbest, dtmf: false, mark: None, recording: None });
+            self.end_bridge(Answer { origin, nbest, dtmf: false, mark: None, recording });
         }
     }
 
@@ -242,6 +244,7 @@ impl Session {
         if let Some(answer) = &moving.answer {
             shadow.push(("inputmode".into(), Value::text(if answer.dtmf { "dtmf" } else { "voice" })));
             shadow.push(("utterance".into(), Value::text(&answer.nbest[0].utterance)));
+            shadow.extend(utterance_recording(answer));
             self.set_lastresult(answer);
         }
         if !name.starts_with('\u{1}') {

@@ -1,8 +1,10 @@
 //! Properties (VoiceXML 2.0 §6.3), times, and the session's variables (§5.1.4).
 
 use super::Session;
+use crate::catch::Event;
 use crate::document::{Document, NodeId, Tag};
 use crate::session::Caching;
+use crate::values::illegal_property;
 use engine::Value;
 use std::sync::Arc;
 
@@ -30,9 +32,38 @@ impl Session {
         let places = [item, dialog.map(|d| d.node), Some(level.doc.root())];
         let own = places.into_iter().flatten().find_map(|n| property_at(&level.doc, n, name));
         let root = || level.root.as_ref().filter(|r| !Arc::ptr_eq(r, &level.doc));
+        let illegal = level.doc.illegal_properties || root().is_some_and(|r| r.illegal_properties);
         own.or_else(|| root().and_then(|r| property_at(r, r.root(), name)))
             .or_else(|| self.config.properties.get(name).cloned())
+            .filter(|v| !illegal || illegal_property(name, v).is_none())
             .or_else(|| default(name).map(str::to_owned))
+    }
+
+    /// VoiceXML 2.0 §6.3: a value that the standard does not know for its property is `error.semantic`. It is found where
+    /// the property is in force: when an item is visited. Lenient: the default holds instead.
+    pub(crate) fn legal_properties(&self, node: NodeId) -> Result<(), Event> {
+        let Some(level) = self.levels.last() else { return Ok(()) };
+        let root = level.root.as_ref().filter(|r| !Arc::ptr_eq(r, &level.doc));
+        let illegal = level.doc.illegal_properties || root.is_some_and(|r| r.illegal_properties);
+        if !illegal || self.config.lenient {
+            return Ok(());
+        }
+        let dialog = level.dialog.as_ref().map(|d| d.node);
+        let own = [Some(node), dialog.filter(|d| *d != node), Some(level.doc.root())];
+        let own = own.into_iter().flatten().map(|n| (&level.doc, n));
+        let mut inner: Vec<&str> = Vec::new();
+        for (doc, node) in own.chain(root.map(|r| (r, r.root()))) {
+            for (name, value) in doc.properties(node) {
+                if inner.contains(&name) {
+                    continue;
+                }
+                inner.push(name);
+                if illegal_property(name, value).is_some() {
+                    return Err(Event::semantic(format!("'{value}' is no value for the property {name}")));
+                }
+            }
+        }
+        Ok(())
     }
 
     pub(crate) fn property_ms(&self, name: &str) -> Option<u64> {

@@ -1,7 +1,7 @@
 //! `<record>` (VoiceXML 2.0 §2.3.6): the host records; keys and words that a grammar knows end it.
 
 use super::fetch::recording_value;
-use super::input::{number, stand};
+use super::input::{number, stand, utterance_recording};
 use super::state::{Answer, Capturing, Heard, Origin, Phase};
 use super::{Documents, Session};
 use crate::catch::Event;
@@ -116,7 +116,7 @@ impl Session {
         }
     }
 
-    pub(crate) fn recognised_in_recording(&mut self, nbest: &[Hypothesis]) {
+    pub(crate) fn recognised_in_recording(&mut self, nbest: &[Hypothesis], recording: Option<Recording>) {
         let minimum = self.property_number("confidencelevel").unwrap_or(0.5);
         let Phase::Recording(c) = &mut self.phase else { return };
         if c.answer.is_some() || c.termchar.is_some() {
@@ -128,7 +128,7 @@ impl Session {
             c.active = active;
         }
         if let Some((origin, nbest)) = found {
-            self.answer_recording(Answer { origin, nbest, dtmf: false, mark: None, recording: None });
+            self.answer_recording(Answer { origin, nbest, dtmf: false, mark: None, recording });
         }
     }
 
@@ -263,6 +263,7 @@ impl Session {
             let heard = &answer.nbest[0];
             shadow.push(("utterance".into(), Value::text(&heard.utterance)));
             shadow.push(("confidence".into(), Value::Number(f64::from(heard.confidence))));
+            shadow.extend(utterance_recording(answer));
         }
         if !name.starts_with('\u{1}') {
             self.scopes.define(scope, &format!("{name}$"), Value::Object(shadow));

@@ -7,5 +7,5 @@
 mod script;
 mod world;
 
-pub use script::{BadStep, Step, parse_script};
+pub use script::{BadStep, RecordEnd, Step, parse_script};
 pub use world::{Ended, Line, Run, RunConfig, fetched};

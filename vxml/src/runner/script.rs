@@ -18,8 +18,19 @@ pub enum Step {
     Hangup,
     /// `transfer busy`, `transfer answered 12s`, ...: how the next transfer ends, and after how many ms.
     Transfer(TransferEnd, u64),
-    /// `record 5s`: a recording of so many ms.
-    Record(u64),
+    /// `record 5s`, `record 5s #`, `record 5s hangup`: so many ms are spoken into a recording, and what then ends it.
+    Record(u64, RecordEnd),
+}
+
+/// What ends a scripted recording when all is said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecordEnd {
+    /// Nothing more is said.
+    Silence,
+    /// A key.
+    Key(Digit),
+    /// The caller hangs up.
+    Hangup,
 }
 
 /// A line of the script that is no step.
@@ -56,7 +67,7 @@ pub fn parse_script(text: &str) -> Result<Vec<Step>, BadStep> {
 impl Step {
     /// What a step looks like, for people.
     pub const HELP: &'static str = "press KEYS, say WORDS, silence, nomatch, hangup, transfer busy|noanswer|\
-        answered 12s|far_end_disconnect|..., record 5s";
+        answered 12s|far_end_disconnect|..., record 5s, record 5s #, record 5s hangup";
 
     /// The step as a line.
     #[must_use]
@@ -71,7 +82,9 @@ impl Step {
                 let end = serde_json::to_value(end).unwrap_or_default();
                 format!("transfer {} {ms}ms", end.as_str().unwrap_or_default())
             }
-            Step::Record(ms) => format!("record {ms}ms"),
+            Step::Record(ms, RecordEnd::Silence) => format!("record {ms}ms"),
+            Step::Record(ms, RecordEnd::Key(key)) => format!("record {ms}ms {}", key.as_char()),
+            Step::Record(ms, RecordEnd::Hangup) => format!("record {ms}ms hangup"),
         }
     }
 
@@ -90,13 +103,26 @@ impl Step {
             "silence" => rest.is_empty().then_some(Step::Silence),
             "nomatch" => rest.is_empty().then_some(Step::Nomatch),
             "hangup" => rest.is_empty().then_some(Step::Hangup),
-            "record" => crate::machine::time_ms(rest).map(Step::Record),
+            "record" => {
+                let (time, end) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
+                Some(Step::Record(crate::machine::time_ms(time)?, record_end(end.trim())?))
+            }
             "transfer" => {
                 let (end, time) = rest.split_once(char::is_whitespace).unwrap_or((rest, "0s"));
                 Some(Step::Transfer(transfer_end(end)?, crate::machine::time_ms(time.trim())?))
             }
             _ => None,
         }
+    }
+}
+
+fn record_end(text: &str) -> Option<RecordEnd> {
+    let mut letters = text.chars();
+    match (text, letters.next(), letters.next()) {
+        ("", ..) => Some(RecordEnd::Silence),
+        ("hangup", ..) => Some(RecordEnd::Hangup),
+        (_, Some(key), None) => Digit::try_from(key).ok().map(RecordEnd::Key),
+        _ => None,
     }
 }
 
@@ -131,7 +157,17 @@ mod tests {
         assert_eq!(steps.len(), 6);
         assert_eq!(steps[3], Step::Transfer(TransferEnd::FarEndDisconnect, 12_000));
         assert_eq!(parse_script("\u{feff}press 1\r\n").expect("a mark and a line end of others").len(), 1);
-        for line in ["hangup now", "silence please", "transfer answered 12", "record", "press", "say"] {
+        assert_eq!(
+            Step::parse("record 2s  #"),
+            Some(Step::Record(2000, RecordEnd::Key(Digit::try_from('#').expect("a key"))))
+        );
+        assert_eq!(
+            Step::parse("record 2s hangup").map(|s| s.line()).as_deref(),
+            Some("record 2000ms hangup")
+        );
+        for line in
+            ["hangup now", "silence please", "transfer answered 12", "record", "record 2s 12", "press", "say"]
+        {
             assert!(Step::parse(line).is_none(), "{line}");
         }
         assert_eq!(steps[3].line(), "transfer far_end_disconnect 12000ms");

@@ -1,6 +1,6 @@
 //! The host that the runner plays, in virtual time.
 
-use super::script::Step;
+use super::script::{RecordEnd, Step};
 use crate::prompt::segments_text;
 use crate::session::{
     Bargein, Exit, ExitReason, FetchError, FetchRequest, Fetched, Hypothesis, Input, Listen, ListenId,
@@ -110,6 +110,8 @@ pub struct Run<'a> {
     playing: VecDeque<Playing>,
     play_began: Mono,
     listening: Option<Listen>,
+    /// What is said is kept (`recordutterance`).
+    keeps_utterance: bool,
     /// Until when what plays may not be cut.
     uncut_until: Mono,
     transferring: Option<Transfer>,
@@ -142,6 +144,7 @@ impl<'a> Run<'a> {
             playing: VecDeque::new(),
             play_began: Mono(0),
             listening: None,
+            keeps_utterance: false,
             uncut_until: Mono(0),
             transferring: None,
             capturing: None,
@@ -265,6 +268,12 @@ impl<'a> Run<'a> {
             Input::HangUp => {
                 self.line("input", json!({"text": "hangup"}));
                 self.playing.clear();
+            }
+            Input::Recorded { recording: Some(r), termchar, maxtime, .. } => {
+                let key = termchar.map(|k| k.as_char().to_string());
+                let (ms, size) = (r.duration_ms, r.size);
+                let told = json!({"mode": "record", "duration_ms": ms, "size": size, "termchar": key, "maxtime": maxtime});
+                self.line("input", told);
             }
             _ => {}
         }
@@ -402,13 +411,14 @@ impl<'a> Run<'a> {
             json!({"turn": self.listens, "dtmf": listen.dtmf, "grammars": listen.voice.len()}),
         );
         let voice = !listen.voice.is_empty();
+        self.keeps_utterance = listen.record_utterance;
         self.listening = Some(listen);
         let step = (self.next_step)("listen");
         let unheard = match &step {
             // No recogniser listens: whoever speaks is not heard, as on a real line.
             Some(Step::Say(_)) if !voice => Some("no voice grammar is active: the caller is not heard"),
             Some(Step::Transfer(..)) => Some("no transfer is under way: the caller stays silent"),
-            Some(Step::Record(_)) => Some("nothing is being recorded: the caller stays silent"),
+            Some(Step::Record(..)) => Some("nothing is being recorded: the caller stays silent"),
             _ => None,
         };
         if let (Some(step), Some(why)) = (&step, unheard) {
@@ -433,7 +443,7 @@ impl<'a> Run<'a> {
             Some(Step::Say(words)) => self.recognised(id, &words, 0.9, at),
             Some(Step::Nomatch) => self.recognised(id, "", 0.0, at),
             Some(Step::Hangup) => self.at(at, Input::HangUp),
-            Some(Step::Silence | Step::Transfer(..) | Step::Record(_)) => {}
+            Some(Step::Silence | Step::Transfer(..) | Step::Record(..)) => {}
             None if self.config.hangup_at_end => self.at(at, Input::HangUp),
             None => {}
         }
@@ -454,10 +464,11 @@ impl<'a> Run<'a> {
             Hypothesis { tokens, confidence: own, interpretation: None }
         });
         let nbest: Vec<Hypothesis> = nbest.collect();
-        let wanted = self.listening.as_ref().is_some_and(|l| l.record_utterance);
-        let recording = wanted.then(|| self.recording(1000));
+        let said = nbest.first().map_or(1, |h| h.tokens.len().max(1));
+        let ms = WORD_MS * u64::try_from(said).unwrap_or(1);
+        let recording = self.keeps_utterance.then(|| self.recording(ms + AROUND_MS));
         self.at(at, Input::SpeechStarted { id });
-        let end = at + Duration::from_millis(600);
+        let end = at + Duration::from_millis(ms);
         self.at(end, Input::Recognised { id, nbest, recording });
     }
 
@@ -476,8 +487,7 @@ impl<'a> Run<'a> {
         let Some((_, begins)) = self.capturing.take_if(|(running, _)| *running == id) else { return };
         self.events.retain(|(_, i)| !matches!(i, Input::Recorded { .. }));
         let ms = u64::try_from((self.now.mono.max(begins) - begins).as_millis()).unwrap_or(0);
-        let recording = (ms > 0).then(|| self.recording(ms));
-        self.at(self.now.mono, Input::Recorded { id, recording, termchar: None, maxtime: false });
+        self.recorded(id, self.now.mono, ms, None, false);
     }
 
     fn record(&mut self, record: Record) {
@@ -485,35 +495,42 @@ impl<'a> Run<'a> {
         self.line("record", json!({"maxtime_ms": maxtime_ms}));
         let total: u64 = self.playing.iter().map(|(_, ms, _)| ms).sum();
         let begins = self.play_began.max(self.now.mono) + Duration::from_millis(total);
-        let step = (self.next_step)("record");
         self.capturing = Some((id, begins));
+        self.keeps_utterance = listen.as_ref().is_some_and(|l| l.record_utterance);
         let after = |ms: u64| begins + Duration::from_millis(ms);
-        let heard = match &step {
-            Some(Step::Press(_)) => !dtmfterm,
-            Some(Step::Say(_)) => listen.is_some(),
-            _ => false,
+        // He speaks for so long, and then does this.
+        let (spoken, then) = match (self.next_step)("record") {
+            Some(Step::Record(ms, RecordEnd::Silence)) => (ms, None),
+            Some(Step::Record(ms, RecordEnd::Key(key))) => (ms, Some(Step::Press(vec![key]))),
+            Some(Step::Record(ms, RecordEnd::Hangup)) => (ms, Some(Step::Hangup)),
+            Some(step @ (Step::Press(_) | Step::Say(_))) => (SPOKEN_MS, Some(step)),
+            Some(Step::Hangup) => (1000, Some(Step::Hangup)),
+            None if self.config.hangup_at_end => (1000, Some(Step::Hangup)),
+            _ => {
+                let nothing = Input::Recorded { id, recording: None, termchar: None, maxtime: false };
+                return self.at(after(timeout_ms), nothing);
+            }
         };
-        if heard {
-            self.act(id, step, after(3000));
-            let recording = Some(self.recording(3000));
-            let end = Input::Recorded { id, recording, termchar: None, maxtime: false };
-            return self.at(after(5000 + finalsilence_ms), end);
+        match then {
+            Some(Step::Press(keys)) if dtmfterm && spoken < maxtime_ms => {
+                return self.recorded(id, after(spoken), spoken, keys.first().copied(), false);
+            }
+            // Nobody listens to words: they are part of what is recorded.
+            Some(Step::Say(_)) if listen.is_none() => {}
+            Some(step) => self.act(id, Some(step), after(spoken)),
+            None => {}
         }
-        let (at, input) = match step {
-            Some(Step::Record(ms)) => {
-                let long = ms >= maxtime_ms;
-                let recording = Some(self.recording(ms.min(maxtime_ms)));
-                (after(ms.min(maxtime_ms)), Input::Recorded { id, recording, termchar: None, maxtime: long })
-            }
-            Some(Step::Press(keys)) => {
-                let recording = Some(self.recording(3000));
-                let termchar = keys.first().copied();
-                (after(3000), Input::Recorded { id, recording, termchar, maxtime: false })
-            }
-            Some(Step::Hangup) => (after(1000), Input::HangUp),
-            _ => (after(timeout_ms), Input::Recorded { id, recording: None, termchar: None, maxtime: false }),
-        };
-        self.at(at, input);
+        let quiet = spoken + finalsilence_ms;
+        if quiet >= maxtime_ms {
+            self.recorded(id, after(maxtime_ms), maxtime_ms, None, true);
+        } else {
+            self.recorded(id, after(quiet), spoken, None, false);
+        }
+    }
+
+    fn recorded(&mut self, id: ListenId, at: Mono, ms: u64, termchar: Option<units::Digit>, maxtime: bool) {
+        let recording = (ms > 0).then(|| self.recording(ms));
+        self.at(at, Input::Recorded { id, recording, termchar, maxtime });
     }
 
     fn transfer(&mut self, transfer: Transfer) {
@@ -521,6 +538,7 @@ impl<'a> Run<'a> {
         self.line("transfer", json!({"transfer": transfer.kind, "dest": transfer.dest.expose()}));
         let bridge = transfer.kind == TransferKind::Bridge;
         let step = (self.next_step)("transfer");
+        self.keeps_utterance = transfer.listen.as_ref().is_some_and(|l| l.record_utterance);
         let (connect, max) = (transfer.connecttimeout_ms, transfer.maxtime_ms);
         self.transferring = Some(transfer);
         let soon = self.now.mono + Duration::from_millis(1000);
@@ -543,6 +561,12 @@ impl<'a> Run<'a> {
         self.at(at, Input::TransferEnded { id, end, duration_ms });
     }
 }
+
+/// How long the caller speaks into a recording before he presses keys or says what a grammar has, ms.
+const SPOKEN_MS: u64 = 3000;
+/// How long a word takes to say, and the silence around an utterance, ms.
+const WORD_MS: u64 = 600;
+const AROUND_MS: u64 = 400;
 
 /// A file's octets as an answer to a fetch.
 #[must_use]

@@ -21,6 +21,17 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use stream::{Came, Streams};
 use units::{Mono, Now, Wall};
 
+/// CPU time of the calling thread, us.
+#[must_use]
+pub fn thread_cpu_us() -> u64 {
+    batch::thread_cpu_us()
+}
+
+/// Buffers of a socket that hold some thousand messages, where the kernel allows it.
+pub fn large_buffers(socket: &UdpSocket) {
+    batch::prepare(socket, 8 << 20);
+}
+
 /// What the thread is asked to do.
 enum Order {
     Dial(Dial),

@@ -15,6 +15,9 @@ pub(super) fn table(question: &Question, answer: &Value) -> String {
         Question::Spans => rows(answer, &["span", "switchtype", "alarm", "d_channel", "idle", "calls"]),
         Question::Span(_) => span(answer),
         Question::Why(_) => serde_json::to_string_pretty(answer).unwrap_or_default(),
+        Question::Numbers => {
+            rows(answer, &["match", "tenant", "url", "trunks", "hours", "zone", "reserve", "from"])
+        }
         Question::Tenants(None) => {
             rows(answer, &["name", "id", "mail_level_min", "hours", "orders_a_second_max"])
         }
@@ -22,6 +25,7 @@ pub(super) fn table(question: &Question, answer: &Value) -> String {
             serde_json::to_string_pretty(answer).unwrap_or_default()
         }
         Question::Block(..)
+        | Question::Maintain(..)
         | Question::Clear(_)
         | Question::Reload
         | Question::Drain
@@ -59,12 +63,21 @@ fn servers(answer: &Value) -> String {
 /// A span: how it stands, what each timeslot does, what was counted.
 fn span(answer: &Value) -> String {
     let mut text = String::new();
-    for key in ["span", "switchtype", "alarm", "d_channel", "idle", "calls"] {
+    for key in ["span", "switchtype", "alarm", "d_channel", "loopback", "idle", "calls"] {
         // Writing to a string cannot fail.
         let _ = writeln!(text, "{key:<12} {}", plain(&answer[key]));
     }
     for (slot, state) in answer["slots"].as_object().into_iter().flatten() {
         let _ = writeln!(text, "slot {slot:<7} {}", plain(state));
+    }
+    for (slot, bert) in answer["bert"].as_object().into_iter().flatten() {
+        let state = match (bert["running"].as_bool(), bert["pattern_found"].as_bool()) {
+            (Some(true), Some(true)) => "running",
+            (Some(true), _) => "running, pattern not found",
+            _ => "stopped",
+        };
+        let (bits, errors, losses) = (&bert["bits"], &bert["errors"], &bert["losses"]);
+        let _ = writeln!(text, "bert {slot:<7} {state}: {errors} errors in {bits} bits, lost {losses} times");
     }
     for (what, n) in answer["counters"].as_object().into_iter().flatten() {
         let _ = writeln!(text, "{what:<12} {n}");

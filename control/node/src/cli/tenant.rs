@@ -5,7 +5,7 @@ use super::{Format, Running, no, print};
 use crate::admin::Question;
 use crate::provision::{Change, new_key, told};
 use clap::Subcommand;
-use control::config::Scope;
+use control::config::{Role, Scope};
 use serde_json::{Map, Value};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -69,6 +69,47 @@ pub(super) enum Tenants {
         #[command(subcommand)]
         what: Keys,
     },
+    /// People who sign in to the pages.
+    User {
+        #[command(subcommand)]
+        what: Users,
+    },
+}
+
+/// What is asked about people.
+#[derive(Debug, Subcommand)]
+pub(super) enum Users {
+    /// Let a person in, or change what one may do: prints a link, once, by which they choose a password within three days.
+    Add {
+        /// Whose.
+        tenant: String,
+        /// What the person is to be called.
+        #[arg(value_parser = key_name)]
+        name: String,
+        /// What they may do: view, or order.
+        #[arg(long, default_value = "view")]
+        role: Role,
+        #[command(flatten)]
+        node: Running,
+    },
+    /// Let a person in no more; their sessions end at once.
+    Remove {
+        /// Whose.
+        tenant: String,
+        /// Who.
+        name: String,
+        #[command(flatten)]
+        node: Running,
+    },
+    /// Read a password from standard input and print the line for a tenant of the configuration file.
+    Hash {
+        /// What the person is to be called.
+        #[arg(value_parser = key_name)]
+        name: String,
+        /// What they may do: view, or order.
+        #[arg(long, default_value = "view")]
+        role: Role,
+    },
 }
 
 /// What is asked about keys.
@@ -130,6 +171,19 @@ impl Tenants {
             }
             Tenants::Key { what: Keys::Remove { tenant, name, node } } => {
                 change(&node, Change::RemoveKey { name: tenant, key: name })
+            }
+            Tenants::User { what: Users::Add { tenant, name, role, node } } => {
+                change(&node, Change::AddUser { name: tenant, user: name, role })
+            }
+            Tenants::User { what: Users::Remove { tenant, name, node } } => {
+                change(&node, Change::RemoveUser { name: tenant, user: name })
+            }
+            Tenants::User { what: Users::Hash { name, role } } => {
+                let mut typed = String::new();
+                if let Err(error) = std::io::stdin().read_line(&mut typed) {
+                    return no(&error.to_string());
+                }
+                said(user_line(&name, role, typed.trim_end_matches(['\r', '\n'])))
             }
         }
     }
@@ -194,6 +248,13 @@ fn key_name(text: &str) -> Result<String, String> {
     }
 }
 
+fn user_line(name: &str, role: Role, password: &str) -> Result<String, String> {
+    let hash = crate::passwords::hashed(password).map_err(|why| why.to_string())?;
+    let role =
+        serde_json::to_value(role).ok().and_then(|r| r.as_str().map(str::to_owned)).unwrap_or_default();
+    Ok(format!("users = {{ {name} = {{ role = \"{role}\", password = \"{hash}\" }} }}"))
+}
+
 fn key_line(name: &str, key: &str) -> String {
     format!("keys = {{ {name} = \"{key}\" }}")
 }
@@ -231,6 +292,16 @@ mod tests {
         assert_eq!(config.tenants[0].keys["main"].plain(), Some(key.as_str()));
         assert_eq!(key.len(), 46, "32 octets in base64 after ck_");
         assert!(key_name("a b").is_err() && key_name("").is_err() && key_name("web-2_x").is_ok());
+    }
+
+    #[test]
+    fn a_user_line_is_what_the_configuration_reads() {
+        let line = user_line("ann", Role::Order, "correct horse battery").expect("long enough");
+        let config = control::config::parse("t", &format!("[[tenants]]\nname = \"a\"\nid = 1\n{line}\n"));
+        let config = config.expect("reads");
+        let user = &config.tenants[0].users["ann"];
+        assert!(user.role == Role::Order && user.password.is_some() && user.invitation.is_none());
+        assert!(user_line("ann", Role::View, "short").is_err());
     }
 
     #[test]

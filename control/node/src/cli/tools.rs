@@ -7,6 +7,19 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use units::Seed;
 
+/// Spans and trunks of DAHDI's and Asterisk's files, on standard output.
+pub(super) fn import_dahdi(system: &Path, chan: Option<&Path>) -> ExitCode {
+    let read =
+        |path: &Path| std::fs::read_to_string(path).map_err(|why| format!("{}: {why}", path.display()));
+    match (read(system), chan.map_or(Ok(String::new()), read)) {
+        (Ok(system), Ok(chan)) => {
+            print(control::config::dahdi::import(&system, &chan).trim_end());
+            ExitCode::SUCCESS
+        }
+        (Err(why), _) | (_, Err(why)) => no(&why),
+    }
+}
+
 /// What is replayed.
 #[derive(Debug, Subcommand)]
 pub(super) enum Sim {

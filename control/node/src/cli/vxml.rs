@@ -108,12 +108,16 @@ impl Check {
         let url = address(name)?;
         let document = web.get(&url).map_err(|why| format!("{name}: {}", words(&why)))?;
         let limits = Limits::default();
-        let problems = check::check(&url, &document.body, document.charset.as_deref(), self.lenient, &limits);
-        for problem in &problems {
+        let charset = document.charset.as_deref();
+        let mut grammar = |url: &Url| web.get_as(url, Resource::Grammar).map_err(|why| words(&why));
+        let fetch: check::Fetch<'_> = &mut grammar;
+        let problems = check::check_with(&url, &document.body, charset, self.lenient, &limits, Some(fetch));
+        for check::Found { file, problem } in &problems {
+            let file = file.as_deref().map_or(name.to_owned(), shown);
             super::print(&if self.json {
-                check::machine(name, problem).to_string()
+                check::machine(&file, problem).to_string()
             } else {
-                check::human(name, problem)
+                check::human(&file, problem)
             });
         }
         Ok(problems.len())
@@ -218,6 +222,12 @@ fn address(name: &str) -> Result<Url, String> {
     }
 }
 
+/// A URL as people write it: a file by its path.
+fn shown(url: &str) -> String {
+    let path = Url::parse(url).ok().filter(|u| u.scheme() == "file").and_then(|u| u.to_file_path().ok());
+    path.map_or_else(|| url.to_owned(), |p| p.display().to_string())
+}
+
 fn file_address(name: &str) -> Result<Url, String> {
     let (file, fragment) = match name.split_once('#') {
         Some((file, fragment)) if !Path::new(name).exists() => (file, Some(fragment)),
@@ -274,11 +284,15 @@ impl Web {
     }
 
     fn get(&self, url: &Url) -> Result<Fetched, FetchError> {
+        self.get_as(url, Resource::Document)
+    }
+
+    fn get_as(&self, url: &Url, resource: Resource) -> Result<Fetched, FetchError> {
         let mut url = url.clone();
         url.set_fragment(None);
         self.answer(&FetchRequest {
             url: url.into(),
-            resource: Resource::Document,
+            resource,
             method: Method::Get,
             fields: Vec::new(),
             timeout_ms: u64::try_from(PATIENCE.as_millis()).unwrap_or(u64::MAX),

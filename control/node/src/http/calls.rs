@@ -187,7 +187,10 @@ pub(super) async fn read(
 ) -> Result<Response, Problem> {
     let order = order_id(&id)?;
     match api.intake.store.ask(Ask::Status { tenant: caller.scope(), order }).await? {
-        Answer::Status(Some(s)) => Ok(Json(Call::from(&*s)).into_response()),
+        Answer::Status(Some(s)) => {
+            let settings = api.intake.settings.load();
+            Ok(Json(Call::from(&*s).with_way_out(&s, &settings)).into_response())
+        }
         _ => Err(Problem::not_found()),
     }
 }

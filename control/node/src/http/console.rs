@@ -1,6 +1,7 @@
 //! The pages for third parties: sign in, order a call, see what became of it. Made on the server, read without script.
 
-use super::session::{SignedIn, fresh_request_id, own_origin, sign_in, sign_out};
+use super::session::{Refused, SignedIn, form, fresh_request_id, own_origin, sign_in, sign_out};
+use super::welcome::{self, Turned};
 use super::{Api, Problem};
 use crate::intake::{Arrival, Declined};
 use askama::Template;
@@ -9,6 +10,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
+use control::config::Scope;
 use control::order::form::Fields;
 use control::order::time::rfc3339;
 use control::order::{Disposition, Origin, State as OrderState};
@@ -16,17 +18,18 @@ use control::policy::{Decision, Outcome};
 use control::store::{Answer, Ask, Status};
 use serde::Deserialize;
 use std::collections::HashMap;
-use units::OrderId;
+use units::{OrderId, TenantId};
 
 #[derive(Template)]
 #[template(path = "login.html")]
 struct LoginPage {
-    wrong: bool,
+    wrong: &'static str,
 }
 
 #[derive(Template)]
 #[template(path = "order.html")]
 struct OrderPage {
+    csrf: String,
     request_id: String,
     errors: Vec<FormError>,
     fields: Vec<FormField>,
@@ -54,6 +57,7 @@ struct FormField {
 #[derive(Template)]
 #[template(path = "call.html")]
 struct CallPage {
+    csrf: String,
     id: String,
     to: String,
     state: String,
@@ -72,6 +76,9 @@ struct Why {
 #[derive(Template)]
 #[template(path = "calls.html")]
 struct CallsPage {
+    csrf: String,
+    /// Addresses whose status mails came back too often.
+    silent: Vec<String>,
     calls: Vec<Row>,
     next: String,
 }
@@ -119,6 +126,7 @@ pub(super) fn routes() -> axum::Router<Api> {
         .route("/console", get(|| async { Redirect::to("/console/order") }))
         .route("/console/login", get(login).post(do_login))
         .route("/console/logout", post(logout))
+        .route("/console/welcome/{tenant}/{user}/{secret}", get(welcome::ask).post(welcome::choose))
         .route("/console/order", get(order_form).post(do_order))
         .route("/console/calls", get(calls))
         .route("/console/calls/{id}", get(call))
@@ -129,7 +137,7 @@ pub(super) fn routes() -> axum::Router<Api> {
 }
 
 /// No script, no frame, nothing from elsewhere.
-async fn headers(mut response: Response) -> Response {
+pub(super) async fn headers(mut response: Response) -> Response {
     let csp =
         "default-src 'none'; style-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
     for (name, value) in [
@@ -147,7 +155,7 @@ async fn style() -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "text/css; charset=utf-8")], include_str!("../../templates/style.css"))
 }
 
-fn page(status: StatusCode, page: &impl Template) -> Response {
+pub(super) fn page(status: StatusCode, page: &impl Template) -> Response {
     match page.render() {
         Ok(html) => (status, Html(html)).into_response(),
         Err(error) => {
@@ -158,11 +166,7 @@ fn page(status: StatusCode, page: &impl Template) -> Response {
 }
 
 async fn login() -> Response {
-    page(StatusCode::OK, &LoginPage { wrong: false })
-}
-
-fn form(body: &[u8]) -> HashMap<String, String> {
-    url::form_urlencoded::parse(body).into_owned().take(64).collect()
+    page(StatusCode::OK, &LoginPage { wrong: "" })
 }
 
 async fn do_login(
@@ -171,20 +175,43 @@ async fn do_login(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    let peer = peer.map(|axum::Extension(axum::extract::ConnectInfo(peer))| peer);
-    let from = super::peer::address(peer, &headers, &api.intake.settings.load().trusted_proxies);
-    let cookie = form(&body).get("key").and_then(|k| sign_in(&api, k, from)).filter(|_| own_origin(&headers));
+    let refused = |status, wrong| page(status, &LoginPage { wrong });
+    if !own_origin(&headers) {
+        return refused(StatusCode::FORBIDDEN, "This form was not sent by our page.");
+    }
+    let fields = form(&body);
+    let cookie = match fields.get("key") {
+        Some(key) => {
+            let peer = peer.map(|axum::Extension(axum::extract::ConnectInfo(peer))| peer);
+            let proxies = api.intake.settings.load().trusted_proxies.clone();
+            let from = super::peer::address(peer, &headers, &proxies);
+            sign_in(&api, key, from).ok_or((StatusCode::FORBIDDEN, "This key is not known."))
+        }
+        None => {
+            let field = |name: &str| fields.get(name).cloned().unwrap_or_default();
+            let signed = welcome::sign_in(&api, &field("tenant"), &field("user"), field("password")).await;
+            signed.map_err(|why| match why {
+                Turned::Wrong => (StatusCode::FORBIDDEN, "Organisation, name or password is wrong."),
+                Turned::Wait => {
+                    (StatusCode::TOO_MANY_REQUESTS, "Too many wrong passwords: please wait a minute.")
+                }
+            })
+        }
+    };
     match cookie {
-        Some(cookie) => ([(header::SET_COOKIE, cookie)], Redirect::to("/console/order")).into_response(),
-        None => page(StatusCode::FORBIDDEN, &LoginPage { wrong: true }),
+        Ok(cookie) => ([(header::SET_COOKIE, cookie)], Redirect::to("/console/calls")).into_response(),
+        Err((status, wrong)) => refused(status, wrong),
     }
 }
 
-async fn logout(_: SignedIn) -> Response {
-    ([(header::SET_COOKIE, sign_out())], Redirect::to("/console/login")).into_response()
+async fn logout(who: SignedIn, body: Bytes) -> Response {
+    match who.posted(&body) {
+        Ok(_) => ([(header::SET_COOKIE, sign_out())], Redirect::to("/console/login")).into_response(),
+        Err(refused) => refused.into_response(),
+    }
 }
 
-fn order_page(values: &HashMap<String, String>, errors: Vec<FormError>) -> OrderPage {
+fn order_page(csrf: &str, values: &HashMap<String, String>, errors: Vec<FormError>) -> OrderPage {
     let fields = FORM.iter().map(|(name, label, hint, required, long, choices)| FormField {
         name,
         label,
@@ -196,26 +223,43 @@ fn order_page(values: &HashMap<String, String>, errors: Vec<FormError>) -> Order
         choices,
     });
     let request_id = values.get("request_id").cloned().unwrap_or_else(fresh_request_id);
-    OrderPage { request_id, fields: fields.collect(), errors }
+    OrderPage { csrf: csrf.to_owned(), request_id, fields: fields.collect(), errors }
 }
 
-async fn order_form(_: SignedIn) -> Response {
-    page(StatusCode::OK, &order_page(&HashMap::new(), Vec::new()))
+async fn order_form(who: SignedIn) -> Response {
+    match who.may(Scope::Order) {
+        Ok(()) => page(StatusCode::OK, &order_page(&who.csrf, &HashMap::new(), Vec::new())),
+        Err(refused) => refused.into_response(),
+    }
 }
 
-async fn do_order(State(api): State<Api>, SignedIn(caller): SignedIn, body: Bytes) -> Response {
-    let values = form(&body);
-    let Ok((tenant, key)) = caller.tenant() else { return StatusCode::FORBIDDEN.into_response() };
+/// The fields of the form, by whom, if they may order.
+fn ordered(who: &SignedIn, body: &[u8]) -> Result<(HashMap<String, String>, TenantId, String), Refused> {
+    who.may(Scope::Order)?;
+    let mut values = who.posted(body)?;
+    values.remove("csrf");
+    let (tenant, key) = who.caller.tenant().map_err(|_| Refused::Role)?;
+    Ok((values, tenant, key.to_owned()))
+}
+
+async fn do_order(State(api): State<Api>, who: SignedIn, body: Bytes) -> Response {
+    let (values, tenant, key) = match ordered(&who, &body) {
+        Ok(ordered) => ordered,
+        Err(refused) => return refused.into_response(),
+    };
     let filled = values.iter().filter(|(_, v)| !v.trim().is_empty());
     let fields: Fields = filled.map(|(k, v)| (k.clone(), v.clone().into())).collect();
-    let origin = Origin::Http { key: key.to_owned() };
+    let origin = Origin::Http { key };
     let arrival = Arrival { tenant, origin, request_id: "", attached: &[], campaign: None };
     match api.intake.accept(&fields, arrival).await {
         Ok(accepted) => match accepted.first() {
             Some(a) => Redirect::to(&format!("/console/calls/{}", a.id)).into_response(),
             None => Redirect::to("/console/calls").into_response(),
         },
-        Err(declined) => page(StatusCode::UNPROCESSABLE_ENTITY, &order_page(&values, form_errors(declined))),
+        Err(declined) => {
+            let errors = form_errors(declined);
+            page(StatusCode::UNPROCESSABLE_ENTITY, &order_page(&who.csrf, &values, errors))
+        }
     }
 }
 
@@ -268,16 +312,19 @@ fn state_text(state: OrderState, disposition: Option<Disposition>) -> String {
     disposition.map_or_else(|| word(&state), |d| format!("over: {}", word(&d)))
 }
 
-async fn call(State(api): State<Api>, SignedIn(caller): SignedIn, Path(id): Path<String>) -> Response {
+async fn call(State(api): State<Api>, who: SignedIn, Path(id): Path<String>) -> Response {
+    if let Err(refused) = who.may(Scope::Read) {
+        return refused.into_response();
+    }
     let Ok(order) = id.parse::<OrderId>() else { return Problem::not_found().into_response() };
-    match api.intake.store.ask(Ask::Status { tenant: caller.scope(), order }).await {
-        Ok(Answer::Status(Some(s))) => page(StatusCode::OK, &call_page(&s)),
+    match api.intake.store.ask(Ask::Status { tenant: who.caller.scope(), order }).await {
+        Ok(Answer::Status(Some(s))) => page(StatusCode::OK, &call_page(who.csrf, &s)),
         Ok(_) => Problem::not_found().into_response(),
         Err(e) => Problem::from(e).into_response(),
     }
 }
 
-fn call_page(s: &Status) -> CallPage {
+fn call_page(csrf: String, s: &Status) -> CallPage {
     let mut facts = vec![
         ("Call", s.order.id.to_string()),
         ("Your name for it", s.order.request_id.clone()),
@@ -311,6 +358,7 @@ fn call_page(s: &Status) -> CallPage {
             .collect()
     });
     CallPage {
+        csrf,
         id: s.order.id.to_string(),
         to: s.order.to.expose().clone(),
         state: state_text(s.state, s.disposition),
@@ -323,6 +371,7 @@ fn call_page(s: &Status) -> CallPage {
 #[derive(Template)]
 #[template(path = "campaign.html")]
 struct CampaignPage {
+    csrf: String,
     name: String,
     stage: String,
     running: bool,
@@ -334,7 +383,11 @@ struct CampaignPage {
 const SHOWN_MAX: usize = 50;
 const LOOKED_MAX: u32 = 1_000;
 
-async fn campaign(State(api): State<Api>, SignedIn(caller): SignedIn, Path(id): Path<String>) -> Response {
+async fn campaign(State(api): State<Api>, who: SignedIn, Path(id): Path<String>) -> Response {
+    if let Err(refused) = who.may(Scope::Read) {
+        return refused.into_response();
+    }
+    let (caller, csrf) = (who.caller, who.csrf);
     let Ok(campaign) = super::campaigns::owned(&api, caller.scope(), &id).await else {
         return Problem::not_found().into_response();
     };
@@ -354,7 +407,7 @@ async fn campaign(State(api): State<Api>, SignedIn(caller): SignedIn, Path(id): 
     let running = campaign.stage == control::campaign::Stage::Running;
     page(
         StatusCode::OK,
-        &CampaignPage { name: campaign.name, stage: word(&campaign.stage), running, facts, calls },
+        &CampaignPage { csrf, name: campaign.name, stage: word(&campaign.stage), running, facts, calls },
     )
 }
 
@@ -373,27 +426,37 @@ struct Cursor {
     cursor: Option<String>,
 }
 
-async fn calls(
-    State(api): State<Api>,
-    SignedIn(caller): SignedIn,
-    Query(page_at): Query<Cursor>,
-) -> Response {
+async fn calls(State(api): State<Api>, who: SignedIn, Query(page_at): Query<Cursor>) -> Response {
+    if let Err(refused) = who.may(Scope::Read) {
+        return refused.into_response();
+    }
     let after = page_at.cursor.and_then(|c| c.parse::<OrderId>().ok());
-    let ask = Ask::List { tenant: caller.scope(), after, state: None, limit: 50 };
+    let ask = Ask::List { tenant: who.caller.scope(), after, state: None, limit: 50 };
     let Ok(Answer::List(statuses)) = api.intake.store.ask(ask).await else {
         return Problem::unavailable().into_response();
     };
+    let Ok(silent) = crate::bounce::silent(&api.intake.store, who.caller.scope()).await else {
+        return Problem::unavailable().into_response();
+    };
+    let silent = silent.into_iter().map(|b| b.address.expose().clone()).collect();
     let next = statuses.last().filter(|_| statuses.len() == 50).map(|s| s.order.id.to_string());
-    let rows = statuses.iter().map(row_of);
-    page(StatusCode::OK, &CallsPage { calls: rows.collect(), next: next.unwrap_or_default() })
+    let calls = statuses.iter().map(row_of).collect();
+    let next = next.unwrap_or_default();
+    page(StatusCode::OK, &CallsPage { csrf: who.csrf, silent, calls, next })
 }
 
-async fn cancel(State(api): State<Api>, SignedIn(caller): SignedIn, Path(id): Path<String>) -> Response {
-    let (Ok((tenant, _)), Ok(order)) = (caller.tenant(), id.parse::<OrderId>()) else {
-        return Problem::not_found().into_response();
+async fn cancel(State(api): State<Api>, who: SignedIn, Path(id): Path<String>, body: Bytes) -> Response {
+    let (tenant, order) = match ordered(&who, &body) {
+        Ok((_, tenant, _)) => match id.parse::<OrderId>() {
+            Ok(order) => (tenant, order),
+            Err(_) => return Problem::not_found().into_response(),
+        },
+        Err(refused) => return refused.into_response(),
     };
     match api.intake.store.ask(Ask::Cancel { tenant, order }).await {
         Ok(_) | Err(control::store::Error::Conflict) => {
+            // If it rings, it is hung up on now.
+            api.intake.cancelled(order);
             Redirect::to(&format!("/console/calls/{order}")).into_response()
         }
         Err(e) => Problem::from(e).into_response(),

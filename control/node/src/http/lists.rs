@@ -7,12 +7,14 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use control::order::time::rfc3339;
 use control::order::{Reason, Refusal, number};
+use control::policy::Suppression;
 use control::policy::suppress::{Entry, entry, owner_prefix};
 use control::record::Record;
 use control::store::{Answer, Ask, Shelf};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::fmt::Write;
+use std::sync::PoisonError;
 use units::{OrderId, TenantId};
 
 fn bad(field: &str, reason: Reason) -> Problem {
@@ -47,6 +49,31 @@ pub(super) async fn suppress(
     let entry = entry_of(&api, &caller, &number)?;
     api.intake.suppress(&entry).await?;
     Ok(Json(shown(&entry)).into_response())
+}
+
+/// `GET /v1/suppressions/{number}`: whether it may be called, and the way out that its owner is to be given: a link, a mail
+/// address, and both as the header fields of a mail (RFC 2369 §3.2, RFC 8058 §3.1).
+pub(super) async fn suppression(
+    State(api): State<Api>,
+    caller: Caller,
+    Path(number): Path<String>,
+) -> Result<Response, Problem> {
+    let (tenant, _) = caller.tenant()?;
+    let number = number::callee(&number, None).map_err(|r| bad("number", r))?;
+    let entries: Vec<Value> = {
+        let lists = api.intake.suppressions.read().unwrap_or_else(PoisonError::into_inner);
+        let told = |s: &Suppression| json!({ "list": s.list, "since": rfc3339(s.since), "source": s.source });
+        lists.against(tenant, &number).iter().map(told).collect()
+    };
+    let way = api.intake.settings.load().way_out(tenant, &number);
+    let fields = way.as_ref().map(|way| {
+        let mail = way.mail.iter().map(|m| format!("<mailto:{m}>"));
+        let all: Vec<String> = std::iter::once(format!("<{}>", way.url)).chain(mail).collect();
+        json!({ "List-Unsubscribe": all.join(", "), "List-Unsubscribe-Post": "List-Unsubscribe=One-Click" })
+    });
+    let body = json!({ "number": number, "suppressed": !entries.is_empty(), "entries": entries, "opt_out": way,
+        "mail_fields": fields });
+    Ok(Json(body).into_response())
 }
 
 /// `DELETE /v1/suppressions/{number}`.

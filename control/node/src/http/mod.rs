@@ -2,24 +2,29 @@
 #![allow(clippy::disallowed_types, clippy::disallowed_methods, reason = "the door")]
 
 mod auth;
+mod bounces;
 mod calls;
 mod campaigns;
 mod console;
 mod events;
 mod lists;
+mod numbers;
 mod openapi;
 mod peer;
 mod people;
 mod problem;
 mod session;
+mod stop;
 mod strict;
 mod tenants;
 mod view;
+mod welcome;
 
 pub use auth::Caller;
 pub use peer::{Peer, Tls};
 pub use problem::Problem;
 pub use session::Sealer;
+pub use welcome::Doorman;
 
 use crate::intake::Intake;
 use axum::Router;
@@ -43,6 +48,8 @@ pub struct Api {
     pub recordings: Option<(std::path::PathBuf, Arc<crate::vault::Vault>)>,
     /// Seals the sessions of the pages.
     pub sealer: Sealer,
+    /// Slows down who guesses passwords.
+    pub doorman: Doorman,
     /// Largest request body, octets.
     pub body_bytes_max: usize,
     /// Requests at a time; more are answered 503 at once.
@@ -61,7 +68,10 @@ pub fn router(api: Api) -> Router {
         .route("/v1/calls/{id}/events", get(events::events))
         .route("/v1/decisions/{id}", get(lists::decision))
         .route("/v1/suppressions", get(lists::suppressions))
-        .route("/v1/suppressions/{number}", put(lists::suppress).delete(lists::release))
+        .route(
+            "/v1/suppressions/{number}",
+            get(lists::suppression).put(lists::suppress).delete(lists::release),
+        )
         .route("/v1/records", get(lists::records))
         .route("/v1/campaigns", post(campaigns::create).get(campaigns::list))
         .route("/v1/campaigns/{id}", get(campaigns::read).post(campaigns::act))
@@ -74,8 +84,14 @@ pub fn router(api: Api) -> Router {
         .route("/v1/tenants", get(tenants::list))
         .route("/v1/tenants/{name}", get(tenants::read).put(tenants::put).delete(tenants::remove))
         .route("/v1/tenants/{name}/keys/{key}", put(tenants::add_key).delete(tenants::remove_key))
+        .route("/v1/numbers", get(numbers::list))
+        .route("/v1/numbers/{number}", put(numbers::put).delete(numbers::remove))
+        .route("/v1/tenants/{name}/users/{user}", put(tenants::add_user).delete(tenants::remove_user))
+        .route("/v1/bounces", get(bounces::list))
+        .route("/v1/bounces/{address}", axum::routing::delete(bounces::lift))
         .layer(axum::middleware::from_fn(strict::parameters))
         .merge(console::routes())
+        .merge(stop::routes())
         .layer(axum::middleware::from_fn_with_state(places, crowd))
         .route("/openapi.json", get(openapi::serve))
         .route("/", get(|| async { axum::response::Redirect::to("/console") }))

@@ -243,6 +243,14 @@ describe_one!(
     (status = 200, description = "The last judgement", body = Value)
 );
 describe_one!(
+    suppression,
+    get,
+    "/v1/suppressions/{number}",
+    "Whether a number may be called, and the link and mail address by which its owner opts out",
+    "number",
+    (status = 200, description = "Entries against it, and the way out", body = Value)
+);
+describe_one!(
     suppress,
     put,
     "/v1/suppressions/{number}",
@@ -486,6 +494,78 @@ describe_two!(
     "key",
     (status = 204, description = "Done")
 );
+describe_two!(
+    add_user,
+    put,
+    "/v1/tenants/{name}/users/{user}",
+    "Let a person in to the pages (`role`: view, order); the answer holds a link, once, by which they choose a password (operator)",
+    "name",
+    "user",
+    (status = 201, description = "The link", body = Value)
+);
+describe_two!(
+    drop_user,
+    delete,
+    "/v1/tenants/{name}/users/{user}",
+    "Let a person in no more (operator)",
+    "name",
+    "user",
+    (status = 204, description = "Done")
+);
+describe!(
+    bounces,
+    get,
+    "/v1/bounces",
+    "Addresses whose status mails came back; after three in a row results go there no more",
+    responses(
+        (status = 200, description = "Addresses", body = Value),
+        (
+            status = 401,
+            description = "No known key",
+            body = ProblemDetails,
+            content_type = "application/problem+json"
+        )
+    )
+);
+describe_one!(
+    lift,
+    delete,
+    "/v1/bounces/{address}",
+    "Send results to an address again",
+    "address",
+    (status = 204, description = "Done")
+);
+describe!(
+    numbers,
+    get,
+    "/v1/numbers",
+    "Which application answers which number; a tenant sees its own",
+    responses(
+        (status = 200, description = "Routes in the order in which they count", body = Value),
+        (
+            status = 401,
+            description = "No known key",
+            body = ProblemDetails,
+            content_type = "application/problem+json"
+        )
+    )
+);
+describe_one!(
+    put_number,
+    put,
+    "/v1/numbers/{number}",
+    "Make a route, or change it; a tenant says `url`, `hours` and `zone` of its own",
+    "number",
+    (status = 200, description = "The route", body = Value)
+);
+describe_one!(
+    drop_number,
+    delete,
+    "/v1/numbers/{number}",
+    "Take a route away (operator)",
+    "number",
+    (status = 204, description = "Done")
+);
 describe!(campaigns, get, "/v1/campaigns", "The own campaigns",
     params(("cursor" = Option<String>, Query), ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000)),
     responses((status = 200, description = "A page", body = Value),
@@ -547,10 +627,10 @@ impl Modify for Key {
 #[derive(OpenApi)]
 #[openapi(
     info(title = "Carillon", description = "Order telephone calls that run VoiceXML applications."),
-    paths(create, list, dry_run, read, cancel, redial, events, decision, suppress, release, suppressions, records,
+    paths(create, list, dry_run, read, cancel, redial, events, decision, suppression, suppress, release, suppressions, records,
         create_campaign, campaigns, campaign, act, upload, campaign_errors, replay, recording, customers, upload_customers,
         customer, put_customer, forget_customer, policies, policy, put_policy, drop_policy, tenants, tenant, put_tenant,
-        drop_tenant, add_key, drop_key),
+        drop_tenant, add_key, drop_key, add_user, drop_user, bounces, lift, numbers, put_number, drop_number),
     components(schemas(OrderRequest, ProblemDetails)),
     security(("key" = [])),
     modifiers(&Key)

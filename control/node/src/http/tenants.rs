@@ -7,7 +7,7 @@ use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use control::config::Scope;
+use control::config::{Role, Scope};
 use control::order::form;
 use control::order::{Reason, Refusal};
 use serde::Deserialize;
@@ -18,7 +18,9 @@ impl From<NotChanged> for Problem {
         let title = why.to_string();
         match why {
             NotChanged::NotFound => Self::not_found(),
-            NotChanged::InFile => Self::new(StatusCode::CONFLICT, "in-file", &title),
+            NotChanged::InFile | NotChanged::NumberInFile => {
+                Self::new(StatusCode::CONFLICT, "in-file", &title)
+            }
             NotChanged::Exists => Self::new(StatusCode::CONFLICT, "exists", &title),
             NotChanged::Wrong(..) => Self::new(StatusCode::BAD_REQUEST, "invalid-request", &title),
             NotChanged::Unavailable => Self::unavailable(),
@@ -37,7 +39,7 @@ fn operator(caller: &Caller) -> Result<(), Problem> {
     }
 }
 
-fn object(api: &Api, body: &[u8]) -> Result<Map<String, Value>, Problem> {
+pub(super) fn object(api: &Api, body: &[u8]) -> Result<Map<String, Value>, Problem> {
     if body.is_empty() {
         return Ok(Map::new());
     }
@@ -120,5 +122,39 @@ pub(super) async fn remove_key(
 ) -> Result<Response, Problem> {
     operator(&caller)?;
     api.intake.provision(Change::RemoveKey { name, key }).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// What a person may do.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Place {
+    role: Role,
+}
+
+/// `PUT /v1/tenants/{name}/users/{user}`: lets a person in, or changes their role; the answer holds a link, once.
+pub(super) async fn add_user(
+    State(api): State<Api>,
+    caller: Caller,
+    Path((name, user)): Path<(String, String)>,
+    body: Bytes,
+) -> Result<Response, Problem> {
+    operator(&caller)?;
+    let Place { role } = serde_json::from_value(Value::Object(object(&api, &body)?)).map_err(|_| {
+        let wanted = "an object with `role`: view or order";
+        Problem::refused(vec![Refusal::new("body", Reason::NotA(wanted))])
+    })?;
+    let made = api.intake.provision(Change::AddUser { name, user, role }).await?;
+    Ok((StatusCode::CREATED, Json(made)).into_response())
+}
+
+/// `DELETE /v1/tenants/{name}/users/{user}`: their sessions end with the answer.
+pub(super) async fn remove_user(
+    State(api): State<Api>,
+    caller: Caller,
+    Path((name, user)): Path<(String, String)>,
+) -> Result<Response, Problem> {
+    operator(&caller)?;
+    api.intake.provision(Change::RemoveUser { name, user }).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }

@@ -1,5 +1,6 @@
 //! A call as its owner reads it.
 
+use crate::settings::{Settings, WayOut};
 use control::order::time::rfc3339;
 use control::order::{Application, Disposition, Origin, State};
 use control::policy::Decision;
@@ -36,6 +37,18 @@ pub(super) struct Call {
     next_allowed_at: Option<String>,
     /// Values of the session's exit, and its recordings, once it is over.
     result: Option<Value>,
+    /// How the callee opts out; where one call is read, not in lists.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    opt_out: Option<WayOut>,
+}
+
+impl Call {
+    /// With the way out for its callee.
+    #[must_use]
+    pub(super) fn with_way_out(mut self, s: &Status, settings: &Settings) -> Self {
+        self.opt_out = settings.way_out(s.order.tenant, s.order.to.expose());
+        self
+    }
 }
 
 impl From<&Status> for Call {
@@ -72,6 +85,7 @@ impl From<&Status> for Call {
             next_allowed_at: judged.and_then(|d| d.next_allowed_at).map(rfc3339),
             decision,
             result: s.result.as_deref().and_then(|r| serde_json::from_str(r).ok()),
+            opt_out: None,
         }
     }
 }

@@ -20,7 +20,8 @@ use dataplane::io::recorder::{Recorder, Recording, State};
 use dataplane::pool::{CaptureSink, Prompt};
 use dataplane::report::Report;
 use dataplane::spec::{Direction, Spec};
-use signalling::leg::Rtp;
+use dataplane::srtp::{Srtp, Suite};
+use signalling::leg::{Rtp, Srtp as Keys};
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
@@ -65,6 +66,7 @@ pub(super) struct Doors {
     pub(super) sip: Sip,
     pub(super) end: ControlEnd,
     pub(super) spans: Vec<super::Span>,
+    pub(super) tests: super::tdm::Tests,
     recorder: Arc<Recorder>,
     recordings: PathBuf,
     vault: Arc<Vault>,
@@ -100,6 +102,7 @@ impl Doors {
             sip: parts.sip,
             end: parts.end,
             spans: parts.spans,
+            tests: super::tdm::Tests::default(),
             recorder: parts.recorder,
             recordings: parts.recordings,
             vault: parts.vault,
@@ -141,9 +144,9 @@ impl Doors {
                 self.local.remove(&bearer);
                 self.end.release(bearer);
             }
-            Output::Open { bearer, far } => return self.open(bearer, &far),
-            Output::Respec { bearer, far } => {
-                if let Some(spec) = self.spec(bearer, &far)
+            Output::Open { bearer, far, keys } => return self.open(bearer, &far, keys.as_ref()),
+            Output::Respec { bearer, far, keys } => {
+                if let Some(spec) = self.spec(bearer, &far, keys.as_ref())
                     && let Err(error) = self.end.respec(bearer, spec)
                 {
                     tracing::warn!(?bearer, ?error, "a bearer kept its old far side");
@@ -186,8 +189,8 @@ impl Doors {
         Input::Reserved(token, place.map(|p| (p.bearer, p.local)))
     }
 
-    fn open(&mut self, bearer: BearerId, far: &Rtp) -> Option<Input<'static>> {
-        let opened = self.spec(bearer, far).map(|spec| self.end.open(bearer, spec));
+    fn open(&mut self, bearer: BearerId, far: &Rtp, keys: Option<&Keys>) -> Option<Input<'static>> {
+        let opened = self.spec(bearer, far, keys).map(|spec| self.end.open(bearer, spec));
         match opened {
             Some(Ok(())) => None,
             failed => {
@@ -199,12 +202,21 @@ impl Doors {
         }
     }
 
-    fn spec(&mut self, bearer: BearerId, far: &Rtp) -> Option<Spec> {
+    /// `None`: it would be none that both sides speak; above all nothing that was agreed to be secret goes in the clear.
+    fn spec(&mut self, bearer: BearerId, far: &Rtp, keys: Option<&Keys>) -> Option<Spec> {
         let (local, codec) = self.local.get_mut(&bearer)?;
         *codec = *far.codecs.first()?;
         let mut spec = Spec::rtp(*local, far.addr, *codec, crate::clock::seed());
         if let Some(event) = far.telephone_event {
             spec = spec.with_events(event);
+        }
+        match (&far.srtp, keys) {
+            (Some(theirs), Some(ours)) => {
+                let suite = if theirs.tag_bits == 32 { Suite::HmacSha1_32 } else { Suite::HmacSha1_80 };
+                spec = spec.with_srtp(Srtp::new(suite, &ours.key_salt, &theirs.key_salt));
+            }
+            (Some(_), None) => return None,
+            (None, _) => {}
         }
         // The far side's words, turned round: what it receives we send.
         spec.direction = match (far.receives, far.sends) {

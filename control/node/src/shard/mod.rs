@@ -8,7 +8,7 @@ mod sip;
 mod tdm;
 
 pub use sip::Tls;
-pub use tdm::Span;
+pub use tdm::{Maintenance, Span};
 
 use crate::ears::Ears;
 use crate::fetch::Fetcher;
@@ -86,6 +86,8 @@ pub enum Inbox {
     Spans(oneshot::Sender<Vec<serde_json::Value>>),
     /// A span, or one slot of it, is taken out or put back.
     Block(u16, Option<u8>, bool),
+    /// A span, or one slot of it, is looped or tested.
+    Maintain(u16, Option<u8>, Maintenance, oneshot::Sender<Result<(), String>>),
 }
 
 /// A way to a shard. Cloning is cheap.
@@ -290,6 +292,16 @@ impl Shell {
         self.load.trunk_calls.store(room.0, Ordering::Relaxed);
         self.load.trunk_pace.store(room.1, Ordering::Relaxed);
         metrics::gauge!("carillon_calls").set(f64::from(calls));
+        let sip = self.shard.sip_counters();
+        for (why, count) in [
+            ("refused_busy", sip.refused_busy),
+            ("dropped_busy", sip.dropped_busy),
+            ("over_rate", sip.over_rate),
+            ("strangers", sip.strangers),
+            ("unframed", sip.unframed),
+        ] {
+            metrics::counter!("carillon_sip_turned_away_total", "why" => why).absolute(count);
+        }
         self.count_spans();
     }
 
@@ -297,7 +309,7 @@ impl Shell {
     fn reports(&mut self) {
         self.doors.end.arm();
         while let Some(report) = self.doors.end.poll() {
-            tdm::note(&report);
+            self.note(&report);
             if let Some(input) = self.doors.report(report) {
                 self.handle(input);
             }
@@ -357,8 +369,13 @@ impl Shell {
             Inbox::Denied(attempt, order, why) => self.handle(Input::Denied(attempt, order, why)),
             Inbox::TakeOver(attempt, dialog) => self.handle(Input::TakeOver(attempt, dialog)),
             Inbox::Block(span, slot, on) => {
+                if !on {
+                    self.end_maintenance(span, slot);
+                }
                 self.handle(Input::Tdm(signalling::tdm::Input::Block { span, slot, on }));
             }
+            // Who asked may have gone.
+            Inbox::Maintain(span, slot, what, answer) => drop(answer.send(self.maintain(span, slot, what))),
             // Who asked may have gone.
             Inbox::Spans(answer) => drop(answer.send(self.view_spans())),
             Inbox::View(answer) => drop(answer.send(self.shard.view(crate::clock::now()))),

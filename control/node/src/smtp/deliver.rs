@@ -9,13 +9,16 @@ use control::order::mail::{self, Attachment, Mail, Seen, Turned, Written};
 use control::order::proof::{self, Expected, SignatureField};
 use control::order::smtp::{Action, Envelope, Rcpt, Reply};
 use control::order::time::rfc3339;
-use control::order::{Application, Origin, Parsed, Reason, Refusal, canon};
+use control::order::{Application, Origin, Parsed, Reason, Refusal, canon, number};
 use control::policy::{Decision, Verdict};
 use control::store::{Answer, Ask, Error};
 use serde_json::Value;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use units::{OrderId, Private, TenantId};
+
+/// Numbers that one mail to `stop+` may name.
+const NUMBERS_MAX: usize = 100;
 
 /// Deals with a mail; one reply for each recipient. `peer` is known where the sender's own server talks to us.
 pub async fn deliver(
@@ -34,16 +37,24 @@ pub async fn deliver(
         limits: &settings.mail,
         order: &settings.order,
     };
-    let mail = match mail::read(raw, seen) {
-        Ok(mail) => mail,
-        Err(turned) => {
-            metrics::counter!("carillon_mails_total", "result" => "turned_away").increment(1);
-            return vec![turned_reply(&turned); envelope.rcpts.len()];
-        }
-    };
+    let read = mail::read(raw, seen);
+    if read.is_err() {
+        metrics::counter!("carillon_mails_total", "result" => "turned_away").increment(1);
+    }
     let mut proofs: HashMap<TenantId, Proof> = HashMap::new();
     let mut replies = Vec::with_capacity(envelope.rcpts.len());
     for rcpt in &envelope.rcpts {
+        if let Some(customer) = &rcpt.customer {
+            replies.push(customers_own(intake, rcpt.tenant, customer, read.as_ref().err()).await);
+            continue;
+        }
+        let mail = match &read {
+            Ok(mail) => mail,
+            Err(turned) => {
+                replies.push(turned_reply(turned));
+                continue;
+            }
+        };
         let proof = match (proofs.get(&rcpt.tenant), settings.tenants.get(&rcpt.tenant), prover) {
             (Some(known), ..) => *known,
             (None, Some(tenant), Some(prover)) => {
@@ -60,7 +71,7 @@ pub async fn deliver(
             }
             _ => Proof::NONE,
         };
-        let reply = one(intake, &settings, envelope, rcpt, &mail, proof).await;
+        let reply = one(intake, &settings, envelope, rcpt, mail, proof).await;
         let result = if reply.code == 250 { "accepted" } else { "refused" };
         metrics::counter!("carillon_mails_total", "result" => result).increment(1);
         replies.push(reply);
@@ -71,6 +82,24 @@ pub async fn deliver(
         replies.swap(0, at);
     }
     replies
+}
+
+/// A mail to a customer's token. What it says is prose and is not read; the table of loops holds for it, too: a report or an
+/// automatic reply is no wish.
+async fn customers_own(
+    intake: &Intake,
+    tenant: TenantId,
+    customer: &Private<String>,
+    turned: Option<&Turned>,
+) -> Reply {
+    let prose = |t: &&Turned| !matches!(t, Turned::Refused(_) | Turned::Without(_) | Turned::Authors);
+    if let Some(turned) = turned.filter(prose) {
+        return turned_reply(turned);
+    }
+    match intake.opt_out(tenant, customer.expose(), "mail").await {
+        Ok(()) => Reply::new(250, "2.0.0", "You will not be called again"),
+        Err(_) => Reply::new(451, "4.3.0", "Not now, try again later"),
+    }
 }
 
 async fn one(
@@ -90,6 +119,7 @@ async fn one(
         Action::DryRun => case.dry_run(),
         Action::Cancel => case.about(true).await,
         Action::Status => case.about(false).await,
+        Action::Stop => case.stop().await,
     }
 }
 
@@ -163,6 +193,7 @@ impl<'a> Case<'a> {
         };
         let canonical = match (parsed, named_order(self.mail)) {
             (Some(parsed), _) => parsed.canonical.clone(),
+            (None, _) if self.rcpt.action == Action::Stop => stop_canonical(&named_numbers(self.mail)),
             (None, Some(order)) => about_canonical(order),
             (None, None) => return Ok(false),
         };
@@ -251,6 +282,21 @@ impl<'a> Case<'a> {
         }
     }
 
+    /// Its tenant hands on what customers told it: the subject names their numbers.
+    async fn stop(&self) -> Reply {
+        let numbers = named_numbers(self.mail);
+        if numbers.is_empty() {
+            return Reply::new(554, "5.6.0", "Name the numbers (+1555...) in the subject");
+        }
+        for number in &numbers {
+            if self.intake.opt_out(self.rcpt.tenant, number, "mail").await.is_err() {
+                // Those before it bind already; the same mail again changes nothing about them.
+                return Reply::new(451, "4.3.0", "Not now, try again later");
+            }
+        }
+        Reply::new(250, "2.0.0", format!("{} will not be called again", numbers.len()))
+    }
+
     /// Cancels an order or tells where it stands; the subject names it: `call_…`.
     async fn about(&self, cancel: bool) -> Reply {
         let Some(order) = named_order(self.mail) else {
@@ -315,6 +361,21 @@ fn transport(tenant: &Tenant, envelope: &Envelope) -> Result<(), Reply> {
 /// The order that a mail is about.
 fn named_order(mail: &Mail) -> Option<OrderId> {
     mail.subject.expose().split_whitespace().find_map(|w| w.parse::<OrderId>().ok())
+}
+
+/// The numbers that a mail to `stop+` is about.
+fn named_numbers(mail: &Mail) -> Vec<String> {
+    let words = mail.subject.expose().split([' ', ',', ';', '\t']);
+    words
+        .filter(|w| w.contains(['+', ':']))
+        .filter_map(|w| number::callee(w, None).ok())
+        .take(NUMBERS_MAX)
+        .collect()
+}
+
+/// What a manifest of `stop` is over.
+fn stop_canonical(numbers: &[String]) -> String {
+    canon::jcs(&serde_json::json!({ "stop": numbers }))
 }
 
 /// What a manifest of `cancel` or `status` is over.

@@ -23,6 +23,17 @@ pub struct Switch {
     pub restart: bool,
     /// Idle time of the data link, s.
     pub t203_s: u64,
+    /// How it transfers calls, where that is subscribed to.
+    pub transfer: Transfer,
+}
+
+/// Call transfer by an exchange.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transfer {
+    /// Explicit call transfer (EN 300 369-1).
+    Explicit,
+    /// Two B-channel transfer (GR-2865).
+    TwoChannels,
 }
 
 /// EuroISDN.
@@ -35,6 +46,7 @@ pub const EURO: Switch = Switch {
     display_type: None,
     restart: true,
     t203_s: 10,
+    transfer: Transfer::Explicit,
 };
 
 /// National ISDN 2 (SR-NWT-002120).
@@ -47,6 +59,7 @@ pub const NI2: Switch = Switch {
     display_type: Some(0xB1),
     restart: true,
     t203_s: 30,
+    transfer: Transfer::TwoChannels,
 };
 
 impl Switch {

@@ -172,13 +172,18 @@ fn crypto(media: &Media) -> Option<(u32, Srtp)> {
                 "AES_CM_128_HMAC_SHA1_32" => 32,
                 _ => return None,
             };
-            let inline = words.next()?.strip_prefix("inline:")?.split('|').next()?;
+            let mut inline = words.next()?.strip_prefix("inline:")?.split('|');
+            let (key, mut rest) = (inline.next()?, inline);
+            // RFC 4568 §6.1: a lifetime may follow; an MKI would stand in every packet, and we write none.
+            if rest.any(|part| part.contains(':')) {
+                return None;
+            }
             // RFC 4568 §6.3: a session parameter that we do not know makes the whole attribute unusable.
             if words.next().is_some() {
                 return None;
             }
-            let key = base64::engine::general_purpose::STANDARD.decode(inline).ok()?;
-            Some((tag, Srtp { tag_bits, key_salt: key.try_into().ok()? }))
+            let key = base64::engine::general_purpose::STANDARD.decode(key).ok()?;
+            Some((tag, Srtp { optional: false, tag_bits, key_salt: key.try_into().ok()? }))
         },
     )
 }
@@ -238,6 +243,12 @@ mod tests {
         let d = d.expect("audio");
         assert_eq!((d.crypto_tag, d.rtp.srtp.map(|s| s.tag_bits)), (Some(2), Some(32)));
         assert_eq!(read("m=audio 4000 RTP/SAVP 0\r\n"), Err(Error::NothingInCommon));
+        let mki = format!(
+            "m=audio 4000 RTP/SAVP 0\r\na=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:{key}|2^20|1:4\r\n"
+        );
+        assert_eq!(read(&mki), Err(Error::NothingInCommon), "RFC 4568 §6.1: an MKI");
+        let beside = format!("m=audio 4000 RTP/AVP 0\r\na=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:{key}\r\n");
+        assert_eq!(read(&beside).expect("audio").rtp.srtp, None, "keys beside the plain profile are none");
     }
 
     #[test]

@@ -7,6 +7,9 @@ use base64::Engine as _;
 use sdp_types::{AddrType, Attribute, Connection, Media, NetType, Origin, Session, Time};
 use serde::{Deserialize, Serialize};
 
+/// Tag of the one crypto attribute that we offer (RFC 4568 §4).
+pub const CRYPTO_TAG: u32 = 1;
+
 /// Our side of one session: its id stays, its version grows with every change (RFC 3264 §5, §8).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Local {
@@ -23,10 +26,10 @@ impl Local {
         Self { id: id >> 1, version: 1 }
     }
 
-    /// An offer of this media; to a speech engine also of its control channel.
+    /// An offer of this media, keys under [`CRYPTO_TAG`]; to a speech engine also of its control channel.
     pub fn offer(&mut self, ours: &Rtp, engine: Option<&Control>) -> Vec<u8> {
         let types = ours.codecs.iter().map(|c| (c.payload_type(), *c)).collect::<Vec<_>>();
-        let mut media = audio(ours, &types, ours.telephone_event, 1);
+        let mut media = audio(ours, &types, ours.telephone_event, CRYPTO_TAG);
         let Some(engine) = engine else { return self.write(ours, vec![media]) };
         control::mid(&mut media);
         self.write(ours, vec![engine.offer(), media])
@@ -52,7 +55,7 @@ impl Local {
             rtcp: ours.rtcp.filter(|&r| r != ours.addr || offer.rtcp_mux),
             ..ours.clone()
         };
-        let tag = offer.crypto_tag.unwrap_or(1);
+        let tag = offer.crypto_tag.unwrap_or(CRYPTO_TAG);
         let lines = offer.lines.iter().enumerate().map(|(i, line)| {
             if i == offer.index { audio(&answer, &types, agreed.telephone_event, tag) } else { refused(line) }
         });
@@ -162,7 +165,7 @@ mod tests {
         for addr in ["192.0.2.9:6000", "[2001:db8::1]:6000"] {
             let mut rtp = Rtp {
                 addr: addr.parse().expect("address"),
-                srtp: Some(Srtp { tag_bits: 80, key_salt: [7; 30] }),
+                srtp: Some(Srtp { optional: false, tag_bits: 80, key_salt: [7; 30] }),
                 ..ours()
             };
             rtp.rtcp = Some(rtp.addr);

@@ -31,7 +31,7 @@ url = \"http://w/done.vxml\"
 fn world() -> World {
     let mut world = World::new(Phone::Silent);
     let config = config::parse("t", TEXT).expect("reads");
-    let settings = Arc::new(Settings::new(&config, addr(OURS).ip()));
+    let settings = Arc::new(Settings::new(&config, addr(OURS).ip(), [7; 32]));
     world.shard = Shard::new(settings, endpoint(OURS, 1), Seed(1)).with_tdm(world.now, config.tdm());
     world.settle();
     world.run(1_000);

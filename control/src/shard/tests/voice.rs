@@ -18,7 +18,7 @@ fn world(hears: bool) -> World {
     let text =
         "[[trunks]]\nname=\"t\"\naddress=\"127.0.0.1:5070\"\nprefixes=[\"*\"]\ncaller_id=\"+15550100\"\n
         [[tenants]]\nname=\"acme\"\nid=1\n";
-    let mut settings = Settings::new(&config::parse("t", text).expect("reads"), addr(OURS).ip());
+    let mut settings = Settings::new(&config::parse("t", text).expect("reads"), addr(OURS).ip(), [7; 32]);
     settings.hears = hears;
     world.later(0, Event::Shard(Input::Settings(Arc::new(settings))));
     world.run(1);

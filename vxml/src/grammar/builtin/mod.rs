@@ -1,4 +1,5 @@
-//! The seven builtin types of VoiceXML 2.0 appendix P, in DTMF and in (English) voice form.
+//! The seven builtin types of VoiceXML 2.0 appendix P, in DTMF form for every language and in voice form for English, German, French and
+//! Spanish.
 //!
 //! | type | parameters | value |
 //! |---|---|---|
@@ -13,11 +14,13 @@
 //! Values are computed here from the words of each rule; no script is involved.
 
 mod dtmf;
+mod tongue;
 mod value;
 mod voice;
 
 use super::error::{Fault, GrammarError};
 use super::model::{Grammar, Mode};
+pub use tongue::{Spoken, Tongue};
 pub(super) use value::Matched;
 
 /// A builtin type.

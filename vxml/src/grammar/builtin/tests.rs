@@ -259,9 +259,11 @@ fn vxml_p_bad_requests_have_their_events() {
     for kind in impossible {
         assert!(matches!(refused(kind), Fault::BadParameter(_)), "{kind}");
     }
-    let german = Grammar::from_builtin("digits", Mode::Voice, "de-DE").expect_err("no German here");
-    assert_eq!(german.event(), "error.unsupported.language");
-    assert!(Grammar::from_builtin("digits", Mode::Dtmf, "de-DE").is_ok(), "keys have no language");
+    let Err(italian) = Grammar::from_builtin("digits", Mode::Voice, "it-IT") else {
+        panic!("no Italian here")
+    };
+    assert_eq!(italian.event(), "error.unsupported.language");
+    assert!(Grammar::from_builtin("digits", Mode::Dtmf, "it-IT").is_ok(), "keys have no language");
     assert_eq!(GrammarError::new(refused("nosuch")).event(), "error.unsupported.builtin");
     assert_eq!(GrammarError::new(refused("digits?length=x")).event(), "error.badfetch");
 }

@@ -80,7 +80,7 @@ impl Matched<'_> {
         self.words.iter().any(|w| w == word)
     }
 
-    fn inner(&self, rule: &str) -> Option<&Value> {
+    pub(super) fn inner(&self, rule: &str) -> Option<&Value> {
         self.inner.iter().rev().find(|(name, _)| *name == rule).map(|(_, value)| *value)
     }
 

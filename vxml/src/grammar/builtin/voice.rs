@@ -1,6 +1,7 @@
-//! Builtin types as English phrases.
+//! Builtin types as phrases: English here, other languages as [`super::tongue`] has them.
 
 use super::Builtin;
+use super::tongue::{Spoken, Tongue};
 use crate::grammar::error::{Fault, GrammarError};
 use crate::grammar::limits::Limits;
 use crate::grammar::model::{Grammar, Mode, Node, Rule, TagFormat};
@@ -13,7 +14,10 @@ pub(super) fn grammar(
     let lang = if lang.is_empty() { "en-US" } else { lang };
     let language = lang.split(['-', '_']).next().unwrap_or_default();
     if !language.eq_ignore_ascii_case("en") {
-        return Err(Fault::UnsupportedLanguage(lang.into()).into());
+        let tongue = Tongue::of(lang).ok_or_else(|| Fault::UnsupportedLanguage(lang.into()))?;
+        let spoken = Spoken::of(builtin, tongue, lang);
+        let (name, rules) = spoken.rules((min, max));
+        return made(lang, name, &rules, TagFormat::Spoken(spoken));
     }
     let (name, rules) = match builtin {
         Builtin::Boolean(_) => ("boolean", BOOLEAN.to_owned()),
@@ -27,9 +31,13 @@ pub(super) fn grammar(
         Builtin::Phone => ("phone", [PHONE, DIGIT].concat()),
         Builtin::Time => ("time", [TIME, NUMERALS].concat()),
     };
+    made(lang, name, &rules, TagFormat::Builtin(builtin))
+}
+
+fn made(lang: &str, name: &str, rules: &str, format: TagFormat) -> Result<Grammar, GrammarError> {
     let text = format!("#ABNF 1.0;\nlanguage {lang};\nroot ${name};\n{rules}");
     let mut grammar = Grammar::parse_abnf(&text, "", &Limits::default())?;
-    grammar.tag_format = TagFormat::Builtin(builtin);
+    grammar.tag_format = format;
     grammar.mode = Mode::Voice;
     Ok(as_made(grammar))
 }

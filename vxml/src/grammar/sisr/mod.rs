@@ -188,7 +188,7 @@ impl Walk<'_> {
 
     fn compute(&mut self, frame: &Frame, text: &str) -> Computed {
         let source = &self.net.sources[index(frame.source)];
-        if let TagFormat::Builtin(builtin) = source.format {
+        if matches!(source.format, TagFormat::Builtin(_) | TagFormat::Spoken(_)) {
             let words = &self.parse.words[index(frame.from)..index(frame.to)];
             let inner = frame.acts.iter().filter_map(|a| match a {
                 Act::Child { rule, value: Computed::Value(value), .. } => Some((&**rule, value)),
@@ -196,7 +196,11 @@ impl Walk<'_> {
             });
             let words = words.iter().map(|w| matching_form(w)).collect();
             let matched = Matched { rule: &frame.rule, words, inner: inner.collect() };
-            return Computed::Value(builtin.value(self.parse.mode == Mode::Voice, &matched));
+            return Computed::Value(match source.format {
+                TagFormat::Spoken(spoken) => spoken.value(&matched),
+                TagFormat::Builtin(builtin) => builtin.value(self.parse.mode == Mode::Voice, &matched),
+                _ => Value::Null,
+            });
         }
         let tags = || {
             frame.acts.iter().filter_map(|a| if let Act::Tag { code, .. } = a { Some(code) } else { None })
@@ -213,7 +217,9 @@ impl Walk<'_> {
             TagFormat::Literals => Some(Value::String(last.to_string())),
             TagFormat::Script if source.header_tags.is_empty() => native::run(&frame.acts, Map::new(), false),
             TagFormat::Script => None,
-            TagFormat::Default | TagFormat::Builtin(_) => native::forgiving(&frame.acts),
+            TagFormat::Default | TagFormat::Builtin(_) | TagFormat::Spoken(_) => {
+                native::forgiving(&frame.acts)
+            }
         };
         match plain {
             Some(value) => Computed::Value(value),

@@ -25,6 +25,7 @@ fn number(shelf: Shelf) -> i64 {
         Shelf::Customers => 6,
         Shelf::Errands => 7,
         Shelf::Policies => 8,
+        Shelf::Bounces => 9,
     }
 }
 

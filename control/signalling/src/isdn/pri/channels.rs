@@ -37,6 +37,8 @@ pub enum ChannelState {
     Alarm,
     /// No data link.
     NoLink,
+    /// Its last call is over, and the peer is off-hook still or the guard time runs (E&M).
+    Resting,
 }
 
 impl ChannelState {
@@ -52,6 +54,7 @@ impl ChannelState {
             Self::BlockedFar => "blocked by the far end",
             Self::Alarm => "in alarm",
             Self::NoLink => "no data link",
+            Self::Resting => "resting",
         }
     }
 }

@@ -10,6 +10,7 @@ mod dlink;
 mod place;
 mod restart;
 mod setup;
+mod transfer;
 
 pub use channels::{ChannelState, Hunt};
 pub use place::Ask;
@@ -52,6 +53,8 @@ pub struct Config {
     /// Await more digits until so many are there (or the caller's exchange says that they are complete); `None`: numbers
     /// come en bloc.
     pub overlap_receive: Option<u8>,
+    /// The exchange joins two calls of ours when asked (call transfer).
+    pub transfer: bool,
     /// Legs of incoming calls are numbered from here; the owner keeps ranges apart.
     pub legs_from: u64,
     /// Limits.
@@ -184,6 +187,9 @@ pub struct Pri {
     legs: BTreeMap<LegId, Key>,
     deadlines: BTreeSet<(Mono, Key)>,
     restarts: Restarts,
+    /// Transfers that the exchange has not answered.
+    moving: Vec<transfer::Moving>,
+    next_invoke: u16,
     next_ref: u16,
     next_leg: u64,
     counters: Counters,
@@ -210,6 +216,8 @@ impl Pri {
             legs: BTreeMap::new(),
             deadlines: BTreeSet::new(),
             restarts: Restarts::default(),
+            moving: Vec::new(),
+            next_invoke: 0,
             next_ref: 0,
             next_leg: config.legs_from,
             counters: Counters::default(),
@@ -256,7 +264,7 @@ impl Pri {
     pub fn deadline(&self) -> Option<Mono> {
         let links = self.links.iter().filter_map(|l| l.deadline());
         let call = self.deadlines.first().map(|(at, _)| *at);
-        links.chain(call).chain(self.restarts.deadline()).min()
+        links.chain(call).chain(self.restarts.deadline()).chain(self.transfer_deadline()).min()
     }
 
     /// The dialect it speaks.
@@ -355,6 +363,7 @@ impl Pri {
             self.give(now, key, call::Input::Timer);
         }
         self.restart_due(now);
+        self.transfers_due(now);
     }
 
     /// Gives a call one input, and does what it asks.
@@ -383,6 +392,7 @@ impl Pri {
 
     fn gone(&mut self, now: Now, key: Key, suspect: bool) {
         let Some(entry) = self.calls.remove(&key) else { return };
+        self.transfer_left(key);
         entry.armed.map(|at| self.deadlines.remove(&(at, key)));
         if let Some(leg) = entry.leg {
             self.legs.remove(&leg);
@@ -425,8 +435,8 @@ impl Pri {
                 }
                 self.give(now, key, call::Input::Clear(cause));
             }
-            // There is nothing to transfer to behind this leg, and a timeslot is what it is.
-            Action::Refer { .. } => self.tell(leg, Indication::ReferProgress { status: 501 }),
+            Action::Refer { replaces, .. } => self.transfer(now, leg, replaces),
+            // A timeslot is what it is.
             Action::Reoffer(_) => self.tell(leg, Indication::Reanswered(None)),
             Action::Place(_) | Action::Info(_) | Action::Answer(_) | Action::ReferResult { .. } => {}
         }
@@ -443,6 +453,7 @@ impl Pri {
         let indication = match told {
             Told::Channel(body) => return self.channel_told(now, key, &body),
             Told::Digits { digits, complete } => return self.digits(now, key, digits, complete),
+            Told::Facility(body) => return self.facility(now, key, &body),
             Told::Proceeding => Indication::Trying,
             Told::Progress { inband } => {
                 Indication::Progress { status: 183, media: media.filter(|_| inband) }

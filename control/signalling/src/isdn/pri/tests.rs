@@ -30,6 +30,7 @@ fn config(side: Side, switch: Switch, spans: Vec<Span>) -> Config {
         hunt: Hunt::Ascending,
         overlap_dial: false,
         overlap_receive: None,
+        transfer: false,
         legs_from: 1 << 62,
         limits: Limits::default(),
     }
@@ -425,5 +426,65 @@ fn nothing_wedges_a_channel_under_loss_and_babble() {
             assert!(two.words(end, leg).contains("ended"), "seed {seed}: {}", two.words(end, leg));
         }
         two.idle();
+    }
+}
+
+/// Two calls of the user that are up, on an interface with call transfer.
+fn two_up(switch: Switch) -> Two {
+    let mut two = Two::new(switch, &[span(1, true, None, 5)], |c| c.transfer = true);
+    for leg in [1, 2] {
+        two.place(1, leg, "5550123");
+        two.run();
+    }
+    assert!(two.words(1, 1).contains("answered") && two.words(1, 2).contains("answered"));
+    two
+}
+
+fn refer(two: &mut Two, other: Option<u64>) {
+    let to = Private::new("5550123".to_owned());
+    two.put(1, Input::Leg(LegId(1), Action::Refer { to, replaces: other.map(LegId) }));
+}
+
+#[test]
+fn gr2865_and_en300369_a_transfer_is_done_refused_unanswered_or_not_offered() {
+    use crate::isdn::q931::facility::Component;
+    for switch in [EURO, NI2] {
+        // Refused: our own exchange offers none.
+        let mut two = two_up(switch);
+        refer(&mut two, Some(2));
+        two.run();
+        assert!(two.words(1, 1).ends_with("ReferProgress { status: 603 }"), "{}", two.words(1, 1));
+        // Done: what the exchange would say.
+        refer(&mut two, Some(2));
+        two.line.clear();
+        let done = |two: &mut Two, result| {
+            let invoke = two.ends[1].next_invoke;
+            let (now, key) = (two.now, Key { ours: true, value: 1 });
+            two.ends[1].facility(now, key, &Component::Done { invoke, result }.write().body);
+            two.drain(1);
+        };
+        if switch == EURO {
+            done(&mut two, Some(9));
+            let asked = two.line.iter().any(|(_, _, frame)| frame.ends_with(&[0x82, 0x71, 1, 1, 2, 1, 9]));
+            assert!(asked, "the link is named: {:?}", two.line);
+        }
+        done(&mut two, None);
+        assert!(two.words(1, 1).ends_with("ReferProgress { status: 200 }"), "{}", two.words(1, 1));
+        // Not answered: the frame is lost with the exchange's program.
+        let mut two = two_up(switch);
+        refer(&mut two, Some(2));
+        two.line.clear();
+        two.now = at(10_001);
+        two.put(1, Input::Timer);
+        assert!(two.words(1, 1).contains("ReferProgress { status: 408 }"), "{}", two.words(1, 1));
+        // Blind, to a call that is none, and where it is not subscribed to.
+        let mut two = two_up(switch);
+        for other in [None, Some(1), Some(99)] {
+            refer(&mut two, other);
+            assert!(two.words(1, 1).ends_with("ReferProgress { status: 501 }"));
+        }
+        two.ends[1].config.transfer = false;
+        refer(&mut two, Some(2));
+        assert!(two.words(1, 1).ends_with("ReferProgress { status: 501 }"));
     }
 }

@@ -153,6 +153,8 @@ pub enum Told {
         /// Connected number, contents as they came.
         number: Option<Vec<u8>>,
     },
+    /// A facility element came: contents as they are.
+    Facility(Vec<u8>),
     /// More digits came (overlap receiving); `complete`: no more will.
     Digits {
         /// Digits, perhaps none.

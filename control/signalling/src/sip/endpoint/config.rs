@@ -144,6 +144,10 @@ pub struct Limits {
     pub stream_wait: Duration,
     /// Requests a second that start something, from one source address.
     pub source_rate: u32,
+    /// New calls a second, from all sources together; what is above gets 503, and peers are asked for less by `oc`.
+    pub calls_rate: u32,
+    /// Of those refused, so many a second get their 503; the rest is dropped at a glance, over UDP, and comes again.
+    pub refusals_rate: u32,
     /// Sources with a bucket at once; beyond, the one least recently heard loses its own.
     pub sources_max: usize,
     /// Retry-After of a 503 for overload, s.
@@ -166,6 +170,8 @@ impl Default for Limits {
             offer_wait: Duration::from_secs(20),
             stream_wait: Duration::from_secs(20),
             source_rate: 2_000,
+            calls_rate: u32::MAX,
+            refusals_rate: 2_000,
             sources_max: 4_096,
             retry_after_s: 5,
         }

@@ -35,8 +35,8 @@ use crate::sip::register::Registration;
 use alarms::{Alarms, Who};
 use ids::{Keyed, Namer};
 use leg::{Leg, Phase};
-use overload::Buckets;
-use std::collections::{HashMap, HashSet, VecDeque};
+use overload::{Buckets, Gate};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::net::SocketAddr;
 use tx::Tx;
 use units::{Cause, LegId, Mono, Now, Rng, Seed};
@@ -192,6 +192,8 @@ pub struct Counters {
     pub over_rate: u64,
     /// New calls refused with 503.
     pub refused_busy: u64,
+    /// New calls that did not even get their 503.
+    pub dropped_busy: u64,
     /// Streams closed for broken framing or a limit.
     pub streams_closed: u64,
 }
@@ -208,6 +210,8 @@ pub struct Endpoint {
     tx_by_key: HashMap<Box<[u8]>, u64, Keyed>,
     /// Transactions that hang on a stream of their own.
     tx_by_stream: HashMap<FlowId, HashSet<u64, Keyed>, Keyed>,
+    /// Requests of ours by where they went.
+    tx_by_peer: BTreeSet<(Transport, SocketAddr, u64)>,
     tx_next: u64,
     leg_next: u64,
     alarms: Alarms,
@@ -217,6 +221,7 @@ pub struct Endpoint {
     probed: probe::Probed,
     registered: register::Registered,
     buckets: Buckets,
+    gate: Gate,
     keyed: Keyed,
     load: Load,
     /// Peers that no stream could be opened to: long requests go there by UDP.
@@ -245,6 +250,7 @@ impl Endpoint {
             probed,
             registered: register::Registered::default(),
             buckets: Buckets::new(config.limits.sources_max),
+            gate: Gate::default(),
             keyed,
             load: Load::default(),
             streamless: HashSet::with_hasher(keyed),
@@ -252,6 +258,7 @@ impl Endpoint {
             txs: HashMap::with_hasher(keyed),
             tx_by_key: HashMap::with_hasher(keyed),
             tx_by_stream: HashMap::with_hasher(keyed),
+            tx_by_peer: BTreeSet::new(),
             tx_next: 0,
             leg_next: 0,
             alarms,

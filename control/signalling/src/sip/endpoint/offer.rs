@@ -6,7 +6,7 @@ use super::reply::Echo;
 use super::request::{ALLOW, SUPPORTED};
 use super::tx::{Owner, Purpose};
 use crate::leg::{Indication, Media, Rtp};
-use crate::sdp::{Body, Description, agree, find_body};
+use crate::sdp::{Body, Description, agree, find_body, settle};
 use crate::sip::wire::{Core, HeaderId, Message, Method, Writer};
 use std::time::Duration;
 use units::{Cause, Now};
@@ -86,11 +86,12 @@ impl Endpoint {
 
     /// `Answer`. Whether there was something to answer.
     pub(super) fn answer(&mut self, now: Now, leg: &mut Leg, media: Media) -> bool {
-        let (Some(offered), Media::Rtp(ours)) = (leg.offered.take(), media) else { return false };
+        let (Some(offered), Media::Rtp(mut ours)) = (leg.offered.take(), media) else { return false };
         let Ok((sdp, far)) = leg.sdp.answer(&ours, &offered.offer) else {
             self.say(now, offered.tx, &offered.echo, 488, leg);
             return true;
         };
+        settle(&mut ours, &far);
         leg.ours = Some(ours);
         leg.theirs = Some(far);
         let mut w = offered.response;

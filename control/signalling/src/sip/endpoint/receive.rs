@@ -38,7 +38,9 @@ impl Endpoint {
     ) {
         let hop = Hop { transport, to: from, flow: Some(flow) };
         if transport == Transport::Udp {
-            self.message(now, hop, bytes);
+            if !self.is_dropped(now, bytes) {
+                self.message(now, hop, bytes);
+            }
         } else {
             self.stream(now, flow, hop, bytes);
         }
@@ -104,12 +106,8 @@ impl Endpoint {
     }
 
     pub(super) fn unreachable(&mut self, now: Now, transport: Transport, to: SocketAddr) {
-        let lost: Vec<u64> = self
-            .txs
-            .iter()
-            .filter(|(_, tx)| tx.hop.transport == transport && tx.hop.to == to)
-            .map(|(id, _)| *id)
-            .collect();
+        let there = (transport, to, 0)..=(transport, to, u64::MAX);
+        let lost: Vec<u64> = self.tx_by_peer.range(there).map(|(.., id)| *id).collect();
         for id in lost {
             if !self.falls_back(now, id) {
                 self.drive_client(now, id, Some(Client::TransportError), None);

@@ -1,4 +1,5 @@
-//! Requests sent again because the peer asked for something: credentials (401, 407) or a longer session (422).
+//! Requests sent again because the peer asked for something: credentials (401, 407), a longer session (422), or an offer
+//! without keys (488).
 
 use super::Endpoint;
 use super::leg::{Leg, Phase};
@@ -28,14 +29,20 @@ impl Endpoint {
         let Some(old) = self.txs.get(&tx).filter(|t| t.tries < TRIES_MAX && !cancelled) else { return false };
         let request = old.bytes.clone();
         let tries = old.tries;
+        let mut offer = None;
         let fields = match status {
             401 | 407 => self.credentials(leg, &request, purpose, m, tries),
             422 => longer(leg, m),
+            488 | 606 if purpose == Purpose::Invite => {
+                offer = in_the_clear(leg);
+                offer.as_ref().map(|_| Vec::new())
+            }
             _ => None,
         };
         let Some(fields) = fields else { return false };
         leg.cseq += 1;
-        let Some((bytes, branch, method)) = self.rewritten(leg, &request, &fields) else { return false };
+        let rewritten = self.rewritten(leg, &request, &fields, offer.as_deref());
+        let Some((bytes, branch, method)) = rewritten else { return false };
         let hop = self.txs.get(&tx).map_or(leg.hop, |t| t.hop);
         let new = self.start_client(now, Owner::Leg(leg.id, purpose), hop, &branch, &method, bytes);
         if let Some(t) = self.txs.get_mut(&new) {
@@ -81,12 +88,13 @@ impl Endpoint {
         Some(vec![(challenge.answer_in, value)])
     }
 
-    /// The request with a new Via, the next number, and these fields in place of old ones.
+    /// The request with a new Via, the next number, these fields in place of old ones, and perhaps another body.
     fn rewritten(
         &self,
         leg: &Leg,
         request: &[u8],
         fields: &[(HeaderId, String)],
+        body: Option<&[u8]>,
     ) -> Option<(Vec<u8>, String, String)> {
         let m = Message::parse(request, &Limits::default()).ok()?;
         let Start::Request { method, uri } = m.start() else { return None };
@@ -108,9 +116,19 @@ impl Endpoint {
             w.field(*id, value);
         }
         let kind = m.first(HeaderId::ContentType).map(clean).unwrap_or_default();
-        let bytes = w.finish(&kind, m.body()).ok()?;
+        let bytes = w.finish(&kind, body.unwrap_or(m.body())).ok()?;
         Some((bytes, branch, method.to_owned()))
     }
+}
+
+/// RFC 3261 §21.4.26: the offer was not taken. If it had keys that may be left out, the same without them.
+fn in_the_clear(leg: &mut Leg) -> Option<Vec<u8>> {
+    if !matches!(leg.phase, Phase::Calling(_)) {
+        return None;
+    }
+    let ours = leg.ours.as_mut()?;
+    ours.srtp.take_if(|keys| keys.optional)?;
+    Some(leg.sdp.offer(ours, None))
 }
 
 /// RFC 4028 §7.3: the interval that the peer called too small, raised to its minimum.

@@ -193,6 +193,8 @@ impl Endpoint {
         let Some(fallback) = tx.fallback.take() else { return false };
         let invite = matches!(tx.machine, Machine::ClientInvite(_));
         let (hop, bytes) = *fallback;
+        self.tx_by_peer.remove(&(tx.hop.transport, tx.hop.to, id));
+        self.tx_by_peer.insert((hop.transport, hop.to, id));
         if self.streamless.len() < self.config.limits.sources_max {
             self.streamless.insert(hop.to);
         }
@@ -224,6 +226,9 @@ impl Endpoint {
         if let Some(flow) = hop.flow.filter(|_| hop.transport != Transport::Udp) {
             let keyed = self.keyed;
             self.tx_by_stream.entry(flow).or_insert_with(|| HashSet::with_hasher(keyed)).insert(id);
+        }
+        if matches!(machine, Machine::ClientInvite(_) | Machine::ClientOther(_)) {
+            self.tx_by_peer.insert((hop.transport, hop.to, id));
         }
         let (ack, armed, tries, fallback) = (None, None, 0, None);
         self.txs.insert(id, Tx { machine, key, owner, hop, bytes, ack, armed, tries, fallback });
@@ -365,6 +370,7 @@ impl Endpoint {
 
     pub(super) fn drop_tx(&mut self, id: u64) {
         let Some(tx) = self.txs.remove(&id) else { return };
+        self.tx_by_peer.remove(&(tx.hop.transport, tx.hop.to, id));
         if self.tx_by_key.get(&tx.key) == Some(&id) {
             self.tx_by_key.remove(&tx.key);
         }

@@ -5,7 +5,7 @@ use super::request::{ALLOW, SUPPORTED};
 use super::tx::{Machine, Owner, Purpose, derived};
 use super::{Endpoint, Error, Hop, Output};
 use crate::leg::{Ended, Indication, Media, Place, Rtp};
-use crate::sdp::{Body, Channel, Control, Description, Local, agree, find_body};
+use crate::sdp::{Body, CRYPTO_TAG, Channel, Control, Description, Local, agree, find_body, settle};
 use crate::sip::cause;
 use crate::sip::dialog::Dialog;
 use crate::sip::wire::fields::{has, q850};
@@ -192,13 +192,20 @@ impl Endpoint {
     /// The answer in a body, agreed with our offer; kept as the far side's media.
     pub(super) fn answer_in(&self, leg: &mut Leg, m: &Message<'_>) -> Option<Rtp> {
         let Body::Sdp(sdp) = find_body(m) else { return None };
-        let theirs = Description::parse(sdp).ok()?.rtp;
-        let ours = leg.ours.as_ref()?;
+        let answer = Description::parse(sdp).ok()?;
+        let (theirs, ours) = (answer.rtp, leg.ours.as_mut()?);
         // RFC 3264 §6: an answer keeps the profile of its offer; one without keys would be a downgrade.
         if ours.srtp.is_some() != theirs.srtp.is_some() {
             return None;
         }
+        // RFC 4568 §5.1.3: the answer names the attribute that it takes, and that it is of our suite.
+        if let (Some(own), Some(other)) = (&ours.srtp, &theirs.srtp)
+            && (answer.crypto_tag != Some(CRYPTO_TAG) || own.tag_bits != other.tag_bits)
+        {
+            return None;
+        }
         let agreed = agree(ours, &theirs).ok()?;
+        settle(ours, &agreed);
         leg.theirs = Some(agreed.clone());
         Some(agreed)
     }

@@ -7,7 +7,7 @@ use super::tx::{Owner, Purpose, server_key};
 use super::uac::{by_us, name_addr};
 use super::{Endpoint, Error, Hop};
 use crate::leg::{Ended, Incoming, Indication, Media, Rtp};
-use crate::sdp::{Body, Description, Local, find_body};
+use crate::sdp::{Body, Description, Local, find_body, settle};
 use crate::sip::cause::{phrase, to_status};
 use crate::sip::dialog::Dialog;
 use crate::sip::transaction::server_invite::Input;
@@ -136,9 +136,10 @@ impl Endpoint {
         }
         let status = if media.is_some() { 183 } else { 180 };
         let mut agreed = None;
-        if let (Some(Media::Rtp(ours)), Some(offer), None) = (media, &waiting.offer, &waiting.answer)
+        if let (Some(Media::Rtp(mut ours)), Some(offer), None) = (media, &waiting.offer, &waiting.answer)
             && let Ok((sdp, far)) = leg.sdp.answer(&ours, offer)
         {
+            settle(&mut ours, &far);
             waiting.answer = Some(sdp);
             leg.ours = Some(ours);
             leg.theirs = Some(far.clone());
@@ -181,14 +182,19 @@ impl Endpoint {
             return Ok(());
         }
         waiting.reliable = None;
-        let Media::Rtp(ours) = media else { return Err(Error::WrongState(id)) };
+        let Media::Rtp(mut ours) = media else { return Err(Error::WrongState(id)) };
         let body = match (&waiting.answer, &waiting.offer) {
             (Some(answer), _) => Some(answer.clone()),
             (None, Some(offer)) => leg.sdp.answer(&ours, offer).ok().map(|(sdp, far)| {
+                settle(&mut ours, &far);
                 leg.theirs = Some(far);
                 sdp
             }),
-            (None, None) => Some(leg.sdp.offer(&ours, None)),
+            (None, None) => {
+                // Nobody could answer our offer by another of its own: what may be plain is offered plain.
+                ours.srtp.take_if(|keys| keys.optional);
+                Some(leg.sdp.offer(&ours, None))
+            }
         };
         leg.ours.get_or_insert(ours);
         match body {

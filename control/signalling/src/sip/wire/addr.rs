@@ -148,6 +148,11 @@ pub fn values(line: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = Some(line);
     std::iter::from_fn(move || {
         let bytes = rest?;
+        // One value, as almost always.
+        if !bytes.contains(&b',') {
+            rest = None;
+            return Some(trim(bytes));
+        }
         let (mut i, mut angle) = (0, false);
         while let Some(&b) = bytes.get(i) {
             match b {

@@ -3,7 +3,7 @@
 use super::Limits;
 use super::core::Owed;
 use super::name::{HeaderId, Method};
-use super::scan::{ascii, is_lws, is_token, trim};
+use super::scan::{ascii, is_lws, is_token, trim, uncontrolled};
 use std::ops::Range;
 
 /// Why octets are no SIP message at all: dropped and counted, never answered.
@@ -218,7 +218,7 @@ struct Scan {
     stray: bool,
 }
 
-/// Where a header line is looked at: colon and control characters.
+/// Where a field's name is looked at: colon and control characters.
 static MARK: [bool; 256] = {
     let mut table = [false; 256];
     let mut b = 0;
@@ -237,7 +237,11 @@ static MARK: [bool; 256] = {
 fn field_scan(bytes: &[u8], at: usize) -> Option<Scan> {
     let (mut i, mut colon, mut stray) = (at, None, false);
     loop {
-        i += bytes.get(i..)?.iter().position(|&b| MARK[usize::from(b)])?;
+        let rest = bytes.get(i..)?;
+        i += match colon {
+            None => rest.iter().position(|&b| MARK[usize::from(b)])?,
+            Some(_) => uncontrolled(rest),
+        };
         match bytes.get(i)? {
             b':' => {
                 colon.get_or_insert(i);

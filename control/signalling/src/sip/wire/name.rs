@@ -79,14 +79,14 @@ macro_rules! headers {
             /// From a field name, any case, long or compact.
             #[must_use]
             pub fn of(name: &[u8]) -> Self {
-                let mut lower = [0u8; 24];
-                let Some(lower) = lower.get_mut(..name.len()) else { return HeaderId::Other };
-                lower.copy_from_slice(name);
-                lower.make_ascii_lowercase();
-                match &*lower {
-                    $($lower $(| $compact)? => HeaderId::$id,)*
-                    _ => HeaderId::Other,
+                let mut slot = slot_of(name);
+                while let Some((known, id)) = SLOTS[slot].and_then(|n| NAMES.get(usize::from(n))) {
+                    if known.eq_ignore_ascii_case(name) {
+                        return *id;
+                    }
+                    slot = (slot + 1) % SLOTS_LEN;
                 }
+                HeaderId::Other
             }
 
             /// The long form, as we write it. `Other` has none.
@@ -96,9 +96,44 @@ macro_rules! headers {
             }
         }
 
+        /// Long and compact forms in lower case.
+        const NAMES: &[(&[u8], HeaderId)] = &[$(($lower, HeaderId::$id), $(($compact, HeaderId::$id),)?)*];
+
         #[cfg(test)]
         const ALL: &[HeaderId] = &[$(HeaderId::$id),*];
     };
+}
+
+/// Places in [`SLOTS`]: some four for each name, so that most are found at the first look.
+const SLOTS_LEN: usize = 256;
+
+/// Places of [`NAMES`] by [`slot_of`]; where two meet, the second stands behind the first.
+static SLOTS: [Option<u8>; SLOTS_LEN] = {
+    let mut slots = [None; SLOTS_LEN];
+    let mut n = 0;
+    while n < NAMES.len() {
+        let mut slot = slot_of(NAMES[n].0);
+        while slots[slot].is_some() {
+            slot = (slot + 1) % SLOTS_LEN;
+        }
+        #[expect(clippy::cast_possible_truncation, reason = "asserted below: fewer than 128")]
+        {
+            slots[slot] = Some(n as u8);
+        }
+        n += 1;
+    }
+    slots
+};
+const _: () = assert!(NAMES.len() < 128);
+
+/// Where a name is looked for: by its length, its first, last and middle letter, in any case.
+const fn slot_of(name: &[u8]) -> usize {
+    if name.is_empty() {
+        return 0;
+    }
+    let len = name.len();
+    let (first, last, middle) = (name[0] | 0x20, name[len - 1] | 0x20, name[len / 2] | 0x20);
+    (len * 31 + first as usize * 7 + last as usize * 59 + middle as usize * 113) % SLOTS_LEN
 }
 
 headers! {

@@ -129,6 +129,28 @@ pub(super) const fn table(of: &[u8]) -> [bool; 256] {
 static TOKEN: [bool; 256] =
     table(b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-.!%*_+`'~");
 
+/// How many octets stand before the first control character (below 0x20, or DEL): eight are looked at a time, since an
+/// INVITE is mostly that.
+#[must_use]
+#[inline]
+pub fn uncontrolled(bytes: &[u8]) -> usize {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let (mut before, mut rest) = (0, bytes);
+    while let Some((eight, more)) = rest.split_first_chunk::<8>() {
+        let word = u64::from_le_bytes(*eight);
+        // A borrow may mark an octet behind one that is found, never one before it: the lowest mark is right.
+        let below = word.wrapping_sub(ONES * 0x20) & !word;
+        let del = word ^ (ONES * 0x7f);
+        let del = del.wrapping_sub(ONES) & !del;
+        let found = (below | del) & (ONES * 0x80);
+        if found != 0 {
+            return before + usize::try_from(found.trailing_zeros() / 8).unwrap_or(0);
+        }
+        (before, rest) = (before + 8, more);
+    }
+    before + rest.iter().position(u8::is_ascii_control).unwrap_or(rest.len())
+}
+
 /// Without white space at both ends.
 #[must_use]
 #[inline]
@@ -212,6 +234,21 @@ mod tests {
         assert_eq!(c.token(), Some("INVITE"));
         assert!(c.is_done());
         assert_eq!(clean(b"a \r\n  b\x07"), "a  b?");
+    }
+
+    #[test]
+    fn the_first_control_character_is_found_wherever_it_stands() {
+        for len in 0..40 {
+            let plain: Vec<u8> = (0..len).map(|i| [b'a', 0x80, b' ', 0xff, b'~', 0x7e][i % 6]).collect();
+            assert_eq!(uncontrolled(&plain), len);
+            for at in 0..len {
+                for control in [0, 9, 10, 13, 0x1f, 0x7f] {
+                    let mut with = plain.clone();
+                    with[at] = control;
+                    assert_eq!(uncontrolled(&with), at, "{control:#x} of {len}");
+                }
+            }
+        }
     }
 
     #[test]

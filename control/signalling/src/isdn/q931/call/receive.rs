@@ -27,6 +27,12 @@ impl Call {
         if let Err((cause, diagnostics)) = check(message) {
             return self.faulty(now, message, cause, &diagnostics);
         }
+        // Q.932 §6.3.1: a facility element comes in a message of its own, or in those that clear.
+        if let Some(facility) = message.ie(id::FACILITY)
+            && matches!(message.kind, Kind::FACILITY | Kind::DISCONNECT | Kind::RELEASE)
+        {
+            self.tell(Told::Facility(facility.to_vec()));
+        }
         match message.kind {
             // §5.8.3.2 e): a repeated SETUP is ignored.
             Kind::SETUP | Kind::FACILITY | Kind::NOTIFY => {}

@@ -1,0 +1,26 @@
+//! One step of an adaptive filter, for machines with AVX2: the same loop, compiled for them.
+#![allow(unsafe_code)]
+
+/// As [`crate::dsp::echo`] has it; `None` where the machine has no AVX2.
+pub(in crate::dsp) fn step(weights: &mut [f32], gain: f32, old: &[f32], new: &[f32]) -> Option<f32> {
+    // SAFETY: the left side proves that this machine executes AVX2 and FMA.
+    // JUSTIFICATION: a third of the time of the loop for any x86-64; measured by `examples/echo`.
+    (std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma"))
+        .then(|| unsafe { wide(weights, gain, old, new) })
+}
+
+const LANES: usize = 32;
+
+#[target_feature(enable = "avx2,fma")]
+fn wide(weights: &mut [f32], gain: f32, old: &[f32], new: &[f32]) -> f32 {
+    let mut sums = [0.0f32; LANES];
+    let weights = weights.as_chunks_mut::<LANES>().0;
+    let (old, new) = (old.as_chunks::<LANES>().0, new.as_chunks::<LANES>().0);
+    for ((w, o), n) in weights.iter_mut().zip(old).zip(new) {
+        for i in 0..LANES {
+            w[i] = gain.mul_add(o[i], w[i]);
+            sums[i] = w[i].mul_add(n[i], sums[i]);
+        }
+    }
+    sums.iter().sum()
+}

@@ -1,0 +1,6 @@
+//! Mails: MIME, loops, the request in them.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|octets: &[u8]| carillon_fuzz::orders::mail(octets));
