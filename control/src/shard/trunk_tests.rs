@@ -295,7 +295,7 @@ fn room_that_is_kept_for_a_number_is_there_for_it_alone() {
         .map(|(n, to)| call(n, to))
         .into();
     assert_eq!(said, ["200", "503", "200", "200", "503"]);
-    world.shard.handle(world.now, Input::Drain(true));
+    world.later(0, Event::Shard(Input::Drain(true)));
     world.run(120_000);
     world.is_clean();
     assert!(world.shard.by_route.up.is_empty());
