@@ -53,6 +53,7 @@ impl Pair {
             transport: Transport::Udp,
             attempt: AttemptId(1),
             media: SLOT,
+            engine: None,
             credentials: None,
             headers: Vec::new(),
             ring_max_ms: 30_000,
@@ -126,7 +127,9 @@ impl Pair {
 
 #[test]
 fn calls_fill_the_trunks_in_order_and_free_them() {
-    for (start, pulse) in [(Start::Wink, Pulse::Dtmf), (Start::Wink, Pulse::Mf), (Start::Immediate, Pulse::Dtmf)] {
+    for (start, pulse) in
+        [(Start::Wink, Pulse::Dtmf), (Start::Wink, Pulse::Mf), (Start::Immediate, Pulse::Dtmf)]
+    {
         let mut pair = Pair::new(start, pulse, Hunt::Descending);
         pair.place(1, "a");
         pair.place(2, "a");
