@@ -276,7 +276,7 @@ fn voice_cuts_a_prompt_within_100_ms_of_its_first_sound() {
         worst = worst.max(last);
     }
     println!("the last packet of the prompt left {worst} ms after the first of speech came, at worst");
-    assert!(worst <= 100, "{worst} ms after the first packet of speech");
+    assert!(worst <= 80, "{worst} ms and the 20 ms that the first packet took to fill are more than 100");
 }
 
 #[test]
