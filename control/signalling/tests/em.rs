@@ -57,7 +57,6 @@ impl Pair {
             credentials: None,
             headers: Vec::new(),
             ring_max_ms: 30_000,
-            engine: None,
         };
         self.put(Input::Leg(LegId(leg), Action::Place(Box::new(place))));
     }
