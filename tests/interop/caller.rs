@@ -23,7 +23,7 @@ pub(crate) fn dial(dir: &Path, target: &str, seconds: u32) -> Option<Peer> {
     let says = home.join("says.wav");
     std::fs::write(&says, wav(300.0, 120)).expect("a file");
     let config = format!(
-        "poll_method epoll\nnet_interface lo\nsip_listen 127.0.0.1:0\nmodule_path /usr/lib/baresip/modules\n{loads}\
+        "poll_method epoll\nnet_interface 127.0.0.1\nsip_listen 127.0.0.1:0\nmodule_path /usr/lib/baresip/modules\n{loads}\
          audio_source aufile,{}\naudio_player aufile,{}/heard.wav\naudio_alert aufile,/dev/null\n",
         says.display(),
         heard.display()

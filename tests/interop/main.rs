@@ -13,7 +13,6 @@ mod demo;
 mod farend;
 mod farm;
 mod house;
-mod libpri;
 mod linphone;
 mod loadtool;
 mod mailpath;

@@ -57,7 +57,7 @@ impl Phone {
         let modules = ["g711.so", "srtp.so", "sndfile.so", "aufile.so", "account.so", "menu.so"];
         let loads: String = modules.iter().map(|m| format!("module {m}\n")).collect();
         let config = format!(
-            "poll_method epoll\nnet_interface lo\nsip_listen 127.0.0.1:{port}\nsip_certificate {}\n\
+            "poll_method epoll\nnet_interface 127.0.0.1\nsip_listen 127.0.0.1:{port}\nsip_certificate {}\n\
              module_path /usr/lib/baresip/modules\n{loads}snd_path {}\naudio_source aufile,{}\n\
              audio_player aufile,/dev/null\naudio_alert aufile,/dev/null\n",
             pem.display(),

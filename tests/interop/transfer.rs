@@ -136,35 +136,3 @@ async fn rfc3891_sipp_is_referred_to_the_dialog_that_the_consultation_opened() {
     assert!(log.answered && log.complete, "{log:?}");
     judge(&run);
 }
-
-/// baresip is the caller; it is told to call the agent itself, and does.
-async fn baresip_is_referred(kind: &str) {
-    let steps = "person agent\n ring 0.3s\n answer\n wait hangup 40s";
-    let agent = customer(steps);
-    let run = server(kind, agent.sip_addr()).await;
-    let target = format!("sip:+15559000@{}", run.server.sip_addr());
-    let Some(mut caller) = crate::caller::dial(run.dir.path(), &target, 14) else { return };
-    caller.says("transferring call", Duration::from_secs(12));
-    let done = until(Duration::from_secs(12), || caller.output().matches("Call established").count() == 2);
-    assert!(
-        done,
-        "{}\n{}",
-        caller.output(),
-        std::fs::read_to_string(run.server.log_path()).unwrap_or_default()
-    );
-    // Our two calls are over while the telephone talks on with the agent.
-    judge(&run);
-    caller.wait(Duration::from_secs(30));
-    let log = agent.next_log(Duration::from_secs(20)).expect("the agent's call ends");
-    assert!(log.answered, "{log:?}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn rfc3515_baresip_is_referred_and_calls_the_agent_itself() {
-    baresip_is_referred("blind").await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn rfc3891_baresip_takes_the_place_of_our_call_to_the_agent() {
-    baresip_is_referred("consultation").await;
-}

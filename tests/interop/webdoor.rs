@@ -123,6 +123,8 @@ async fn chromium_shows_the_pages_without_script() {
     let accepted: serde_json::Value = serde_json::from_str(&text).expect("JSON");
     let id = accepted["id"].as_str().unwrap_or_else(|| panic!("{text}"));
     let campaign = accepted["campaign"].as_str().expect("a series");
+    let way = house.get("/v1/suppressions/+12125550100").await;
+    let stop = way["opt_out"]["url"].as_str().expect("a way out").to_owned();
     let proxy = with_cookie(house.http, cookie);
     for (path, name) in [
         ("/console/login".to_owned(), "login"),
@@ -130,6 +132,7 @@ async fn chromium_shows_the_pages_without_script() {
         ("/console/calls".to_owned(), "calls"),
         (format!("/console/calls/{id}"), "call"),
         (format!("/console/campaigns/{campaign}"), "campaign"),
+        (stop, "stop"),
     ] {
         let picture = photographed(&chromium, dir.path(), &format!("http://127.0.0.1:{proxy}{path}"), name);
         assert!(picture.starts_with(b"\x89PNG") && picture.len() > 8_000, "{name}: {} octets", picture.len());
@@ -243,4 +246,70 @@ async fn a_database_that_is_looked_at_feeds_customers_and_orders() {
     let out = house.get("/v1/suppressions").await;
     assert_eq!(out["suppressions"][0]["number"], "+12125550101", "{out}");
     assert!(house.peer.output().contains("a row was refused"), "{}", house.peer.output());
+}
+
+/// The production form of `[[sources]]`: somebody else's PostgreSQL, whose types are not ours.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_postgresql_that_is_looked_at_feeds_customers_and_orders() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let Some(postgres) = support::infra::Postgres::start(dir.path()) else { return };
+    postgres.query(
+        "CREATE TABLE people (phone text, tz text, gone boolean, visits int, since timestamptz DEFAULT now());
+         INSERT INTO people VALUES ('+12125550100', 'Asia/Tokyo', false, 1), ('+12125550101', NULL, true, 2), ('12', NULL, false, 3);
+         CREATE TABLE wanted (id serial, phone text, name text);
+         INSERT INTO wanted (phone, name) VALUES ('+12125550102', 'Ann \"A\" Lee')",
+    );
+    let url = postgres.url();
+    let more = format!(
+        "[[sources]]\nname = \"people\"\ntenant = \"acme\"\nurl = \"{url}\"\nfeeds = \"customers\"\nevery = \"1s\"\n\
+         query = \"SELECT phone AS number, tz AS zone, gone AS opt_out FROM people\"\n\
+         [[sources]]\nname = \"wanted\"\ntenant = \"acme\"\nurl = \"{url}\"\nfeeds = \"orders\"\nevery = \"1s\"\n\
+         query = \"SELECT id AS request_id, phone AS to, json_build_object('name', name) AS params FROM wanted;\"\n\
+         order = {{ application = \"app:hello\", purpose = \"survey\", at = \"+1h\" }}\n"
+    );
+    let house = house(dir.path(), "", "", "", &more).await;
+    let calls = house.calls(1, Duration::from_secs(30)).await;
+    assert_eq!((calls[0]["request_id"].as_str(), calls[0]["to"].as_str()), (Some("1"), Some("+12125550102")));
+    postgres.query("INSERT INTO wanted (phone, name) VALUES ('+12125550103', 'Bob')");
+    assert_eq!(
+        house.calls(2, Duration::from_secs(30)).await.len(),
+        2,
+        "the new row, and not the old one again"
+    );
+    let known = house.get("/v1/customers/+12125550100").await;
+    assert_eq!(
+        (known["zone"].as_str(), known["source"].as_str()),
+        (Some("Asia/Tokyo"), Some("people")),
+        "{known}"
+    );
+    let out = house.get("/v1/suppressions/+12125550101").await;
+    assert_eq!(out["suppressed"], true, "{out}");
+    assert!(house.peer.output().contains("a row was refused"), "{}", house.peer.output());
+}
+
+/// What a mailbox provider does for its user (RFC 8058), by a program that is not ours.
+#[tokio::test(flavor = "multi_thread")]
+async fn curl_clicks_once_and_nobody_calls_again() {
+    let Some(curl) = tool("curl") else { return };
+    let dir = tempfile::tempdir().expect("a folder");
+    let public = "https://dispatch.example/";
+    let house = house(dir.path(), "", &format!("public_url = \"{public}\""), "", "").await;
+    let way = house.get("/v1/suppressions/+12125550100").await;
+    let fields = &way["mail_fields"];
+    let link = way["opt_out"]["url"].as_str().expect("a link");
+    let mail = way["opt_out"]["mail"].as_str().expect("an address");
+    assert_eq!(fields["List-Unsubscribe"], format!("<{link}>, <mailto:{mail}>").as_str());
+    let path = link.strip_prefix("https://dispatch.example").expect("the public address");
+    let click = |url: String| {
+        let mut command = Command::new(&curl);
+        command.args(["-sS", "--max-time", "20", "-o", "/dev/null", "-w", "%{http_code} %{num_redirects}"]);
+        run(30, command.args(["-F", "List-Unsubscribe=One-Click"]).arg(url)).1
+    };
+    assert_eq!(click(format!("http://127.0.0.1:{}{path}", house.http)), "200 0");
+    let out = house.get("/v1/suppressions/+12125550100").await;
+    assert_eq!(
+        (out["suppressed"].as_bool(), out["entries"][0]["source"].as_str()),
+        (Some(true), Some("link"))
+    );
+    assert!(!house.peer.output().contains("2125550100"), "no number in the log");
 }

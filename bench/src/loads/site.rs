@@ -171,14 +171,9 @@ mod tests {
     fn the_configuration_is_one_that_carillon_takes() {
         let at = Addresses::free().expect("loopback");
         for trunk in [None, Some(at.sip)] {
-            let size = Size {
-                calls: 5000,
-                rate: 250.0,
-                backend: "auto".into(),
-                interface: Some("lo".into()),
-                trunk,
-            };
-            let text = config(Path::new("/tmp/x"), at, media_ports(5000).expect("ports"), at.http, &size);
+            let size =
+                Size { calls: 500, rate: 250.0, backend: "auto".into(), interface: Some("lo".into()), trunk };
+            let text = config(Path::new("/tmp/x"), at, media_ports(500).expect("ports"), at.http, &size);
             if let Err(e) = control::config::parse("carillon.toml", &text) {
                 panic!("{e:?}\n{text}");
             }

@@ -16,6 +16,7 @@ pub mod ear;
 pub mod ears;
 pub mod engine;
 pub mod fetch;
+mod files;
 pub mod foresee;
 pub mod http;
 pub mod intake;

@@ -15,7 +15,7 @@ use crate::speech::Speaker;
 use crate::spoken::Spoken;
 use crate::store::{Handle, Limits as StoreLimits};
 use crate::vault::Vault;
-use crate::{clock, config, logs};
+use crate::{clock, config, files, logs};
 use arc_swap::ArcSwap;
 use control::config::{Backend, Config};
 use control::desk::{Desk, Key, Part};
@@ -169,7 +169,10 @@ impl Kept {
     ) -> Result<Self, ServeError> {
         let vault = vault(config, state)?;
         let store = open_store(config, role)?.sealed(Arc::clone(&vault));
-        tokio::spawn(forget_recordings(recordings.to_owned(), config.media.recordings_keep.duration()));
+        tokio::spawn(files::forget_recordings(
+            recordings.to_owned(),
+            config.media.recordings_keep.duration(),
+        ));
         let fetcher = Fetcher::new(&config.fetch, recordings_of(recordings, &vault))
             .map_err(|why| ServeError::Setting("fetch.allow_networks", why))?;
         Ok(Self { vault, store, fetcher: Arc::new(ArcSwap::from(fetcher)) })
@@ -262,7 +265,8 @@ impl Node {
             (PathBuf::from(&config.node.state), PathBuf::from(&config.media.recordings));
         folders(&[&state, &recordings])?;
         let Kept { vault, store, fetcher } = Kept::open(&config, role, &state, &recordings)?;
-        let secret = secret(&state.join("call-id.secret"))?;
+        let calls = state.join("call-id.secret");
+        let secret = files::secret(&calls).map_err(io(calls.display().to_string()))?;
         let media_ip = config.sip.advertised_address.unwrap_or(config.sip.listen[0].addr.ip());
         // Before it joins: who cannot have the sockets must not take the place of who has them.
         let sockets = if role == Some(Role::Control) { Vec::new() } else { bind(&config)? };
@@ -669,30 +673,6 @@ fn start_workers(config: &Config) -> Result<(Host, Vec<dataplane::io::host::Cont
     Ok((host, ends))
 }
 
-/// 32 secret octets that lie in a file for us alone, made when they are not there. From one of them and the attempt id
-/// the names of our calls derive: the same after a restart, unknown to others.
-fn secret(path: &Path) -> Result<[u8; 32], ServeError> {
-    use std::io::Write;
-    use std::os::unix::fs::OpenOptionsExt;
-    let what = path.display().to_string();
-    match std::fs::read(path) {
-        Ok(octets) => <[u8; 32]>::try_from(octets.as_slice())
-            .map_err(|_| ServeError::Io(what, std::io::ErrorKind::InvalidData.into())),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            let secret = clock::random::<32>();
-            let mut file = std::fs::OpenOptions::new()
-                .write(true)
-                .create_new(true)
-                .mode(0o600)
-                .open(path)
-                .map_err(io(&*what))?;
-            file.write_all(&secret).and_then(|()| file.sync_all()).map_err(io(&*what))?;
-            Ok(secret)
-        }
-        Err(error) => Err(ServeError::Io(what, error)),
-    }
-}
-
 /// Intake with the suppression lists learnt: before that nothing is dialled.
 async fn intake(
     config: &Config,
@@ -756,39 +736,8 @@ fn prompt_store(
 /// What recordings and values are sealed by.
 fn vault(config: &Config, state: &Path) -> Result<Arc<Vault>, ServeError> {
     let path = config.store.seal_key.as_ref().map_or_else(|| state.join("seal.key"), PathBuf::from);
-    Ok(Arc::new(Vault::new(&secret(&path)?)))
-}
-
-/// How often old recordings are looked for.
-const FORGET: Duration = Duration::from_secs(3_600);
-
-/// Recordings go when their time is over, for ever.
-async fn forget_recordings(folder: PathBuf, keep: Duration) {
-    loop {
-        let folder = folder.clone();
-        let gone = tokio::task::spawn_blocking(move || forgotten(&folder, keep)).await;
-        match gone {
-            Ok(Ok(0)) => {}
-            Ok(Ok(gone)) => tracing::info!(gone, "old recordings were deleted"),
-            Ok(Err(error)) => tracing::error!(%error, "recordings cannot be looked through"),
-            Err(_) => return,
-        }
-        tokio::time::sleep(FORGET).await;
-    }
-}
-
-fn forgotten(folder: &Path, keep: Duration) -> std::io::Result<u32> {
-    let mut gone = 0;
-    for entry in std::fs::read_dir(folder)? {
-        let entry = entry?;
-        let ours = entry.path().extension().is_some_and(|e| e == "wav" || e == "sealing");
-        let age = entry.metadata()?.modified()?.elapsed().unwrap_or_default();
-        if ours && age > keep {
-            std::fs::remove_file(entry.path())?;
-            gone += 1;
-        }
-    }
-    Ok(gone)
+    let secret = files::secret(&path).map_err(io(path.display().to_string()))?;
+    Ok(Arc::new(Vault::new(&secret)))
 }
 
 /// What came with orders lies in the store.

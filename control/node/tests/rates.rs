@@ -20,7 +20,7 @@ use units::TenantId;
 const CONFIG: &str = "[policy]\nallow_prefixes = [\"+1\"]\npacks = [\"us\"]\n[fetch]\nplain_http = true\n\
 [[tenants]]\nname = \"acme\"\nid = 1\nkeys = { main = \"key-of-the-rates\" }\nmail_from = [\"@acme.example\"]\n\
 mail_level_min = 1\napplications = [\"https://a.example/\"]\norders_rate = \"100000000/s\"\nrequests_rate = \"100000000/s\"\n\
-orders_waiting_max = 4000000\nhours = \"00:00-23:59\"\n";
+orders_waiting_max = 4000000\nhours = \"00:00-23:59\"\n[[trunks]]\nname = \"t\"\naddress = \"127.0.0.1:9\"\nprefixes = [\"*\"]\ncaller_id = \"+15550100\"\n";
 
 struct Clocks(Instant, f64);
 
@@ -58,6 +58,7 @@ struct House {
     http: std::net::SocketAddr,
     smtp: std::net::SocketAddr,
     dir: tempfile::TempDir,
+    _stop: tokio::sync::watch::Sender<bool>,
 }
 
 async fn house(name_server: Option<std::net::SocketAddr>) -> House {
@@ -68,7 +69,8 @@ async fn house(name_server: Option<std::net::SocketAddr>) -> House {
     let config = control::config::parse("rates", CONFIG).unwrap();
     let intake = Arc::new(Intake::new(store, node::clock::now, config).unwrap());
     intake.learn().await.unwrap();
-    let (_, stopped) = tokio::sync::watch::channel(false);
+    // A door closes when nobody can tell it to any more.
+    let (stop, stopped) = tokio::sync::watch::channel(false);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let http = listener.local_addr().unwrap();
     let api = Api {
@@ -86,11 +88,8 @@ async fn house(name_server: Option<std::net::SocketAddr>) -> House {
     let role = control::order::smtp::Role::Smtp;
     let prover = Some(Arc::new(Prover::new(name_server)));
     let door = Door { intake: intake.clone(), role, prover, tls: None, sessions_max: 100 };
-    tokio::spawn(async move {
-        let (_keep, never) = tokio::sync::watch::channel(false);
-        let _ = smtp::serve(listener, door, never).await;
-    });
-    House { intake, http, smtp, dir }
+    tokio::spawn(smtp::serve(listener, door, stop.subscribe()));
+    House { intake, http, smtp, dir, _stop: stop }
 }
 
 async fn post(stream: &mut TcpStream, key: &str, body: &str) {

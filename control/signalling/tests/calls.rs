@@ -565,3 +565,25 @@ fn a_flood_of_new_calls_is_refused_then_dropped_and_calls_that_are_up_are_heard(
     w.run(100);
     assert!(w.heard(1).contains(&"offered".to_owned()), "{:?}", w.heard(1));
 }
+
+#[test]
+fn rfc3261_12_1_1_over_tls_a_contact_is_sips_only_where_it_was_asked_for() {
+    for (to, want) in [
+        ("sip:+12025550123@192.0.2.2", "Contact: <sip:+12025550123@192.0.2.2:5060;transport=tls>"),
+        ("sips:+12025550123@192.0.2.2", "Contact: <sips:+12025550123@192.0.2.2:5060>"),
+    ] {
+        let mut w = World::new(1, Weather::default(), Transport::Tls);
+        let place = Place { to: Private::new(to.to_owned()), transport: Transport::Tls, ..order(7) };
+        w.act(0, LegId(7), Action::Place(Box::new(place)));
+        w.run(50);
+        let b = w.incoming(1);
+        w.act(1, b, Action::Accept { media: media(6000) });
+        w.run(50);
+        let answer =
+            w.sides[1].sent.iter().map(|m| String::from_utf8_lossy(m)).find(|m| m.contains(" 200 OK"));
+        let answer = answer.expect("an answer").into_owned();
+        assert!(answer.contains(want), "{answer}");
+        w.act(1, b, Action::Clear(Cause::NORMAL));
+        w.assert_empty();
+    }
+}

@@ -421,7 +421,7 @@ channel => 56-79
         let trunks: Vec<_> = config.trunks.iter().map(|t| (t.name.as_str(), t.spans.clone())).collect();
         assert_eq!(trunks, [("group1", vec![1]), ("group2", vec![2, 3]), ("group3", vec![3])]);
         assert_eq!(config.trunks[0].ton, super::super::NumberType::National);
-        for lost in ["system.conf:12: mtp2=9", "chan_dahdi.conf:4: language=de"] {
+        for lost in ["system.conf:13: mtp2=9", "chan_dahdi.conf:4: language=de"] {
             assert!(text.contains(lost), "{text}");
         }
     }

@@ -275,7 +275,7 @@ fn room_that_is_kept_for_a_number_is_there_for_it_alone() {
     let mut world = World::by(trunks, Phone::Silent);
     let mut settings = Settings::clone(&world.shard.settings);
     settings.inbound_calls_max = 3;
-    world.shard.handle(world.now, Input::Settings(Arc::new(settings)));
+    world.later(0, Event::Shard(Input::Settings(Arc::new(settings))));
     let mut call = |n: u32, number: &str| {
         let text = format!(
             "INVITE sip:{number}@127.0.0.1:5060 SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:5070;branch=z9hG4bK{n}\r\n\
@@ -295,7 +295,7 @@ fn room_that_is_kept_for_a_number_is_there_for_it_alone() {
         .map(|(n, to)| call(n, to))
         .into();
     assert_eq!(said, ["200", "503", "200", "200", "503"]);
-    world.shard.handle(world.now, Input::Drain(true));
+    world.later(0, Event::Shard(Input::Drain(true)));
     world.run(120_000);
     world.is_clean();
     assert!(world.shard.by_route.up.is_empty());

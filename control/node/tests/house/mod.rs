@@ -124,7 +124,7 @@ impl House {
         );
         stream.write_all(text.as_bytes()).await.unwrap();
         let mut answer = String::new();
-        tokio::time::timeout(Duration::from_secs(10), stream.read_to_string(&mut answer))
+        tokio::time::timeout(Duration::from_secs(60), stream.read_to_string(&mut answer))
             .await
             .unwrap()
             .unwrap();
@@ -139,7 +139,7 @@ impl House {
         let mut stream = TcpStream::connect(self.smtp).await.unwrap();
         stream.write_all(conversation.as_bytes()).await.unwrap();
         let mut said = String::new();
-        tokio::time::timeout(Duration::from_secs(10), stream.read_to_string(&mut said))
+        tokio::time::timeout(Duration::from_secs(60), stream.read_to_string(&mut said))
             .await
             .unwrap()
             .unwrap();

@@ -76,15 +76,15 @@ impl Endpoint {
         let name = self.namer.name("probe", &[&n.to_be_bytes(), &count.to_be_bytes()]);
         let call_id = format!("{:x}.{name}@carillon", self.config.shard);
         let branch = self.namer.branch(&call_id, "probe", 1, "OPTIONS");
-        let scheme = if hop.transport == crate::leg::Transport::Tls { "sips" } else { "sip" };
-        let mut w = Writer::request("OPTIONS", &format!("{scheme}:{}", hop.to));
+        let by = if hop.transport == crate::leg::Transport::Tls { ";transport=tls" } else { "" };
+        let mut w = Writer::request("OPTIONS", &format!("sip:{}{by}", hop.to));
         w.field(
             HeaderId::Via,
             format_args!("SIP/2.0/{} {own};branch={branch};rport", via_word(hop.transport)),
         );
         w.field(HeaderId::MaxForwards, 70);
-        w.field(HeaderId::From, format_args!("<{scheme}:{own}>;tag={}", name.get(..16).unwrap_or_default()));
-        w.field(HeaderId::To, format_args!("<{scheme}:{}>", hop.to));
+        w.field(HeaderId::From, format_args!("<sip:{own}>;tag={}", name.get(..16).unwrap_or_default()));
+        w.field(HeaderId::To, format_args!("<sip:{}>", hop.to));
         w.field(HeaderId::CallId, call_id);
         w.field(HeaderId::CSeq, "1 OPTIONS");
         w.field(HeaderId::UserAgent, &self.config.user_agent);

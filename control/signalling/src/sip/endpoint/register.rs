@@ -8,7 +8,7 @@ use super::{Endpoint, Hop, Output};
 use crate::sip::auth::Challenge;
 use crate::sip::register::{Client, Input, Output as Asked, Registration};
 use crate::sip::wire::core::seconds;
-use crate::sip::wire::{HeaderId, Message, NameAddr, Writer, values};
+use crate::sip::wire::{HeaderId, Message, NameAddr, Scheme, Writer, values};
 use std::collections::BTreeMap;
 use units::{Mono, Now, Seed};
 
@@ -119,7 +119,7 @@ impl Endpoint {
         w.field(HeaderId::To, format_args!("<{aor}>"));
         w.field(HeaderId::CallId, &call_id);
         w.field(HeaderId::CSeq, format_args!("{cseq} REGISTER"));
-        w.field(HeaderId::Contact, self.contact(Some(wanted.user.expose()), wanted.transport));
+        w.field(HeaderId::Contact, self.contact(Some(wanted.user.expose()), wanted.transport, Scheme::Sip));
         w.field(HeaderId::Expires, expires_s);
         if let (Some(challenge), Some(credentials)) = (challenge, &wanted.credentials) {
             let cnonce = self.namer.name("cnonce", &[call_id.as_bytes(), &cseq.to_be_bytes()]);

@@ -4,7 +4,7 @@ use super::leg::Leg;
 use super::tx::{Owner, Purpose};
 use super::{Endpoint, Hop};
 use crate::leg::Transport;
-use crate::sip::wire::{HeaderId, Writer};
+use crate::sip::wire::{HeaderId, Scheme, Writer};
 use std::net::SocketAddr;
 use units::Now;
 
@@ -33,14 +33,16 @@ impl Endpoint {
         a.of(transport).or(a.udp).or(a.tcp).or(a.tls).unwrap_or(any)
     }
 
-    /// Our Contact.
-    pub(super) fn contact(&self, user: Option<&str>, transport: Transport) -> String {
+    /// Our Contact. RFC 3261 §12.1.1: it is a SIPS URI where the peer asked for one, and only there; there are peers that
+    /// speak TLS and know no SIPS.
+    pub(super) fn contact(&self, user: Option<&str>, transport: Transport, asked: Scheme) -> String {
         let own = self.own(transport);
         let at = user.map(|u| format!("{u}@")).unwrap_or_default();
         match transport {
             Transport::Udp => format!("<sip:{at}{own}>"),
             Transport::Tcp => format!("<sip:{at}{own};transport=tcp>"),
-            Transport::Tls => format!("<sips:{at}{own}>"),
+            Transport::Tls if asked == Scheme::Sips => format!("<sips:{at}{own}>"),
+            Transport::Tls => format!("<sip:{at}{own};transport=tls>"),
         }
     }
 

@@ -8,7 +8,7 @@ use super::{Endpoint, Hop};
 use crate::leg::Transport;
 use crate::sdp::Local;
 use crate::sip::dialog::{Dialog, DialogSnapshot};
-use crate::sip::wire::{Core, HeaderId, Message, Method, Writer};
+use crate::sip::wire::{Core, HeaderId, Message, Method, Scheme, Writer};
 use units::{Cause, LegId, Now};
 
 /// The dead server may have sent requests that its journal does not know; numbers must still grow (RFC 3261 §12.2.1.1).
@@ -83,7 +83,7 @@ impl Endpoint {
             local: known.local.0,
             local_tag: known.local.1,
             remote: known.remote,
-            contact: self.contact(None, hop.transport),
+            contact: self.contact(None, hop.transport, Scheme::Sip),
             cseq: known.cseq,
             dialogs: vec![known.dialog],
             sdp: Local::new(0),

@@ -64,7 +64,7 @@ impl Endpoint {
             local_tag: self.namer.name("tag", &[&attempt]),
             local: name_addr(&from),
             remote: format!("<{}>", bare(to.text)),
-            contact: self.contact(from.uri.user, hop.transport),
+            contact: self.contact(from.uri.user, hop.transport, to.scheme),
             cseq: 0,
             dialogs: Vec::new(),
             sdp: Local::new(self.namer.number("sdp", &attempt)),

@@ -13,11 +13,18 @@ use crate::sip::dialog::Dialog;
 use crate::sip::transaction::server_invite::Input;
 use crate::sip::wire::fields::{Replaces, SessionExpires, has, q850, redirections};
 use crate::sip::wire::scan::clean;
-use crate::sip::wire::{Core, HeaderId, Message, Method, NameAddr, Owed, Uri, values};
+use crate::sip::wire::{Core, HeaderId, Message, Method, NameAddr, Owed, Scheme, Uri, values};
 use units::{Cause, LegId, Now, Private};
 
 /// Ids of incoming legs start here.
 const INCOMING: u64 = 1 << 63;
+
+/// RFC 3261 §12.1.1: SIPS if the Request-URI is one, or the topmost Record-Route, or without one the Contact.
+fn scheme_asked(m: &Message<'_>, uri: &Uri<'_>) -> Scheme {
+    let of = |id| m.all(id).flat_map(values).find_map(NameAddr::parse).map(|a| a.uri.scheme);
+    let way = of(HeaderId::RecordRoute).or_else(|| of(HeaderId::Contact));
+    if uri.scheme == Scheme::Sips || way == Some(Scheme::Sips) { Scheme::Sips } else { Scheme::Sip }
+}
 
 impl Endpoint {
     /// An INVITE that starts a call: a leg, or the refusal that is owed.
@@ -60,7 +67,7 @@ impl Endpoint {
             local_tag: tag.clone(),
             local: name_addr(&core.to),
             remote: name_addr(&core.from),
-            contact: self.contact(uri.user, hop.transport),
+            contact: self.contact(uri.user, hop.transport, scheme_asked(m, uri)),
             cseq: 0,
             dialogs: vec![Dialog::of_request(m, &core.from, core.cseq.number, limits.routes_max)],
             sdp: Local::new(self.rng.next_u64()),

@@ -1,5 +1,5 @@
 /*
- * One end of a primary rate D-channel, spoken by libpri: a peer for tests, built and started by tests/interop/libpri.rs.
+ * One end of a primary rate D-channel, spoken by libpri: a peer for tests, built and started by control/signalling/tests/libpri.rs.
  * D-channel frames (without flags and FCS) travel as Unix datagrams. Orders come as lines on standard input, what happens
  * is told as lines on standard output.
  *
@@ -164,6 +164,11 @@ static void subcommands(struct pri *pri, q931_call *call, struct pri_subcommands
 
 			say("TRANSFER", one ? one->channel : -1, two ? "found" : "lost");
 			pri_transfer_rsp(pri, call, sub->u.transfer.invoke_id, 1);
+			/* The result travels with the DISCONNECT. */
+			if (one)
+				pri_hangup(pri, one->call, 16);
+			if (two)
+				pri_hangup(pri, two->call, 16);
 		}
 	}
 }
