@@ -49,7 +49,8 @@ pub fn range(n: u16) -> io::Result<u16> {
     Err(io::Error::new(io::ErrorKind::AddrInUse, format!("no {n} ports in a row are free below 32,700")))
 }
 
-/// An even port on loopback that is free for UDP and TCP, and so is the one above it (RTCP, TLS).
+/// An even port on loopback that is free for UDP and TCP, and so is the one above it (RTCP, TLS). The eight above
+/// these are nobody's, either: sipp takes some for video without being told to.
 ///
 /// # Errors
 /// As [`range`].
@@ -61,7 +62,7 @@ pub fn pair() -> io::Result<u16> {
             HELD.lock().unwrap_or_else(PoisonError::into_inner).singles = (first, first + SLOT);
             continue;
         }
-        HELD.lock().unwrap_or_else(PoisonError::into_inner).singles.0 = next + 2;
+        HELD.lock().unwrap_or_else(PoisonError::into_inner).singles.0 = next + 10;
         let free = |port| {
             UdpSocket::bind(("127.0.0.1", port)).is_ok() && TcpListener::bind(("127.0.0.1", port)).is_ok()
         };

@@ -53,10 +53,10 @@ impl Pair {
             transport: Transport::Udp,
             attempt: AttemptId(1),
             media: SLOT,
+            engine: None,
             credentials: None,
             headers: Vec::new(),
             ring_max_ms: 30_000,
-            engine: None,
         };
         self.put(Input::Leg(LegId(leg), Action::Place(Box::new(place))));
     }

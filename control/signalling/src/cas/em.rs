@@ -307,10 +307,9 @@ impl Channel {
                     self.until = Some(now + t.wink_wait);
                 }
             }
-            // T1.405 §5.4: both seized. In immediate start there is no wink that it could be.
-            State::Pausing { .. } | State::Dialling if off && self.start == Start::Immediate => {
-                self.glare(now)
-            }
+            // T1.405 §5.4: both seized. In immediate start there is no wink that it could be, and once digits are being
+            // said it is an answer that did not wait for their end.
+            State::Pausing { .. } if off && self.start == Start::Immediate => self.glare(now),
             State::Waiting { until, since } => {
                 *since = off.then_some(now);
                 self.until = Some(if off { now + t.off_hook } else { *until });
