@@ -43,7 +43,7 @@ async fn a_customer_is_asked_and_understood_by_an_engine() {
     assert_eq!(site.asked(), ["/word?word=operator"], "{status}\n{told}\n{all}");
     let find = |method: &str| {
         let found = seen.iter().find(|m| m.lines().next().is_some_and(|l| l.contains(method)));
-        found.unwrap_or_else(|| panic!("no {method}:\n{all}"))
+        found.unwrap_or_else(|| panic!("no {method}:\n{all}\n{told}"))
     };
     assert!(find(" SPEAK ").contains("Good day, this is a prompt"), "{all}");
     assert!(find(" DEFINE-GRAMMAR ").contains("<item>operator</item><item>nobody</item>"), "{all}");

@@ -204,7 +204,7 @@ async fn with_trunks(kind: &str, signalling: &str, dialing: &str) -> Running {
         )
     };
     let extra = format!(
-        "[[trunks]]\nname = \"line\"\nspans = [1]\nprefixes = [\"+1555\"]\n{}{}\
+        "[[trunks]]\nname = \"line\"\nspans = [1]\nprefixes = [\"+1555\"]\ncaller_id = \"+15550000\"\n{}{}\
          [[inbound]]\nmatch = \"15550100\"\ntenant = \"acme\"\nurl = \"{}\"\n",
         span(1, "echocancel = true\n"),
         span(2, "echocancel = true\nrxgain = -1.5\n"),

@@ -263,6 +263,7 @@ fn text(setup: &Setup<'_>, at: Addresses, [low, high]: [u16; 2]) -> String {
         r#"# Written by `carillon-bench demo`: everything on loopback.
 [node]
 name = "demo"
+state = "{dir}/state"
 admin_socket = "{dir}/admin.sock"
 drain_max = "5s"
 
