@@ -151,6 +151,8 @@ async fn baresip_calls_in_by_tls_and_srtp_and_both_ends_hear_each_other() {
     assert!(log.answered && log.complete, "{log:?}\n{}", phone.peer.output());
     phone.peer.says("terminated", Duration::from_secs(10));
     let said = frames_with(&log.audio, ITS_TONE);
+    // Its file is whole when it has closed it.
+    until(Duration::from_secs(5), || frames_with(&phone.heard(), OUR_TONE) >= 80);
     let heard = frames_with(&phone.heard(), OUR_TONE);
     println!("{said} frames of baresip's tone came through, {heard} of 100 reached it");
     let log = std::fs::read_to_string(server.log_path()).unwrap_or_default();
@@ -183,6 +185,7 @@ async fn baresip_is_called_by_tls_and_srtp_and_both_ends_hear_each_other() {
     assert!(log.answered, "{log:?}\n{}", phone.peer.output());
     phone.peer.says("terminated", Duration::from_secs(10));
     let said = frames_with(&log.audio, ITS_TONE);
+    until(Duration::from_secs(5), || frames_with(&phone.heard(), OUR_TONE) >= 80);
     let heard = frames_with(&phone.heard(), OUR_TONE);
     println!("{said} frames of baresip's tone came through, {heard} of 100 reached it");
     let log = std::fs::read_to_string(server.log_path()).unwrap_or_default();

@@ -50,6 +50,8 @@ pub struct Intake {
     pub requests: RwLock<Pace>,
     /// Where campaigns stand.
     pub stages: RwLock<HashMap<CampaignId, Stage>>,
+    /// Held from reading what a campaign's head says to writing it anew: uploads and commands change parts of it.
+    pub heads: tokio::sync::Mutex<()>,
     /// Who is told that there is something to do; unset: nobody, and the desk finds out when it looks.
     pub desk: OnceLock<crate::desk::Way>,
     /// The process is on its way out: load balancers are told, and orders are still taken until the doors close.
@@ -180,6 +182,7 @@ impl Intake {
             pace: RwLock::default(),
             requests: RwLock::default(),
             stages: RwLock::default(),
+            heads: tokio::sync::Mutex::default(),
             desk: OnceLock::new(),
             draining: AtomicBool::new(false),
             suppressions: RwLock::default(),

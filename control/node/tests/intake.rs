@@ -188,6 +188,42 @@ async fn a_campaign_takes_its_contacts_in_a_stream_and_goes_on_where_it_broke() 
     assert_eq!((act("resume").await, act("abort").await, act("resume").await), (200, 200, 409));
 }
 
+/// Goal: what is said of a campaign while its list comes in holds. Method: a list that stops in its middle, the word, the
+/// rest.
+#[tokio::test]
+async fn a_campaign_that_is_started_during_its_upload_stays_started() {
+    let h = house().await;
+    let body = r#"{"name":"n","application":"https://a.example/x.vxml","purpose":"survey"}"#;
+    let made = h.ask("POST", "/v1/campaigns", "secret-1", "Idempotency-Key: d\r\n", body).await;
+    let id = made.json["id"].as_str().unwrap().to_owned();
+    let url = format!("/v1/campaigns/{id}");
+    let read = || h.ask("GET", &url, "secret-1", "", "");
+    let rows: String = (0..1_000).map(|n| format!("+1212555{n:04},UTC\n")).collect();
+    let list = format!("to,tz\n{rows}");
+    let (first, rest) = list.split_at(list.len() * 3 / 4);
+    let addr = h.http.strip_prefix("http://").unwrap();
+    let mut stream = TcpStream::connect(addr).await.unwrap();
+    let head = format!(
+        "PUT /v1/campaigns/{id}/contacts HTTP/1.1\r\nHost: {addr}\r\nConnection: close\r\nAuthorization: Bearer secret-1\r\n\
+         Content-Type: text/csv\r\nContent-Length: {}\r\n\r\n{first}",
+        list.len()
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let half = async {
+        while read().await.json["accepted"].as_u64().unwrap_or(0) == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), half).await.expect("a batch is durable");
+    assert_eq!(h.ask("POST", &format!("/v1/campaigns/{id}:start"), "secret-1", "", "").await.status, 200);
+    stream.write_all(rest.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert_eq!(said(&answer).json["accepted"], 1_000, "{answer}");
+    let now = read().await.json;
+    assert_eq!((&now["stage"], &now["accepted"]), (&"running".into(), &1_000.into()), "{now}");
+}
+
 /// Goal: nobody waits for the time that was set while a campaign stood still. Method: its orders are claimed and put back
 /// as the desk does with a draft's; after `:start` the desk is woken and they may be claimed again.
 #[tokio::test]

@@ -191,6 +191,7 @@ pub(super) async fn act(
     if !["start", "pause", "resume", "abort"].contains(&word) {
         return Err(Problem::not_found());
     }
+    let _alone = api.intake.heads.lock().await;
     let mut campaign = load(&api, Some(tenant), campaign_id(id)?).await?;
     campaign.stage = campaign.stage.after(word).ok_or_else(|| Problem::from(Error::Conflict))?;
     save(&api, &campaign, Vec::new()).await?;
@@ -270,7 +271,7 @@ fn form_of(headers: &HeaderMap) -> Result<Form, Problem> {
 /// and the store knows its request ids.
 async fn book(api: &Api, campaign: &mut Campaign, rows: &Rows, batch: Vec<Row>) -> Result<(), Problem> {
     campaign.header = rows.header().to_vec();
-    let Some(last) = batch.last() else { return save(api, campaign, Vec::new()).await };
+    let Some(last) = batch.last() else { return progress(api, campaign, Vec::new()).await };
     let (end, number) = (last.end, last.number);
     let (mut orders, mut due, mut errors) =
         (Vec::with_capacity(batch.len()), Vec::with_capacity(batch.len()), Vec::new());
@@ -293,7 +294,16 @@ async fn book(api: &Api, campaign: &mut Campaign, rows: &Rows, batch: Vec<Row>) 
     }
     campaign.offset = end;
     campaign.rows = number;
-    save(api, campaign, errors).await
+    progress(api, campaign, errors).await
+}
+
+/// How far an upload has come. Where the campaign stands is what was said meanwhile, not what it was at the begin; an
+/// aborted one takes no more.
+async fn progress(api: &Api, campaign: &mut Campaign, more: Vec<Keep>) -> Result<(), Problem> {
+    let _alone = api.intake.heads.lock().await;
+    campaign.stage = load(api, Some(campaign.tenant), campaign.id).await?.stage;
+    save(api, campaign, more).await?;
+    if campaign.stage == Stage::Aborted { Err(Error::Conflict.into()) } else { Ok(()) }
 }
 
 fn weighed(api: &Api, campaign: &Campaign, row: Row) -> Result<(Order, [u8; 32], Wall), Vec<Refusal>> {
